@@ -1,0 +1,166 @@
+#!/bin/sh
+# The front door: installs what is missing, builds, runs. `./run.sh --help` says how.
+set -eu
+cd "$(dirname "$0")"
+
+program_verbs="search profile info train evaluate"
+
+usage() {
+    cat <<TXT
+usage: ./run.sh [verb] [arguments]
+
+  (nothing)           a short search on Fashion-MNIST: search --quick
+  search [options]    search an architecture; also: profile, info, train, evaluate
+  test [ctest args]   build tests and examples, run them
+  bench [filter]      build and run the benchmarks; flags go to Google Benchmark
+  shell               a shell in which the programs and the data set are found
+
+Options without a verb belong to search; \`./run.sh search --help\` lists them.
+Missing packages are installed with apt where that needs no password, or unpacked into build/deps.
+Build output goes to build/build.log and is shown only when something fails.
+TXT
+}
+
+say() { printf 'run.sh: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# ---- what to do
+verb=search
+case "${1-}" in
+    "") set -- --quick ;;
+    -h | --help) usage; exit 0 ;;
+    -*) ;;
+    *) verb=$1; shift ;;
+esac
+case " $program_verbs test bench shell " in
+    *" $verb "*) ;;
+    *) say "unknown verb '$verb'"; usage >&2; exit 2 ;;
+esac
+
+deps=$PWD/build/deps
+log=$PWD/build/build.log
+mkdir -p build
+
+# ---- what is missing, as Debian package names
+packages="libeigen3-dev libfmt-dev libfmt9 nlohmann-json3-dev libcli11-dev zlib1g-dev"
+case $verb in
+    test) packages="$packages catch2" ;;
+    bench) packages="$packages libbenchmark-dev" ;;
+esac
+[ -n "${HWNAS_DATA-}" ] || packages="$packages dataset-fashion-mnist"
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+unpacked() { [ -e "$deps/var/lib/hwnas/$1" ]; }
+
+use_deps() {
+    [ -d "$deps/usr" ] || return 0
+    PATH=$deps/usr/bin:$PATH
+    CMAKE_PREFIX_PATH=$deps/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
+    export PATH CMAKE_PREFIX_PATH
+    if [ -z "${HWNAS_DATA-}" ] && [ -d "$deps/usr/share/dataset-fashion-mnist" ]; then
+        HWNAS_DATA=$deps/usr/share/dataset-fashion-mnist
+        export HWNAS_DATA
+    fi
+}
+use_deps
+
+missing_tools() {
+    have "${CXX:-g++}" || have c++ || echo g++
+    have cmake || echo cmake
+    have ninja || have make || echo ninja-build
+}
+missing_libraries() {
+    for package in $packages; do
+        installed "$package" || unpacked "$package" || echo "$package"
+    done
+}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+can_be_root() { [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }
+
+# Runs a command into the log; shows the log only if it fails.
+logged() {
+    if "$@" >>"$log" 2>&1 </dev/null; then return 0; fi
+    tail -n 60 "$log" >&2
+    return 1
+}
+
+unpack() {
+    say "no root here: unpacking $* into build/deps"
+    mkdir -p "$deps/debs" "$deps/var/lib/hwnas"
+    for package in "$@"; do
+        case $package in libbenchmark-dev) set -- "$@" libbenchmark1.7.1 ;; esac
+    done
+    (cd "$deps/debs" && logged apt-get download "$@") || die "apt-get download failed (whole output: build/build.log)"
+    for deb in "$deps"/debs/*.deb; do logged dpkg -x "$deb" "$deps"; done
+    for package in "$@"; do : >"$deps/var/lib/hwnas/$package"; done
+    rm -rf "$deps/debs"
+}
+
+: >"$log"
+tools=$(missing_tools | tr '\n' ' ')
+if have dpkg-query && have apt-get; then
+    libraries=$(missing_libraries | tr '\n' ' ')
+    if [ -n "$tools$libraries" ]; then
+        if can_be_root; then
+            say "installing $tools$libraries"
+            export DEBIAN_FRONTEND=noninteractive
+            logged as_root apt-get update || say "apt-get update failed; trying with the lists at hand"
+            # shellcheck disable=SC2086
+            logged as_root apt-get install -y --no-install-recommends $tools $libraries ||
+                die "apt-get install failed (whole output: build/build.log)"
+        elif [ -n "$tools" ]; then
+            die "an administrator must install: $tools"
+        else
+            # shellcheck disable=SC2086
+            unpack $libraries
+            use_deps
+        fi
+    fi
+elif [ -n "$tools" ]; then
+    die "please install a C++20 compiler, CMake 3.24 and Ninja or make"
+fi
+
+# ---- build: as many jobs as cores, at most one for 2 GiB of memory
+jobs=$(nproc 2>/dev/null || echo 1)
+if [ -r /proc/meminfo ]; then
+    by_memory=$(awk '/^MemTotal:/ { print int($2 / 2097152) }' /proc/meminfo 2>/dev/null || echo "$jobs")
+    [ "$by_memory" -ge 1 ] || by_memory=1
+    [ "$jobs" -le "$by_memory" ] || jobs=$by_memory
+fi
+
+build() { # preset, target...
+    preset=$1
+    shift
+    [ -e "build/$preset/CMakeCache.txt" ] || say "building $preset (build/build.log has the output)"
+    generator=
+    if [ ! -e "build/$preset/CMakeCache.txt" ] && ! have ninja; then generator="-GUnix Makefiles"; fi
+    logged cmake --preset "$preset" ${generator:+"$generator"} ||
+        die "configuring failed (whole output: build/build.log). Without apt: install Eigen 3.4, fmt 9, nlohmann-json, CLI11, zlib, for tests Catch2, and name their place in CMAKE_PREFIX_PATH"
+    logged cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} || die "building failed (whole output: build/build.log)"
+}
+
+case $verb in
+    test)
+        build test
+        exec ctest --test-dir build/test --output-on-failure -j2 "$@"
+        ;;
+    bench)
+        build release hwnas_benchmarks
+        case "${1-}" in
+            "" | -*) ;;
+            *) filter=$1; shift; set -- "--benchmark_filter=$filter" "$@" ;;
+        esac
+        exec build/release/benchmarks/hwnas_benchmarks "$@"
+        ;;
+    shell)
+        build release fashion_mnist
+        PATH=$PWD/build/release/examples:$PATH
+        export PATH
+        exec "${SHELL:-/bin/sh}" "$@"
+        ;;
+    *)
+        build release fashion_mnist
+        exec build/release/examples/fashion_mnist "$verb" "$@"
+        ;;
+esac
