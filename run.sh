@@ -58,8 +58,8 @@ use_deps() {
     PATH=$deps/usr/bin:$PATH
     CMAKE_PREFIX_PATH=$deps/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
     export PATH CMAKE_PREFIX_PATH
-    if [ -z "${HWNAS_DATA-}" ] && [ -d "$deps/usr/share/dataset-fashion-mnist" ]; then
-        HWNAS_DATA=$deps/usr/share/dataset-fashion-mnist
+    if [ -z "${HWNAS_DATA-}" ] && [ -d "$deps/usr/share/datasets/fashion-mnist" ]; then
+        HWNAS_DATA=$deps/usr/share/datasets/fashion-mnist
         export HWNAS_DATA
     fi
 }

@@ -1,0 +1,4 @@
+#pragma once
+
+#include "hwnas/core/contract.hpp"
+#include "hwnas/tensor/tensor.hpp"

@@ -1,0 +1,4 @@
+#pragma once
+
+#include <fmt/format.h>
+#include "hwnas/tensor/tensor.hpp"

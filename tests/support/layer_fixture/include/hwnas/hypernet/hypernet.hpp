@@ -1,0 +1,3 @@
+#pragma once
+
+#include "hwnas/supernet/network.hpp"

@@ -1,0 +1,4 @@
+#pragma once
+
+#include "hwnas/supernet/network.hpp"
+#include <hwnas/hypernet/hypernet.hpp>

@@ -1,0 +1,5 @@
+#pragma once
+
+#include <vector>
+#include "hwnas/core/shape.hpp"
+#include "hwnas/core/absent.hpp"
