@@ -4,6 +4,8 @@
 #   core < cpu, cuda < tensor < autodiff < ops < nn < space < supernet, hypernet < latency < train < family < report < io
 cmake_minimum_required(VERSION 3.24)
 
+cmake_path(ABSOLUTE_PATH ROOT)
+
 set(rank_version 0)
 set(rank_core 0)
 set(rank_cpu 1)
