@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+// backward(): walks the tape from a value to its leaves, latest node first, so that every gradient is complete before
+// it is used; the order is that of creation, hence the same in every run.
+#pragma once
+
+#include <hwnas/autodiff/variable.hpp>
+
+#include <algorithm>
+#include <unordered_set>
+
+namespace hwnas {
+
+/// Adds d<output, seed>/d(leaf) to the gradient of every leaf below `output`. The tape is consumed.
+template <class T> void backward(const Variable<T>& output, const Tensor<T>& seed) {
+    require(output.requires_grad(), "backward: the value depends on nothing that wants a gradient");
+    require(seed.shape() == output.shape(), "backward: seed {} for a value of shape {}", seed.shape(), output.shape());
+    std::vector<std::shared_ptr<Node<T>>> order{output.node()};
+    std::unordered_set<const Node<T>*> seen{output.node().get()};
+    for (std::size_t i = 0; i < order.size(); ++i) {
+        const auto node = order[i];
+        for (const auto& input : node->inputs)
+            if (input && seen.insert(input.get()).second) order.push_back(input);
+    }
+    std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
+    give(output.node(), seed);
+    for (auto& node : order) {
+        if (!node->leaf && node->backward && node->grad.defined()) {
+            const Tensor<T> dy = std::exchange(node->grad, {});
+            const auto inputs = std::exchange(node->inputs, {});
+            const auto rule = std::exchange(node->backward, nullptr);
+            const GuardScope scope(node->guard);
+            rule(dy, inputs);
+        }
+        node.reset();
+    }
+}
+
+/// The same for a value with one element, seed 1: a loss.
+template <class T> void backward(const Variable<T>& loss) {
+    require(loss.shape().elements() == 1, "backward: a loss has one element, this value has shape {} (pass a seed gradient)", loss.shape());
+    const auto seed = Tensor<T>::empty(loss.shape(), loss.device());
+    submit(loss.device(), contract::Fill<T>{seed.data(), 1, T(1)});
+    backward(loss, seed);
+}
+
+}  // namespace hwnas

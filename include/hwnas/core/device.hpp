@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// Device: where tensors live and kernels run; a cheap handle to a Backend. And the two hooks through which a recorded
+// step (autodiff/program.hpp) takes over allocation and execution. Knows no kernel and no tensor.
+#pragma once
+
+#include <hwnas/core/contract.hpp>
+#include <hwnas/core/error.hpp>
+
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <string>
+
+namespace hwnas {
+
+namespace cpu {
+class Context;
+}
+
+/// A contract struct with its type erased: what devices other than the CPU receive, and what a Program stores.
+struct Call {
+    const void* payload = nullptr;  ///< the struct
+    int index = -1;                 ///< position in contract::Calls<T>
+    bool is_double = false;
+    const char* name = "";
+    int pointers = 0;               ///< leading pointer members: writes + reads
+    std::size_t bytes = 0;
+    void (*run_on_cpu)(cpu::Context&, const void*) = nullptr;
+};
+
+/// What a kind of device must offer. Memory is 64-byte aligned. Kernels trust their structs.
+class Backend {
+public:
+    virtual ~Backend() = default;
+    virtual std::string name() const = 0;         ///< "cpu", "cuda:0"
+    virtual std::string description() const = 0;  ///< one line for people
+    virtual void* allocate(std::size_t bytes) = 0;
+    virtual void release(void* pointer, std::size_t bytes) noexcept = 0;
+    virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+    virtual void download(void* to, const void* from, std::size_t bytes) = 0;
+    virtual void run(const Call& call) = 0;
+    virtual cpu::Context* cpu() { return nullptr; }  ///< set on the CPU: kernels are then called directly
+};
+
+/// Handle to a device; copies share it.
+class Device {
+public:
+    Device() = default;
+    explicit Device(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
+    Backend& backend() const {
+        require(backend_ != nullptr, "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
+        return *backend_;
+    }
+    std::string name() const { return backend().name(); }
+    bool operator==(const Device&) const = default;
+
+private:
+    std::shared_ptr<Backend> backend_;
+};
+
+/// Kernels submitted while a guard stands run only if *flag == value, decided on the device at run time. The caller
+/// keeps the flag alive.
+struct Guard {
+    const std::int32_t* flag = nullptr;
+    std::int32_t value = 0;
+    bool operator==(const Guard&) const = default;
+};
+
+/// Sets the guard of the calling thread for a scope.
+class GuardScope {
+public:
+    explicit GuardScope(Guard guard) : previous_(current()) { current() = guard; }
+    ~GuardScope() { current() = previous_; }
+    GuardScope(const GuardScope&) = delete;
+    GuardScope& operator=(const GuardScope&) = delete;
+    static Guard& current() {
+        thread_local Guard guard;
+        return guard;
+    }
+
+private:
+    Guard previous_;
+};
+
+/// While a recording stands on a thread, its tensors are placed by it and its kernel calls are appended, not run.
+class Recording {
+public:
+    virtual ~Recording() = default;
+    virtual void* place(std::size_t bytes) = 0;                                ///< an address inside the planned block
+    virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
+    virtual void* resolve(void* address) const = 0;                            ///< the real address once finished()
+    virtual bool finished() const = 0;
+    virtual void append(const Device& device, const Call& call, Guard guard) = 0;
+    virtual void retain(std::shared_ptr<void> owner) = 0;                      ///< keep alive as long as the program
+    static std::shared_ptr<Recording>& active() {
+        thread_local std::shared_ptr<Recording> recording;
+        return recording;
+    }
+};
+
+}  // namespace hwnas

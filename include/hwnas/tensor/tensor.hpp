@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+// Tensor<T>: a dense row-major array on a device. Copies share storage, clone() does not; reshape() and rows() are
+// views. T: float, double (differentiable), int32, int64, bytes. And submit(), the one way to start a kernel.
+#pragma once
+
+#include <hwnas/core/device.hpp>
+#include <hwnas/core/shape.hpp>
+#include <hwnas/cpu/copy.hpp>
+
+#include <span>
+#include <vector>
+
+namespace hwnas {
+
+/// One block of device memory, owned, or a part of a larger one, or a place in a recorded program.
+class Storage {
+public:
+    Storage(Device device, std::size_t bytes) : device_(std::move(device)), bytes_(bytes), recording_(Recording::active()) {
+        if (recording_) address_ = recording_->place(bytes);
+        else address_ = device_.backend().allocate(std::max<std::size_t>(bytes, 1)), owned_ = true;
+    }
+    ~Storage() {
+        if (recording_) recording_->vacate(address_, bytes_);
+        else if (owned_) device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
+    }
+    Storage(const Storage&) = delete;
+    Storage& operator=(const Storage&) = delete;
+
+    void* address() const { return recording_ ? recording_->resolve(address_) : address_; }
+    std::size_t bytes() const { return bytes_; }
+    const Device& device() const { return device_; }
+    bool placed_in_recording() const { return recording_ && !recording_->finished(); }
+
+    /// Moves to a part of `block` (same device); contents are the caller's business, all tensors on this storage follow.
+    void rebind(std::shared_ptr<Storage> block, std::size_t offset) {
+        require(owned_ || block_, "storage: a value of a recorded step cannot be moved");
+        if (owned_) device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
+        owned_ = false;
+        address_ = static_cast<char*>(block->address()) + offset;
+        block_ = std::move(block);
+    }
+
+private:
+    Device device_;
+    void* address_ = nullptr;
+    std::size_t bytes_ = 0;
+    bool owned_ = false;
+    std::shared_ptr<Recording> recording_;
+    std::shared_ptr<Storage> block_;
+};
+
+template <class T> class Tensor {
+public:
+    Tensor() = default;
+    /// Contents undefined.
+    static Tensor empty(const Shape& shape, const Device& device) {
+        Tensor t;
+        t.shape_ = shape;
+        t.storage_ = std::make_shared<Storage>(device, static_cast<std::size_t>(shape.elements()) * sizeof(T));
+        return t;
+    }
+    /// Copied from host memory. Inside a recorded step this makes a constant of the program.
+    static Tensor from(std::span<const T> values, const Shape& shape, const Device& device) {
+        require(static_cast<std::int64_t>(values.size()) == shape.elements(), "tensor: {} values for shape {}", values.size(), shape);
+        const auto recording = std::exchange(Recording::active(), nullptr);
+        Tensor t = empty(shape, device);
+        Recording::active() = recording;
+        if (!values.empty()) device.backend().upload(t.data(), values.data(), values.size_bytes());
+        if (recording) recording->retain(t.storage_);
+        return t;
+    }
+    static Tensor from(const std::vector<T>& values, const Shape& shape, const Device& device) { return from(std::span<const T>(values), shape, device); }
+    static Tensor full(const Shape& shape, T value, const Device& device) {
+        return from(std::vector<T>(static_cast<std::size_t>(shape.elements()), value), shape, device);
+    }
+    static Tensor scalar(T value, const Device& device) { return full({}, value, device); }
+
+    bool defined() const { return storage_ != nullptr; }
+    const Shape& shape() const { return shape_; }
+    std::int64_t elements() const { return shape_.elements(); }
+    std::size_t bytes() const { return static_cast<std::size_t>(elements()) * sizeof(T); }
+    const Device& device() const { return storage_->device(); }
+    T* data() const { return reinterpret_cast<T*>(static_cast<char*>(storage_->address()) + offset_); }
+    const std::shared_ptr<Storage>& storage() const { return storage_; }
+
+    /// Host copy of the values.
+    std::vector<T> to_vector() const {
+        readable();
+        std::vector<T> values(static_cast<std::size_t>(elements()));
+        if (!values.empty()) device().backend().download(values.data(), data(), bytes());
+        return values;
+    }
+    /// The value of a tensor with one element.
+    T item() const {
+        readable();
+        require(elements() == 1, "tensor: item() of a tensor of shape {}", shape_);
+        T value;
+        device().backend().download(&value, data(), sizeof(T));
+        return value;
+    }
+    /// Overwrites the values from host memory.
+    void assign(std::span<const T> values) const {
+        readable();
+        require(static_cast<std::int64_t>(values.size()) == elements(), "tensor: {} values assigned to shape {}", values.size(), shape_);
+        if (!values.empty()) device().backend().upload(data(), values.data(), values.size_bytes());
+    }
+    void assign(const std::vector<T>& values) const { assign(std::span<const T>(values)); }
+    void assign(T value) const { assign(std::span<const T>(std::vector<T>(static_cast<std::size_t>(elements()), value))); }
+    /// A copy with storage of its own.
+    Tensor clone() const { return from(to_vector(), shape_, device()); }
+    /// The same storage under another shape with as many elements.
+    Tensor reshape(const Shape& shape) const {
+        require(shape.elements() == elements(), "reshape: {} has {} elements, {} has {}", shape_, elements(), shape, shape.elements());
+        Tensor t = *this;
+        t.shape_ = shape;
+        return t;
+    }
+    /// Rows [begin, begin + count) of the first dimension, sharing storage.
+    Tensor rows(std::int64_t begin, std::int64_t count) const {
+        require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0], "rows: {} to {} of a tensor of shape {}", begin,
+                begin + count, shape_);
+        std::array<std::int64_t, Shape::max_rank> extents{};
+        for (int i = 0; i < shape_.rank(); ++i) extents[static_cast<std::size_t>(i)] = shape_[i];
+        const std::int64_t row = shape_[0] ? elements() / shape_[0] : 0;
+        extents[0] = count;
+        Tensor t = *this;
+        t.shape_ = Shape(std::span<const std::int64_t>(extents.data(), static_cast<std::size_t>(shape_.rank())));
+        t.offset_ += static_cast<std::size_t>(begin * row) * sizeof(T);
+        return t;
+    }
+
+private:
+    void readable() const {
+        require(defined(), "tensor: no value (default-constructed)");
+        require(!storage_->placed_in_recording(), "tensor: a value of a recorded step is read or written before the step has run; keep the tensor and "
+                                                  "read it after Program::run()");
+    }
+    std::shared_ptr<Storage> storage_;
+    Shape shape_;
+    std::size_t offset_ = 0;
+};
+
+namespace detail {
+template <class S> struct is_double : std::false_type {};
+template <template <class> class S> struct is_double<S<double>> : std::true_type {};
+}  // namespace detail
+
+/// Runs the kernel of contract struct s on a device, or appends it to the recording that stands on this thread.
+template <class S> void submit(const Device& device, const S& s) {
+    static_assert(std::is_trivially_copyable_v<S> && contract::Calls<float>::index_of<S>() + contract::Calls<double>::index_of<S>() > -2,
+                  "not a struct of contract.hpp's closed list");
+    constexpr bool in_double = detail::is_double<S>::value;
+    Call call{.payload = &s,
+              .index = in_double ? contract::Calls<double>::index_of<S>() : contract::Calls<float>::index_of<S>(),
+              .is_double = in_double,
+              .name = S::name,
+              .pointers = S::writes + S::reads,
+              .bytes = sizeof(S),
+              .run_on_cpu = [](cpu::Context& context, const void* payload) { cpu::Kernel<S>::run(context, *static_cast<const S*>(payload)); }};
+    const Guard guard = GuardScope::current();
+    if (const auto& recording = Recording::active()) return recording->append(device, call, guard);
+    Backend& backend = device.backend();
+    if (guard.flag) {
+        std::int32_t value = 0;
+        backend.download(&value, guard.flag, sizeof value);
+        if (value != guard.value) return;
+    }
+    backend.run(call);
+}
+
+}  // namespace hwnas

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include <hwnas/ops/relu.hpp>
+
+#include "support/catch.hpp"
+#include "support/random_tensor.hpp"
+
+#include <limits>
+
+using namespace hwnas;
+using namespace hwnas::testing;
+
+TEST_CASE("relu equals a plain loop on awkward sizes, on both kernel entries", "[ops]") {
+    const auto isa = GENERATE(cpu::Isa::portable, cpu::best_isa());
+    const auto n = GENERATE(1, 7, 8, 9, 40'001);
+    const auto device = test_device(3, isa);
+    const auto x = random_values<float>(n, 1);
+    const auto y = relu(Variable<float>(Tensor<float>::from(x, {n}, device))).value().to_vector();
+    for (std::size_t i = 0; i < x.size(); ++i) REQUIRE(y[i] == (x[i] > 0 ? x[i] : 0.0f));
+}
+
+TEST_CASE("relu keeps NaN and infinity", "[ops]") {
+    const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
+    std::vector<float> x(9, nan);
+    x[1] = inf, x[2] = -inf;
+    const auto y = relu(Variable<float>(Tensor<float>::from(x, {9}, test_device()))).value().to_vector();
+    CHECK(std::isnan(y[0]));
+    CHECK(y[1] == inf);
+    CHECK(y[2] == 0.0f);
+    CHECK(std::isnan(y[8]));
+}
+
+TEST_CASE("relu gradient agrees with finite differences", "[ops][gradcheck]") {
+    const auto result = gradcheck([](const auto& v) { return relu(v[0]); }, {distinct_tensor<double>({3, 5, 7}, 2, test_device())});
+    INFO(result.message);
+    CHECK(result.passed);
+}
+
+TEST_CASE("gradients of two uses of one value add up", "[ops][gradcheck]") {
+    const auto device = test_device();
+    const auto x = Variable<double>::leaf(distinct_tensor<double>({11}, 3, device));
+    const auto y = relu(x);
+    backward(relu(y), Tensor<double>::full({11}, 1.0, device));
+    backward(relu(x), Tensor<double>::full({11}, 2.0, device));
+    const auto values = x.value().to_vector(), gradient = x.grad().to_vector();
+    for (std::size_t i = 0; i < values.size(); ++i) CHECK(gradient[i] == (values[i] > 0 ? 3.0 : 0.0));
+}
