@@ -85,16 +85,24 @@ logged() {
     return 1
 }
 
+# Package lists of the system where it has them, else fetched into build/deps, which needs no root either.
+fetch_debs() {
+    (cd "$deps/debs" && apt-get download "$@") >>"$log" 2>&1 </dev/null && return 0
+    mkdir -p "$deps/apt/lists/partial" "$deps/apt/cache/archives/partial"
+    set -- -o Dir::State::lists="$deps/apt/lists" -o Dir::Cache="$deps/apt/cache" download "$@"
+    logged apt-get "$1" "$2" "$3" "$4" update && (cd "$deps/debs" && logged apt-get "$@")
+}
+
 unpack() {
     say "no root here: unpacking $* into build/deps"
     mkdir -p "$deps/debs" "$deps/var/lib/hwnas"
     for package in "$@"; do
         case $package in libbenchmark-dev) set -- "$@" libbenchmark1.7.1 ;; esac
     done
-    (cd "$deps/debs" && logged apt-get download "$@") || die "apt-get download failed (whole output: build/build.log)"
+    fetch_debs "$@" || die "apt-get download failed (whole output: build/build.log)"
     for deb in "$deps"/debs/*.deb; do logged dpkg -x "$deb" "$deps"; done
     for package in "$@"; do : >"$deps/var/lib/hwnas/$package"; done
-    rm -rf "$deps/debs"
+    rm -rf "$deps/debs" "$deps/apt"
 }
 
 : >"$log"
@@ -110,7 +118,7 @@ if have dpkg-query && have apt-get; then
             logged as_root apt-get install -y --no-install-recommends $tools $libraries ||
                 die "apt-get install failed (whole output: build/build.log)"
         elif [ -n "$tools" ]; then
-            die "an administrator must install: $tools"
+            die "tools are missing and installing them needs a password; ask an administrator for: apt-get install $tools"
         else
             # shellcheck disable=SC2086
             unpack $libraries
@@ -133,9 +141,10 @@ build() { # preset, target...
     preset=$1
     shift
     [ -e "build/$preset/CMakeCache.txt" ] || say "building $preset (build/build.log has the output)"
-    generator=
-    if [ ! -e "build/$preset/CMakeCache.txt" ] && ! have ninja; then generator="-GUnix Makefiles"; fi
-    logged cmake --preset "$preset" ${generator:+"$generator"} ||
+    # The presets say Ninja; make serves where it is missing, and a build directory stays with what it began with.
+    generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "build/$preset/CMakeCache.txt" 2>/dev/null) || generator=
+    if [ -z "$generator" ] && ! have ninja; then generator="Unix Makefiles"; fi
+    logged cmake --preset "$preset" ${generator:+-G "$generator"} ||
         die "configuring failed (whole output: build/build.log). Without apt: install Eigen 3.4, fmt 9, nlohmann-json, CLI11, zlib, for tests Catch2, and name their place in CMAKE_PREFIX_PATH"
     logged cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} || die "building failed (whole output: build/build.log)"
 }
