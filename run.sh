@@ -1,7 +1,9 @@
 #!/bin/sh
 # The front door: installs what is missing, builds, runs. `./run.sh --help` says how.
 set -eu
+from=$PWD # the program runs where the user stands; everything else happens in the repository
 cd "$(dirname "$0")"
+root=$PWD
 
 program_verbs="search profile info train evaluate"
 
@@ -38,8 +40,8 @@ case " $program_verbs test bench shell " in
     *) say "unknown verb '$verb'"; usage >&2; exit 2 ;;
 esac
 
-deps=$PWD/build/deps
-log=$PWD/build/build.log
+deps=$root/build/deps
+log=$root/build/build.log
 mkdir -p build
 
 # ---- what is missing, as Debian package names
@@ -51,7 +53,7 @@ esac
 [ -n "${HWNAS_DATA-}" ] || packages="$packages dataset-fashion-mnist"
 
 installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
-unpacked() { [ -e "$deps/var/lib/hwnas/$1" ]; }
+unpacked() { [ -d "$deps/usr/share/doc/$1" ]; }
 
 use_deps() {
     [ -d "$deps/usr" ] || return 0
@@ -75,7 +77,10 @@ missing_libraries() {
         installed "$package" || unpacked "$package" || echo "$package"
     done
 }
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+as_root() { # sudo clears the environment, so that the setting goes with the command
+    if [ "$(id -u)" = 0 ]; then set -- env "$@"; else set -- sudo -n env "$@"; fi
+    logged "$@"
+}
 can_be_root() { [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }
 
 # Runs a command into the log; shows the log only if it fails.
@@ -95,13 +100,12 @@ fetch_debs() {
 
 unpack() {
     say "no root here: unpacking $* into build/deps"
-    mkdir -p "$deps/debs" "$deps/var/lib/hwnas"
+    mkdir -p "$deps/debs"
     for package in "$@"; do
-        case $package in libbenchmark-dev) set -- "$@" libbenchmark1.7.1 ;; esac
+        case $package in libbenchmark-dev) set -- "$@" libbenchmark1debian ;; esac
     done
-    fetch_debs "$@" || die "apt-get download failed (whole output: build/build.log)"
-    for deb in "$deps"/debs/*.deb; do logged dpkg -x "$deb" "$deps"; done
-    for package in "$@"; do : >"$deps/var/lib/hwnas/$package"; done
+    fetch_debs "$@" || return 1
+    for deb in "$deps"/debs/*.deb; do logged dpkg -x "$deb" "$deps" || return 1; done
     rm -rf "$deps/debs" "$deps/apt"
 }
 
@@ -110,18 +114,19 @@ tools=$(missing_tools | tr '\n' ' ')
 if have dpkg-query && have apt-get; then
     libraries=$(missing_libraries | tr '\n' ' ')
     if [ -n "$tools$libraries" ]; then
+        # Whatever apt says, the build goes on where compiler and tools are there: CMake may find the rest elsewhere.
         if can_be_root; then
             say "installing $tools$libraries"
-            export DEBIAN_FRONTEND=noninteractive
-            logged as_root apt-get update || say "apt-get update failed; trying with the lists at hand"
+            as_root apt-get update || say "apt-get update failed; trying with the lists at hand"
             # shellcheck disable=SC2086
-            logged as_root apt-get install -y --no-install-recommends $tools $libraries ||
-                die "apt-get install failed (whole output: build/build.log)"
+            as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $tools $libraries ||
+                say "apt-get install failed (whole output: build/build.log)"
+            [ -z "$(missing_tools)" ] || exit 1
         elif [ -n "$tools" ]; then
             die "tools are missing and installing them needs a password; ask an administrator for: apt-get install $tools"
         else
             # shellcheck disable=SC2086
-            unpack $libraries
+            unpack $libraries || say "fetching packages failed (whole output: build/build.log)"
             use_deps
         fi
     fi
@@ -160,16 +165,19 @@ case $verb in
             "" | -*) ;;
             *) filter=$1; shift; set -- "--benchmark_filter=$filter" "$@" ;;
         esac
-        exec build/release/benchmarks/hwnas_benchmarks "$@"
+        cd "$from"
+        exec "$root/build/release/benchmarks/hwnas_benchmarks" "$@"
         ;;
     shell)
         build release fashion_mnist
-        PATH=$PWD/build/release/examples:$PATH
+        PATH=$root/build/release/examples:$root/build/release/benchmarks:$PATH
         export PATH
+        cd "$from"
         exec "${SHELL:-/bin/sh}" "$@"
         ;;
     *)
         build release fashion_mnist
-        exec build/release/examples/fashion_mnist "$verb" "$@"
+        cd "$from"
+        exec "$root/build/release/examples/fashion_mnist" "$verb" "$@"
         ;;
 esac
