@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Fashion-MNIST: 70,000 grey images of 28 x 28 in 10 classes (Xiao, Rasul, Vollgraf, 2017), as Debian's package
-// dataset-fashion-mnist installs it. The validation images are taken out of the training set, the same number per class.
+// dataset-fashion-mnist installs it. The validation images are taken out of the training set, as many of every class.
 #pragma once
 
 #include <hwnas/core/error.hpp>
@@ -94,9 +94,9 @@ inline Dataset fashion_mnist_part(const std::filesystem::path& directory, const 
         fail("{}: {} has {} images, {} has {} labels ({})", directory.string(), images.stem,
              grouped(static_cast<std::uint64_t>(pixels.shape[0])), labels.stem,
              grouped(static_cast<std::uint64_t>(classes.shape[0])), fashion_mnist_advice);
-    return dataset_from_tensors(std::move(pixels.data),
-                                std::vector<std::int32_t>(classes.data.begin(), classes.data.end()),
-                                {.name = std::move(name), .image = {pixels.shape[1], pixels.shape[2], 1}, .classes = 10});
+    return dataset_from_tensors(
+        std::move(pixels.data), std::vector<std::int32_t>(classes.data.begin(), classes.data.end()),
+        {.name = std::move(name), .image = {pixels.shape[1], pixels.shape[2], 1}, .classes = 10});
 }
 
 }  // namespace detail
@@ -104,10 +104,12 @@ inline Dataset fashion_mnist_part(const std::filesystem::path& directory, const 
 /// Splits a classified dataset into {rest, chosen}: chosen holds total / classes rows of every class, drawn by seed;
 /// both keep the order of data. Throws Error when total does not divide or a class has too few rows.
 inline std::pair<Dataset, Dataset> stratified_split(const Dataset& data, std::int64_t total, std::uint64_t seed) {
+    data.check();
+    if (data.labels.empty()) fail("{}: has no labels, a stratified split needs classes", data.name);
     if (total < 0 || (total > 0 && total >= data.count))
         fail("{}: {} validation images asked for, choose 0 or more and fewer than {}", data.name, total,
              detail::grouped(static_cast<std::uint64_t>(data.count)));
-    if (data.classes < 1 || total % data.classes != 0)
+    if (total % data.classes != 0)
         fail("{}: {} validation images do not divide into {} classes, choose a multiple of {}", data.name, total,
              data.classes, data.classes);
     const std::int64_t share = total / data.classes;
@@ -138,8 +140,8 @@ inline FashionMnist fashion_mnist(const FashionMnistOptions& options = {}) {
     Dataset all = detail::fashion_mnist_part(directory, detail::fashion_mnist_train_images,
                                              detail::fashion_mnist_train_labels, options.verify, "fashion-mnist train");
     if (all.image != data.test.image)
-        fail("{}: training images are {} x {}, test images {} x {} ({})", directory.string(), all.image[0], all.image[1],
-             data.test.image[0], data.test.image[1], detail::fashion_mnist_advice);
+        fail("{}: training images are {} x {}, test images {} x {} ({})", directory.string(), all.image[0],
+             all.image[1], data.test.image[0], data.test.image[1], detail::fashion_mnist_advice);
     std::tie(data.train, data.validation) = stratified_split(all, options.validation, options.seed);
     data.validation.name = "fashion-mnist validation";
     return data;

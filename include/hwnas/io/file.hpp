@@ -27,13 +27,24 @@ namespace hwnas::io {
 
 namespace detail {
 
-inline std::string reason(int error) { return std::generic_category().message(error); }
+inline std::string reason(int error) {
+    return std::generic_category().message(error);
+}
 
 /// 60000 -> "60,000"; file sizes and counts are read by people.
 inline std::string grouped(std::uint64_t value) {
     std::string text = std::to_string(value);
     for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
     return text;
+}
+
+/// Text out of a file, fit for a one-line message: control characters as ?, at most 60 bytes.
+inline std::string shown(std::string_view text) {
+    constexpr std::size_t longest = 60;
+    std::string line{text.substr(0, longest)};
+    for (char& c : line)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+    return text.size() <= longest ? line : line + "...";
 }
 
 /// Owner of a file descriptor.
@@ -195,7 +206,8 @@ private:
         while (size > 0) {
             const off_t start = std::max<off_t>(0, size - static_cast<off_t>(block.size()));
             const ssize_t got = ::pread(file_.get(), block.data(), static_cast<std::size_t>(size - start), start);
-            if (got != size - start) fail("{}: cannot be read ({})", path_.string(), detail::reason(got < 0 ? errno : EIO));
+            if (got != size - start)
+                fail("{}: cannot be read ({})", path_.string(), detail::reason(got < 0 ? errno : EIO));
             const auto at = std::string_view(block.data(), static_cast<std::size_t>(got)).rfind('\n');
             if (at != std::string_view::npos) return start + static_cast<off_t>(at) + 1;
             size = start;

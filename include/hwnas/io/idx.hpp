@@ -31,9 +31,9 @@ struct IdxArray {
 };
 
 struct IdxOptions {
-    std::string_view items = "items";                      ///< what shape[0] counts, for messages
-    std::string_view advice = "fetch the file again";      ///< the way out of a damaged file, for messages
-    Sha256* digest = nullptr;                              ///< takes the decompressed bytes, header included
+    std::string_view items = "items";                  ///< what shape[0] counts, for messages
+    std::string_view advice = "fetch the file again";  ///< the way out of a damaged file, for messages
+    Sha256* digest = nullptr;                          ///< takes the decompressed bytes, header included
 };
 
 namespace detail {
@@ -103,13 +103,14 @@ inline IdxArray read_idx(const std::filesystem::path& path, const IdxOptions& op
     std::size_t got = file.read(header.data(), 4);
     if (got < 4) fail("{}: ends inside the 4 bytes of the IDX magic (truncated; {})", name, options.advice);
     if (header[0] != 0 || header[1] != 0)
-        fail("{}: starts with bytes {:02x} {:02x}, an IDX file with 00 00 ({})", name, header[0], header[1], options.advice);
-    if (header[2] != 0x08)
-        fail("{}: type code 0x{:02x} is not read, only 0x08 (unsigned bytes) is", name, header[2]);
+        fail("{}: starts with bytes {:02x} {:02x}, an IDX file with 00 00 ({})", name, header[0], header[1],
+             options.advice);
+    if (header[2] != 0x08) fail("{}: type code 0x{:02x} is not read, only 0x08 (unsigned bytes) is", name, header[2]);
     const std::size_t rank = header[3];
     if (rank < 1 || rank > 4) fail("{}: {} dimensions announced, 1 to 4 are read", name, rank);
     got = file.read(header.data() + 4, 4 * rank);
-    if (got < 4 * rank) fail("{}: ends inside the extents of its {} dimensions (truncated; {})", name, rank, options.advice);
+    if (got < 4 * rank)
+        fail("{}: ends inside the extents of its {} dimensions (truncated; {})", name, rank, options.advice);
     if (options.digest) options.digest->update(header.data(), 4 + 4 * rank);
 
     IdxArray array;
@@ -118,7 +119,8 @@ inline IdxArray read_idx(const std::filesystem::path& path, const IdxOptions& op
     std::uint64_t announced = 1, item = 1;
     for (std::size_t i = 0; i < rank; ++i) {
         const std::uint8_t* at = header.data() + 4 + 4 * i;
-        const std::uint64_t extent = std::uint64_t{at[0]} << 24 | std::uint64_t{at[1]} << 16 | std::uint64_t{at[2]} << 8 | at[3];
+        const std::uint64_t extent =
+            std::uint64_t{at[0]} << 24 | std::uint64_t{at[1]} << 16 | std::uint64_t{at[2]} << 8 | at[3];
         array.shape.push_back(static_cast<std::int64_t>(extent));
         extents += (i > 0 ? " x " : "") + detail::grouped(extent);
         possible = possible && (extent == 0 || announced <= std::numeric_limits<std::uint64_t>::max() / 2 / extent);
@@ -134,7 +136,8 @@ inline IdxArray read_idx(const std::filesystem::path& path, const IdxOptions& op
         array.data.resize(static_cast<std::size_t>(room));
         // Small pieces are hashed while they are still in cache.
         for (bool more = true; more && filled < room;) {
-            const std::size_t step = std::min<std::size_t>(static_cast<std::size_t>(room) - filled, std::size_t{1} << 19);
+            const std::size_t step =
+                std::min<std::size_t>(static_cast<std::size_t>(room) - filled, std::size_t{1} << 19);
             got = file.read(array.data.data() + filled, step);
             if (options.digest) options.digest->update(array.data.data() + filled, got);
             filled += got;
@@ -142,8 +145,8 @@ inline IdxArray read_idx(const std::filesystem::path& path, const IdxOptions& op
         }
         if (filled < room)
             fail("{}: {} {} announced, file ends after {} (truncated; {})", name,
-                 detail::grouped(static_cast<std::uint64_t>(array.shape[0])), options.items, detail::grouped(filled / item),
-                 options.advice);
+                 detail::grouped(static_cast<std::uint64_t>(array.shape[0])), options.items,
+                 detail::grouped(filled / item), options.advice);
     }
     std::uint8_t extra = 0;
     // Asking for one byte more also makes zlib read and compare the checksum at the end.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// JSON files with errors a user can act on: which file, which line, which key. Keys keep the order they were written in.
+// JSON files with errors a user can act on: which file, which line, which key. Objects keep the order of their keys.
 #pragma once
 
 #include <hwnas/core/error.hpp>
@@ -42,10 +42,14 @@ inline std::string position(std::string_view text, std::size_t byte) {
 }
 
 /// The part of nlohmann's message that says what is wrong; what it quotes from the file may be long or binary.
-inline std::string_view parser_reason(std::string_view what) {
-    if (const auto at = what.find("syntax error "); at != std::string_view::npos) what.remove_prefix(at + 13);
-    else if (const auto end = what.find("] "); end != std::string_view::npos) what.remove_prefix(end + 2);
-    return what.substr(0, what.find("; last read"));
+inline std::string parser_reason(std::string_view what) {
+    if (const auto at = what.find("syntax error "); at != std::string_view::npos)
+        what.remove_prefix(at + 13);
+    else if (const auto end = what.find("] "); end != std::string_view::npos)
+        what.remove_prefix(end + 2);
+    what = what.substr(0, what.find("; last read"));
+    constexpr std::size_t longest = 120;
+    return what.size() <= longest ? std::string{what} : std::string{what.substr(0, longest)} + "...";
 }
 
 /// Parses text of `where` (a file name) and refuses a key that an object has twice, which nlohmann would swallow.
@@ -59,7 +63,7 @@ Value parse_json(std::string_view text, std::string_view where) {
         if (event == Event::key) {
             auto key = value.template get<std::string>();
             if (const auto [at, fresh] = keys.back().insert(std::move(key)); !fresh)
-                fail("{}: key \"{}\" appears twice in one object", where, *at);
+                fail("{}: key \"{}\" appears twice in one object", where, shown(*at));
         }
         return true;
     };
@@ -74,12 +78,18 @@ Value parse_json(std::string_view text, std::string_view where) {
 
 template <class T>
 constexpr std::string_view json_kind() {
-    if constexpr (std::same_as<T, bool>) return "boolean";
-    else if constexpr (std::integral<T>) return "integer";
-    else if constexpr (std::floating_point<T>) return "number";
-    else if constexpr (std::convertible_to<T, std::string_view>) return "string";
-    else if constexpr (IsVector<T>::value) return "array";
-    else return "value";
+    if constexpr (std::same_as<T, bool>)
+        return "boolean";
+    else if constexpr (std::integral<T>)
+        return "integer";
+    else if constexpr (std::floating_point<T>)
+        return "number";
+    else if constexpr (std::convertible_to<T, std::string_view>)
+        return "string";
+    else if constexpr (IsVector<T>::value)
+        return "array";
+    else
+        return "value";
 }
 
 /// value as T without the silent conversions of nlohmann (true to 1, 1.5 to 1, 300 to 44).
@@ -87,7 +97,8 @@ template <class T, class Value>
 T typed(const Value& value, std::string_view key, std::string_view context) {
     const auto wrong = [&](bool right) {
         if (!right)
-            fail("{}: key \"{}\" has the wrong type ({}, {} expected)", context, key, value.type_name(), json_kind<T>());
+            fail("{}: key \"{}\" has the wrong type ({}, {} expected)", context, key, value.type_name(),
+                 json_kind<T>());
     };
     if constexpr (std::same_as<T, Value>) {
         return value;
@@ -103,7 +114,8 @@ T typed(const Value& value, std::string_view key, std::string_view context) {
     } else if constexpr (std::floating_point<T>) {
         wrong(value.is_number());
         const auto number = value.template get<double>();
-        if (!std::isfinite(static_cast<T>(number))) fail("{}: key \"{}\" is {}, out of range", context, key, value.dump());
+        if (!std::isfinite(static_cast<T>(number)))
+            fail("{}: key \"{}\" is {}, out of range", context, key, value.dump());
         return static_cast<T>(number);
     } else if constexpr (std::same_as<T, std::string>) {
         wrong(value.is_string());
@@ -144,8 +156,8 @@ inline Json read_json(const std::filesystem::path& path) {
 /// json[key] as T: bool, an integer or floating type that holds it, std::string, std::vector of these, Json itself.
 /// context (a file name) opens the Error thrown for a missing key, a wrong type or a number out of range.
 template <class T, class Value>
-    requires nlohmann::detail::is_basic_json<Value>::value
-T require(const Value& json, std::string_view key, std::string_view context) {
+requires nlohmann::detail::is_basic_json<Value>::value T require(const Value& json, std::string_view key,
+                                                                 std::string_view context) {
     if (!json.is_object()) fail("{}: {} where an object with key \"{}\" is expected", context, json.type_name(), key);
     const auto found = json.find(std::string{key});
     if (found == json.end()) fail("{}: key \"{}\" is missing", context, key);
@@ -154,8 +166,8 @@ T require(const Value& json, std::string_view key, std::string_view context) {
 
 /// As require, but fallback where the key is missing; a present key of the wrong type is still an Error.
 template <class T, class Value>
-    requires nlohmann::detail::is_basic_json<Value>::value
-T value_or(const Value& json, std::string_view key, T fallback, std::string_view context) {
+requires nlohmann::detail::is_basic_json<Value>::value T value_or(const Value& json, std::string_view key, T fallback,
+                                                                  std::string_view context) {
     if (json.is_object() && !json.contains(std::string{key})) return fallback;
     return require<T>(json, key, context);
 }
@@ -166,9 +178,11 @@ inline void check_schema(const Json& json, std::string_view schema, std::string_
     if (found == schema) return;
     const auto name = [](std::string_view text) { return text.substr(0, text.rfind('/')); };
     if (name(found) == name(schema))
-        fail("{}: schema version \"{}\" is unknown, this library reads \"{}\" (write the file again, or use its version)",
-             file, found, schema);
-    fail("{}: schema \"{}\" is another kind of file, \"{}\" is expected", file, found, schema);
+        fail(
+            "{}: schema version \"{}\" is unknown, this library reads \"{}\" (write the file again, or use its "
+            "version)",
+            file, detail::shown(found), schema);
+    fail("{}: schema \"{}\" is another kind of file, \"{}\" is expected", file, detail::shown(found), schema);
 }
 
 /// Writes json atomically: 2-space indent, keys in their order, numbers that read back the same, a newline at the end.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // safetensors: u64 little-endian header length, JSON header {name: {dtype, shape, data_offsets}}, raw values.
-// Weights and checkpoints are stored in it, and every other reader of the format opens them. The reader takes nothing on
-// trust: offsets must tile the data without overlap, hole or rest, and memory is bounded by the file's size.
+// Weights and checkpoints are stored in it, and every other reader of the format opens them. This reader takes nothing
+// on trust: offsets must tile the data without overlap, hole or rest, and memory is bounded by the file's size.
 #pragma once
 
 #include <hwnas/core/error.hpp>
@@ -31,23 +31,24 @@ static_assert(std::endian::native == std::endian::little, "safetensors are writt
 
 /// One named array; data is row-major and little-endian.
 struct SafeTensor {
-    std::string name;
-    std::string dtype;  ///< F32 F64 I32 I64 U8
-    std::vector<std::int64_t> shape;
-    std::vector<std::byte> data;
+    std::string name = {};
+    std::string dtype = {};  ///< F32 F64 I32 I64 U8
+    std::vector<std::int64_t> shape = {};
+    std::vector<std::byte> data = {};
 };
 
 /// The content of a file: tensors in file order, and free text by key.
 struct SafeTensors {
-    std::vector<SafeTensor> tensors;
-    std::map<std::string, std::string> metadata;
+    std::vector<SafeTensor> tensors = {};
+    std::map<std::string, std::string> metadata = {};
 
     /// The tensor called name; throws Error naming those there are.
     const SafeTensor& at(std::string_view name) const {
         for (const auto& tensor : tensors)
             if (tensor.name == name) return tensor;
         std::string known;
-        for (std::size_t i = 0; i < tensors.size() && i < 8; ++i) known += (i > 0 ? ", " : "") + tensors[i].name;
+        for (std::size_t i = 0; i < tensors.size() && i < 8; ++i)
+            known += (i > 0 ? ", " : "") + detail::shown(tensors[i].name);
         fail("safetensors: no tensor \"{}\" among the {} there are ({}{})", name, tensors.size(), known,
              tensors.size() > 8 ? ", ..." : "");
     }
@@ -61,10 +62,14 @@ namespace detail {
 
 template <class T>
 constexpr std::string_view safetensors_dtype() {
-    if constexpr (std::is_same_v<T, float>) return "F32";
-    else if constexpr (std::is_same_v<T, double>) return "F64";
-    else if constexpr (std::is_same_v<T, std::int32_t>) return "I32";
-    else if constexpr (std::is_same_v<T, std::int64_t>) return "I64";
+    if constexpr (std::is_same_v<T, float>)
+        return "F32";
+    else if constexpr (std::is_same_v<T, double>)
+        return "F64";
+    else if constexpr (std::is_same_v<T, std::int32_t>)
+        return "I32";
+    else if constexpr (std::is_same_v<T, std::int64_t>)
+        return "I64";
     else {
         static_assert(std::is_same_v<T, std::uint8_t>, "float, double, int32_t, int64_t and uint8_t are stored");
         return "U8";
@@ -83,18 +88,20 @@ inline std::string shape_text(std::span<const std::int64_t> shape) {
 }
 
 /// Bytes a tensor must have; throws Error for an unknown dtype, a negative extent or an overflow.
-inline std::uint64_t safetensors_bytes(std::string_view dtype, std::span<const std::int64_t> shape, std::string_view file,
-                                       std::string_view name) {
+inline std::uint64_t safetensors_bytes(std::string_view dtype, std::span<const std::int64_t> shape,
+                                       std::string_view file, std::string_view name) {
     std::uint64_t bytes = safetensors_size(dtype);
-    if (bytes == 0) fail("{}: tensor \"{}\" has dtype {}, known are F32 F64 I32 I64 U8", file, name, dtype);
+    if (bytes == 0)
+        fail("{}: tensor \"{}\" has dtype {}, known are F32 F64 I32 I64 U8", file, shown(name), shown(dtype));
     bool fits = true;
     for (const auto extent : shape) {
-        if (extent < 0) fail("{}: tensor \"{}\" has shape {}, extents cannot be negative", file, name, shape_text(shape));
+        if (extent < 0)
+            fail("{}: tensor \"{}\" has shape {}, extents cannot be negative", file, shown(name), shape_text(shape));
         const auto size = static_cast<std::uint64_t>(extent);
         fits = fits && (size == 0 || bytes <= std::numeric_limits<std::uint64_t>::max() / 2 / size);
         bytes *= size;
     }
-    if (!fits) fail("{}: tensor \"{}\" has shape {}, more than a file can hold", file, name, shape_text(shape));
+    if (!fits) fail("{}: tensor \"{}\" has shape {}, more than a file can hold", file, shown(name), shape_text(shape));
     return bytes;
 }
 
@@ -107,13 +114,14 @@ struct SafeTensorPlace {
 
 inline SafeTensorPlace safetensors_entry(const nlohmann::json& entry, const std::string& name, const std::string& file,
                                          std::uint64_t available) {
-    const std::string where = fmt::format("{}: tensor \"{}\"", file, name);
+    const std::string where = fmt::format("{}: tensor \"{}\"", file, shown(name));
     SafeTensorPlace place;
     place.tensor.name = name;
     place.tensor.dtype = require<std::string>(entry, "dtype", where);
     place.tensor.shape = require<std::vector<std::int64_t>>(entry, "shape", where);
     const auto offsets = require<std::vector<std::uint64_t>>(entry, "data_offsets", where);
-    if (entry.size() != 3) fail("{}: has {} keys, dtype, shape and data_offsets are all there may be", where, entry.size());
+    if (entry.size() != 3)
+        fail("{}: has {} keys, dtype, shape and data_offsets are all there may be", where, entry.size());
     if (offsets.size() != 2) fail("{}: has {} data_offsets, begin and end are expected", where, offsets.size());
     place.begin = offsets[0];
     place.end = offsets[1];
@@ -133,7 +141,8 @@ template <class T>
 SafeTensor safe_tensor(std::string name, std::vector<std::int64_t> shape, std::span<const T> values) {
     const auto dtype = detail::safetensors_dtype<T>();
     if (detail::safetensors_bytes(dtype, shape, "safetensors", name) != values.size_bytes())
-        fail("safetensors: tensor \"{}\" of shape {} is given {} values", name, detail::shape_text(shape), values.size());
+        fail("safetensors: tensor \"{}\" of shape {} is given {} values", name, detail::shape_text(shape),
+             values.size());
     const auto bytes = std::as_bytes(values);
     return {std::move(name), std::string{dtype}, std::move(shape), {bytes.begin(), bytes.end()}};
 }
@@ -142,7 +151,8 @@ SafeTensor safe_tensor(std::string name, std::vector<std::int64_t> shape, std::s
 template <class T>
 std::vector<T> values(const SafeTensor& tensor) {
     const auto dtype = detail::safetensors_dtype<T>();
-    if (tensor.dtype != dtype) fail("safetensors: tensor \"{}\" is {}, {} is asked for", tensor.name, tensor.dtype, dtype);
+    if (tensor.dtype != dtype)
+        fail("safetensors: tensor \"{}\" is {}, {} is asked for", tensor.name, tensor.dtype, dtype);
     if (detail::safetensors_bytes(tensor.dtype, tensor.shape, "safetensors", tensor.name) != tensor.data.size())
         fail("safetensors: tensor \"{}\" of shape {} holds {} bytes", tensor.name, detail::shape_text(tensor.shape),
              tensor.data.size());
@@ -174,11 +184,11 @@ inline void write_safetensors(const std::filesystem::path& path, const SafeTenso
             fail("{}: tensor name \"{}\" is reserved or used twice", file, tensor.name);
         const std::uint64_t bytes = detail::safetensors_bytes(tensor.dtype, tensor.shape, file, tensor.name);
         if (bytes != tensor.data.size())
-            fail("{}: tensor \"{}\" of dtype {} and shape {} takes {} bytes, {} are given", file, tensor.name, tensor.dtype,
-                 detail::shape_text(tensor.shape), bytes, tensor.data.size());
-        header.push_back({tensor.name, Json{{"dtype", tensor.dtype},
-                                            {"shape", tensor.shape},
-                                            {"data_offsets", {offset, offset + bytes}}}});
+            fail("{}: tensor \"{}\" of dtype {} and shape {} takes {} bytes, {} are given", file, tensor.name,
+                 tensor.dtype, detail::shape_text(tensor.shape), bytes, tensor.data.size());
+        header.push_back(
+            {tensor.name,
+             Json{{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, offset + bytes}}}});
         parts.push_back(as_chars(std::span<const std::byte>(tensor.data)));
         offset += bytes;
     }
@@ -209,9 +219,11 @@ inline SafeTensors read_safetensors(const std::filesystem::path& path) {
     if (length > detail::safetensors_header_limit)
         fail("{}: header length {} is over 100,000,000, not a safetensors file", file, detail::grouped(length));
     if (length > rest)
-        fail("{}: header length {}, but {} bytes follow (truncated)", file, detail::grouped(length), detail::grouped(rest));
+        fail("{}: header length {}, but {} bytes follow (truncated)", file, detail::grouped(length),
+             detail::grouped(rest));
     const std::string_view text = std::string_view(content).substr(sizeof length, static_cast<std::size_t>(length));
-    if (text.empty() || text.front() != '{') fail("{}: the header does not start with '{{', not a safetensors file", file);
+    if (text.empty() || text.front() != '{')
+        fail("{}: the header does not start with '{{', not a safetensors file", file);
     const auto header = detail::parse_json<nlohmann::json>(text, file + ": header");
 
     SafeTensors result;
@@ -224,7 +236,7 @@ inline SafeTensors read_safetensors(const std::filesystem::path& path) {
         }
         if (!entry.is_object()) fail("{}: __metadata__ is {}, an object is expected", file, entry.type_name());
         for (const auto& [key, value] : entry.items())
-            result.metadata[key] = detail::typed<std::string>(value, key, file + ": __metadata__");
+            result.metadata[key] = detail::typed<std::string>(value, detail::shown(key), file + ": __metadata__");
     }
     std::stable_sort(places.begin(), places.end(), [](const auto& a, const auto& b) {
         return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -232,15 +244,16 @@ inline SafeTensors read_safetensors(const std::filesystem::path& path) {
     std::uint64_t reached = 0;
     for (auto& place : places) {
         if (place.begin != reached)
-            fail("{}: tensor \"{}\" begins at data byte {}, {} byte {}", file, place.tensor.name, place.begin,
-                 place.begin < reached ? "inside a tensor that ends at" : "after a hole from", reached);
+            fail("{}: tensor \"{}\" begins at data byte {}, {} byte {}", file, detail::shown(place.tensor.name),
+                 place.begin, place.begin < reached ? "inside a tensor that ends at" : "after a hole from", reached);
         reached = place.end;
         const auto* data = reinterpret_cast<const std::byte*>(content.data()) + sizeof length + length;
         place.tensor.data.assign(data + place.begin, data + place.end);
         result.tensors.push_back(std::move(place.tensor));
     }
     if (reached != available)
-        fail("{}: {} bytes of data, the tensors describe {}", file, detail::grouped(available), detail::grouped(reached));
+        fail("{}: {} bytes of data, the tensors describe {}", file, detail::grouped(available),
+             detail::grouped(reached));
     return result;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // SHA-256 (FIPS 180-4), to tell the data a result was made from. Portable rounds, and the processor's own where it has
-// them: 55 MB then cost 40 ms instead of 250.
+// them, which are over three times as fast.
 #pragma once
 
 #include <algorithm>
@@ -61,7 +61,8 @@ inline void sha256_blocks_portable(Sha256State& state, const unsigned char* data
 inline bool sha256_in_hardware() {
     static const bool answer = [] {
         unsigned a = 0, b = 0, c = 0, d = 0;
-        return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b >> 29 & 1u) != 0 && __builtin_cpu_supports("sse4.1") != 0;
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b >> 29 & 1u) != 0 &&
+               __builtin_cpu_supports("sse4.1") != 0;
     }();
     return answer;
 }
@@ -80,8 +81,8 @@ inline bool sha256_in_hardware() {
             w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data + 16 * i)), swap);
         for (std::size_t i = 0; i < 16; ++i) {
             const __m128i now = w[0];
-            const __m128i sum = _mm_add_epi32(
-                now, _mm_loadu_si128(reinterpret_cast<const __m128i*>(sha256_constants.data() + 4 * i)));
+            const __m128i sum =
+                _mm_add_epi32(now, _mm_loadu_si128(reinterpret_cast<const __m128i*>(sha256_constants.data() + 4 * i)));
             cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
             abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0E));
             const __m128i part = _mm_add_epi32(_mm_sha256msg1_epu32(now, w[1]), _mm_alignr_epi8(w[3], w[2], 4));

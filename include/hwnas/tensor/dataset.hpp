@@ -23,13 +23,13 @@ namespace hwnas {
 struct Dataset {
     std::string name;
     std::int64_t count = 0;
-    std::array<std::int64_t, 3> image{};       ///< height, width, channels (NHWC)
-    std::int64_t classes = 0;                  ///< labels lie in [0, classes); 0 for regression
-    std::vector<std::uint8_t> bytes;           ///< [count, H, W, C], used as (byte / 255 - mean) / std
-    float mean = 0.2860f, std = 0.3530f;       ///< of byte / 255
-    std::vector<float> values;                 ///< [count, H, W, C] when the inputs are floats; bytes is then empty
-    std::vector<std::int32_t> labels;          ///< [count] for classification; targets is then empty
-    std::vector<float> targets;                ///< [count, target_size] for regression; labels is then empty
+    std::array<std::int64_t, 3> image{};  ///< height, width, channels (NHWC)
+    std::int64_t classes = 0;             ///< labels lie in [0, classes); 0 for regression
+    std::vector<std::uint8_t> bytes;      ///< [count, H, W, C], used as (byte / 255 - mean) / std
+    float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255
+    std::vector<float> values;            ///< [count, H, W, C] when the inputs are floats; bytes is then empty
+    std::vector<std::int32_t> labels;     ///< [count] for classification; targets is then empty
+    std::vector<float> targets;           ///< [count, target_size] for regression; labels is then empty
     std::int64_t target_size = 0;
 
     /// Numbers per input, H * W * C.
@@ -103,7 +103,8 @@ inline void Dataset::check() const {
     std::int64_t size = 1;
     for (const auto extent : image) {
         if (extent < 1 || extent > std::numeric_limits<std::int32_t>::max() / size)
-            fail("{}: an image of {} x {} x {} (height, width, channels) is impossible", who, image[0], image[1], image[2]);
+            fail("{}: an image of {} x {} x {} (height, width, channels) is impossible", who, image[0], image[1],
+                 image[2]);
         size *= extent;
     }
     if (count < 0) fail("{}: count is {}, it cannot be negative", who, count);
@@ -138,7 +139,7 @@ inline void Dataset::check() const {
 }
 
 struct DatasetOptions {
-    std::string name;
+    std::string name = {};
     std::array<std::int64_t, 3> image{};  ///< height, width, channels; {1, 1, features} for plain rows
     std::int64_t classes = 0;             ///< 0: the largest label + 1
     float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255; for byte images only
@@ -189,7 +190,8 @@ inline Dataset dataset_from_tensors(std::vector<float> values, std::vector<std::
 }
 
 /// Float inputs [count, H, W, C] with float targets [count, target_size]; throws Error when they do not fit together.
-inline Dataset dataset_from_tensors(std::vector<float> values, std::vector<float> targets, const DatasetOptions& options) {
+inline Dataset dataset_from_tensors(std::vector<float> values, std::vector<float> targets,
+                                    const DatasetOptions& options) {
     Dataset data = detail::described(options, values.size());
     data.target_size = data.count == 0 ? 0 : static_cast<std::int64_t>(targets.size()) / data.count;
     data.values = std::move(values);
