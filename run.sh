@@ -123,7 +123,7 @@ if have dpkg-query && have apt-get; then
                 say "apt-get install failed (whole output: build/build.log)"
             [ -z "$(missing_tools)" ] || exit 1
         elif [ -n "$tools" ]; then
-            die "tools are missing and installing them needs a password; ask an administrator for: apt-get install $tools"
+            die "installing tools needs a password here; ask an administrator for: apt-get install $tools"
         else
             # shellcheck disable=SC2086
             unpack $libraries || say "fetching packages failed (whole output: build/build.log)"
@@ -150,8 +150,10 @@ build() { # preset, target...
     generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "build/$preset/CMakeCache.txt" 2>/dev/null) || generator=
     if [ -z "$generator" ] && ! have ninja; then generator="Unix Makefiles"; fi
     logged cmake --preset "$preset" ${generator:+-G "$generator"} ||
-        die "configuring failed (whole output: build/build.log). Without apt: install Eigen 3.4, fmt 9, nlohmann-json, CLI11, zlib, for tests Catch2, and name their place in CMAKE_PREFIX_PATH"
-    logged cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} || die "building failed (whole output: build/build.log)"
+        die "configuring failed (whole output: build/build.log). Where apt does not help: install Eigen 3.4, fmt 9," \
+            "nlohmann-json, CLI11, zlib (for test: Catch2; for bench: Google Benchmark), and set CMAKE_PREFIX_PATH"
+    logged cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} ||
+        die "building failed (whole output: build/build.log)"
 }
 
 case $verb in

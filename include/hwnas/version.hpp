@@ -12,6 +12,7 @@
 namespace hwnas {
 
 /// "major.minor.patch" of these headers.
-inline constexpr const char* version = HWNAS_DETAIL_VERSION(HWNAS_VERSION_MAJOR, HWNAS_VERSION_MINOR, HWNAS_VERSION_PATCH);
+inline constexpr const char* version =
+    HWNAS_DETAIL_VERSION(HWNAS_VERSION_MAJOR, HWNAS_VERSION_MINOR, HWNAS_VERSION_PATCH);
 
 }  // namespace hwnas

@@ -20,11 +20,12 @@ inline auto ContainsSubstring(const std::string& text, CaseSensitive::Choice sen
 
 }  // namespace Catch::Matchers
 
-// Version 2 has no SKIP: say so in words that CTest reports as "Skipped" (SKIP_REGULAR_EXPRESSION in tests/CMakeLists.txt).
-#define SKIP(...)                          \
-    do {                                   \
-        WARN("SKIPPED: " << __VA_ARGS__);  \
-        return;                            \
+// Version 2 has no SKIP: say so in words that CTest reports as "Skipped" (SKIP_REGULAR_EXPRESSION in
+// tests/CMakeLists.txt).
+#define SKIP(...)                         \
+    do {                                  \
+        WARN("SKIPPED: " << __VA_ARGS__); \
+        return;                           \
     } while (false)
 
 #endif
