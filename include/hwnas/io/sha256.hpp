@@ -67,34 +67,45 @@ inline bool sha256_in_hardware() {
     return answer;
 }
 
+using Sha256Lanes [[gnu::vector_size(16)]] = std::uint32_t;
+
+// The instructions hold the state as (f e b a) and (h g d c), lowest lane first. Lanes are moved by
+// __builtin_shufflevector, because g++ 12 refuses the intrinsics with immediates at -O0 behind a precompiled header
+// that includes fmt.
 [[gnu::target("sha,sse4.1")]] inline void sha256_blocks_hardware(Sha256State& state, const unsigned char* data,
                                                                  std::size_t blocks) {
+    const auto lanes = [](__m128i value) { return std::bit_cast<Sha256Lanes>(value); };
+    const auto whole = [](Sha256Lanes value) { return std::bit_cast<__m128i>(value); };
     const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-    // The instructions want the words ordered (a b e f) and (c d g h), highest first.
-    const __m128i low = _mm_shuffle_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(state.data())), 0xB1);
-    const __m128i high = _mm_shuffle_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(state.data() + 4)), 0x1B);
-    __m128i abef = _mm_alignr_epi8(low, high, 8), cdgh = _mm_blend_epi16(high, low, 0xF0);
+    Sha256Lanes low, high;
+    std::memcpy(&low, state.data(), 16);
+    std::memcpy(&high, state.data() + 4, 16);
+    Sha256Lanes feba = __builtin_shufflevector(high, low, 1, 0, 5, 4);
+    Sha256Lanes hgdc = __builtin_shufflevector(high, low, 3, 2, 7, 6);
     for (; blocks > 0; --blocks, data += 64) {
-        const __m128i abef_before = abef, cdgh_before = cdgh;
-        __m128i w[4];
+        const Sha256Lanes feba_before = feba, hgdc_before = hgdc;
+        Sha256Lanes w[4];
         for (int i = 0; i < 4; ++i)
-            w[i] = _mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data + 16 * i)), swap);
+            w[i] = lanes(_mm_shuffle_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(data + 16 * i)), swap));
         for (std::size_t i = 0; i < 16; ++i) {
-            const __m128i now = w[0];
-            const __m128i sum =
-                _mm_add_epi32(now, _mm_loadu_si128(reinterpret_cast<const __m128i*>(sha256_constants.data() + 4 * i)));
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0E));
-            const __m128i part = _mm_add_epi32(_mm_sha256msg1_epu32(now, w[1]), _mm_alignr_epi8(w[3], w[2], 4));
-            const __m128i next = _mm_sha256msg2_epu32(part, w[3]);
+            Sha256Lanes sum;
+            std::memcpy(&sum, sha256_constants.data() + 4 * i, 16);
+            sum += w[0];
+            hgdc = lanes(_mm_sha256rnds2_epu32(whole(hgdc), whole(feba), whole(sum)));
+            sum = __builtin_shufflevector(sum, sum, 2, 3, 0, 1);
+            feba = lanes(_mm_sha256rnds2_epu32(whole(feba), whole(hgdc), whole(sum)));
+            const Sha256Lanes part =
+                lanes(_mm_sha256msg1_epu32(whole(w[0]), whole(w[1]))) + __builtin_shufflevector(w[2], w[3], 1, 2, 3, 4);
+            const Sha256Lanes next = lanes(_mm_sha256msg2_epu32(whole(part), whole(w[3])));
             w[0] = w[1], w[1] = w[2], w[2] = w[3], w[3] = next;
         }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+        feba += feba_before;
+        hgdc += hgdc_before;
     }
-    const __m128i feba = _mm_shuffle_epi32(abef, 0x1B), dchg = _mm_shuffle_epi32(cdgh, 0xB1);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(state.data()), _mm_blend_epi16(feba, dchg, 0xF0));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(state.data() + 4), _mm_alignr_epi8(dchg, feba, 8));
+    low = __builtin_shufflevector(feba, hgdc, 3, 2, 7, 6);
+    high = __builtin_shufflevector(feba, hgdc, 1, 0, 5, 4);
+    std::memcpy(state.data(), &low, 16);
+    std::memcpy(state.data() + 4, &high, 16);
 }
 #endif
 
