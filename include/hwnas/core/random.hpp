@@ -124,6 +124,11 @@ struct Seed {
         const auto mixed = random::words_at({static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(value >> 32)}, h, 0);
         return {mixed.w[0], mixed.w[1]};
     }
+    /// A seed for the parts of one object.
+    Seed in(std::string_view name) const {
+        const auto key = stream(name);
+        return {(std::uint64_t{key.high} << 32) | key.low};
+    }
 };
 
 /// seed(42): the argument that constructors with random state take.

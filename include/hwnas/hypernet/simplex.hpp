@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// Complexity vectors: points S of the simplex, one penalty weight per primitive. Raising S_m lowers the number of edges
+// that choose m. Profiles are named by primitive, so that order cannot be confused.
+#pragma once
+
+#include <hwnas/core/random.hpp>
+#include <hwnas/space/architecture.hpp>
+
+#include <numeric>
+
+namespace hwnas {
+
+using Complexity = std::vector<double>;
+
+/// Throws unless S has k entries, none negative, that sum to 1.
+inline void check_complexity(const Complexity& s, int k) {
+    require(static_cast<int>(s.size()) == k, "complexity: {} entries for {} primitives", s.size(), k);
+    double sum = 0;
+    for (const double x : s) {
+        require(x >= 0 && x <= 1, "complexity: entry {} is outside 0 to 1", x);
+        sum += x;
+    }
+    require(std::abs(sum - 1) < 1e-6, "complexity: entries sum to {}, not 1", sum);
+}
+/// (1/k, ..., 1/k): profile A.
+inline Complexity uniform_complexity(int k) { return Complexity(static_cast<std::size_t>(k), 1.0 / k); }
+/// `weight` on primitive m, the rest shared equally: profiles B (a convolution, .70) and C (a pool, .70).
+inline Complexity penalised(int k, int m, double weight) {
+    Complexity s(static_cast<std::size_t>(k), k > 1 ? (1 - weight) / (k - 1) : 0.0);
+    s[static_cast<std::size_t>(m)] = k > 1 ? weight : 1.0;
+    return s;
+}
+/// Point t in [0, 1] of the ray from uniform to vertex m.
+inline Complexity on_ray(int k, int m, double t) {
+    Complexity s(static_cast<std::size_t>(k), (1 - t) / k);
+    s[static_cast<std::size_t>(m)] += t;
+    return s;
+}
+/// Number `index` of a stream of uniform points.
+inline Complexity random_complexity(int k, random::Key key, std::uint64_t index) {
+    Complexity s(static_cast<std::size_t>(k));
+    double sum = 0;
+    for (int m = 0; m < k; ++m) sum += s[static_cast<std::size_t>(m)] = random::exponential(random::words_at(key, static_cast<std::uint64_t>(m), index).w[0]);
+    for (double& x : s) x /= sum;
+    return s;
+}
+
+}  // namespace hwnas

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+// Layers: the few modules with parameters. A module is a value; copies share parameters. collect() lists what it owns.
+#pragma once
+
+#include <hwnas/nn/parameter.hpp>
+#include <hwnas/ops/batch_norm.hpp>
+#include <hwnas/ops/conv.hpp>
+#include <hwnas/ops/linear.hpp>
+
+#include <cmath>
+
+namespace hwnas {
+
+/// Batch normalisation over the last axis. The running variance is that of PyTorch: unbiased.
+template <class T> class BatchNorm {
+public:
+    BatchNorm() = default;
+    BatchNorm(const Initializer<T>& init, std::int64_t channels, bool affine = true)
+        : mean_(init.buffer("mean", {channels}, 0)), variance_(init.buffer("variance", {channels}, 1)), momentum_(init.momentum()) {
+        if (affine) scale_ = init.constant("scale", {channels}, 1), shift_ = init.constant("shift", {channels}, 0);
+    }
+    Variable<T> operator()(const Variable<T>& x, Phase phase) const {
+        return batch_norm(x, scale_.variable, shift_.variable, BatchNormState<T>{mean_.tensor, variance_.tensor, momentum_}, phase, {.epsilon = epsilon});
+    }
+    void collect(ModuleState<T>& state) const {
+        if (scale_.variable.defined()) state.parameters.push_back(scale_), state.parameters.push_back(shift_);
+        state.buffers.push_back(mean_);
+        state.buffers.push_back(variance_);
+    }
+    /// The affine map y = factor x + offset that this layer is in eval mode, on the host.
+    std::pair<std::vector<double>, std::vector<double>> affine() const {
+        const auto mean = mean_.tensor.to_vector(), variance = variance_.tensor.to_vector();
+        std::vector<double> factor(mean.size()), offset(mean.size());
+        const auto scale = scale_.variable.defined() ? scale_.variable.value().to_vector() : std::vector<T>(mean.size(), T(1));
+        const auto shift = scale_.variable.defined() ? shift_.variable.value().to_vector() : std::vector<T>(mean.size(), T(0));
+        for (std::size_t c = 0; c < mean.size(); ++c) {
+            factor[c] = static_cast<double>(scale[c]) / std::sqrt(static_cast<double>(variance[c]) + epsilon);
+            offset[c] = static_cast<double>(shift[c]) - factor[c] * static_cast<double>(mean[c]);
+        }
+        return {factor, offset};
+    }
+
+private:
+    static constexpr double epsilon = 1e-5;
+    Parameter<T> scale_, shift_;
+    Buffer<T> mean_, variance_;
+    Tensor<T> momentum_;
+};
+
+/// Convolution without bias, then batch normalisation; fold() turns the pair into one convolution with bias.
+template <class T> class ConvNorm {
+public:
+    ConvNorm() = default;
+    ConvNorm(const Initializer<T>& init, std::int64_t kernel, std::int64_t in_channels, std::int64_t out_channels, ConvOptions options = {})
+        : weight_(init.normal("weight", {kernel, kernel, in_channels, out_channels}, std::sqrt(2.0 / static_cast<double>(kernel * kernel * in_channels)))),
+          norm_(init.in("norm"), out_channels),
+          options_(options) {}
+    Variable<T> operator()(const Variable<T>& x, Phase phase) const {
+        if (folded_weight_.defined()) return conv(x, folded_weight_, folded_bias_, options_);
+        return norm_(conv(x, weight_.variable, options_), phase);
+    }
+    void collect(ModuleState<T>& state) const {
+        state.parameters.push_back(weight_);
+        norm_.collect(state);
+    }
+    /// From now on a constant layer with the running statistics multiplied into the weights.
+    void fold() {
+        const auto [factor, offset] = norm_.affine();
+        auto weight = weight_.variable.value().to_vector();
+        for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<T>(static_cast<double>(weight[i]) * factor[i % factor.size()]);
+        const auto& device = weight_.variable.device();
+        folded_weight_ = Variable<T>(Tensor<T>::from(weight, weight_.variable.shape(), device));
+        folded_bias_ = Variable<T>(Tensor<T>::from(std::vector<T>(offset.begin(), offset.end()), {static_cast<std::int64_t>(offset.size())}, device));
+    }
+    const Variable<T>& weight() const { return weight_.variable; }
+    const Variable<T>& folded_weight() const { return folded_weight_; }
+    const Variable<T>& folded_bias() const { return folded_bias_; }
+    const ConvOptions& options() const { return options_; }
+
+private:
+    Parameter<T> weight_;
+    BatchNorm<T> norm_;
+    ConvOptions options_;
+    Variable<T> folded_weight_, folded_bias_;
+};
+
+/// y = x W + b.
+template <class T> class Linear {
+public:
+    Linear() = default;
+    Linear(const Initializer<T>& init, std::int64_t in, std::int64_t out, double standard_deviation = 0)
+        : weight_(init.normal("weight", {in, out}, standard_deviation > 0 ? standard_deviation : std::sqrt(1.0 / static_cast<double>(in)))),
+          bias_(init.constant("bias", {out}, 0)) {}
+    Variable<T> operator()(const Variable<T>& x) const { return linear(x, weight_.variable, bias_.variable); }
+    void collect(ModuleState<T>& state) const { state.parameters.push_back(weight_), state.parameters.push_back(bias_); }
+    const Variable<T>& weight() const { return weight_.variable; }
+    const Variable<T>& bias() const { return bias_.variable; }
+
+private:
+    Parameter<T> weight_, bias_;
+};
+
+}  // namespace hwnas

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Primitive: one thing an edge can do. A name, a list of parameters, and a generic callable on Variables.
+#pragma once
+
+#include <hwnas/nn/layers.hpp>
+
+#include <functional>
+
+namespace hwnas {
+
+/// Where a primitive stands: input [N, height, width, channels]; the output has `channels` too and is smaller by `stride`.
+struct Site {
+    std::int64_t channels = 0, height = 0, width = 0;
+    int stride = 1;
+};
+
+/// What a primitive owns at a site: weights (normal, mean 0), convolutions followed by batch norm, batch norms.
+struct PrimitiveState {
+    struct Weight {
+        std::string name;
+        Shape shape;
+        double standard_deviation;
+    };
+    struct Convolution {
+        std::string name;
+        std::int64_t kernel, in_channels, out_channels;
+        ConvOptions options = {};
+    };
+    struct Norm {
+        std::string name;
+        bool affine = true;
+    };
+    std::vector<Weight> weights = {};
+    std::vector<Convolution> convolutions = {};
+    std::vector<Norm> norms = {};
+    bool empty() const { return weights.empty() && convolutions.empty() && norms.empty(); }
+};
+
+/// The same, made: what the callable of a primitive receives.
+template <class T> struct PrimitiveParameters {
+    std::vector<Parameter<T>> weights;
+    std::vector<ConvNorm<T>> convolutions;
+    std::vector<BatchNorm<T>> norms;
+
+    PrimitiveParameters() = default;
+    PrimitiveParameters(const Initializer<T>& init, const PrimitiveState& state, std::int64_t channels) {
+        for (const auto& weight : state.weights) weights.push_back(init.normal(weight.name, weight.shape, weight.standard_deviation));
+        for (const auto& c : state.convolutions) convolutions.emplace_back(init.in(c.name), c.kernel, c.in_channels, c.out_channels, c.options);
+        for (const auto& norm : state.norms) norms.emplace_back(init.in(norm.name), channels, norm.affine);
+    }
+    const Variable<T>& weight(std::size_t i) const { return weights.at(i).variable; }
+    void collect(ModuleState<T>& state) const {
+        for (const auto& w : weights) state.parameters.push_back(w);
+        for (const auto& c : convolutions) c.collect(state);
+        for (const auto& n : norms) n.collect(state);
+    }
+};
+
+/// Properties the rest of the library asks about.
+struct PrimitiveTraits {
+    bool convolution = false;  ///< a node it feeds gets the node transform (space `pointwise`)
+    bool pool = false;         ///< what profile C penalises
+    bool identity = false;     ///< returns its input: no kernel of its own
+};
+
+/// `Primitive("max_pool_3x3", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto& p, const Site& site, Phase phase) {...})`
+/// The callable is instantiated for float (search) and double (gradient checks).
+class Primitive {
+public:
+    template <class F>
+    Primitive(std::string name, std::function<PrimitiveState(const Site&)> state, F apply, PrimitiveTraits traits = {})
+        : name_(std::move(name)), traits_(traits), state_(std::move(state)), float_(apply), double_(apply) {
+        require(!name_.empty() && name_.find_first_of("|~+/ \t\n\"") == std::string::npos,
+                "primitive: \"{}\" is no name (not empty, no spaces, none of | ~ + / \")", name_);
+    }
+    const std::string& name() const { return name_; }
+    const PrimitiveTraits& traits() const { return traits_; }
+    PrimitiveState state(const Site& site) const { return state_(site); }
+    Variable<float> operator()(const Variable<float>& x, const PrimitiveParameters<float>& p, const Site& site, Phase phase) const {
+        return float_(x, p, site, phase);
+    }
+    Variable<double> operator()(const Variable<double>& x, const PrimitiveParameters<double>& p, const Site& site, Phase phase) const {
+        return double_(x, p, site, phase);
+    }
+
+private:
+    template <class T> using Apply = std::function<Variable<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
+    std::string name_;
+    PrimitiveTraits traits_;
+    std::function<PrimitiveState(const Site&)> state_;
+    Apply<float> float_;
+    Apply<double> double_;
+};
+
+}  // namespace hwnas
