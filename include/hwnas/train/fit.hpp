@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// fit(): trains a discrete network, from scratch or further. One recorded step, replayed.
+#pragma once
+
+#include <hwnas/autodiff/backward.hpp>
+#include <hwnas/ops/schedule.hpp>
+#include <hwnas/train/evaluate.hpp>
+#include <hwnas/train/optimizer.hpp>
+
+namespace hwnas {
+
+/// Where training stands; metrics() reads the device.
+struct TrainingProgress {
+    int epoch = 0, epochs = 0;           ///< epoch counts from 0
+    std::int64_t step = 0, steps = 0;    ///< inside the epoch, done so far
+    std::int64_t batch = 0;
+    std::function<std::vector<double>()> metrics;  ///< means of this epoch so far: {loss, metric, ...}
+};
+
+template <class T> struct BasicFitOptions {
+    int epochs = 30;
+    std::int64_t batch = 128;
+    double learning_rate = 3e-3;         ///< peak; cosine to 1 % of it, one epoch of warm-up
+    double weight_decay = 1e-2;          ///< decoupled
+    double label_smoothing = 0.05;
+    Seed seed = {};                      ///< of the order of the data
+    std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops
+    BasicTask<T> task = {};              ///< default: classification
+};
+using FitOptions = BasicFitOptions<float>;
+
+/// What fit() did.
+struct FitResult {
+    double loss = 0, metric = 0;         ///< means over the last epoch's training batches
+    bool finished = true;                ///< false: stopped by on_step
+};
+
+namespace detail {
+inline void check_training(const char* who, int epochs, std::int64_t batch, double learning_rate, std::int64_t count) {
+    require(epochs >= 1, "{}: {} epochs; at least 1 is needed", who, epochs);
+    require(batch >= 2, "{}: batch {}; batch norm needs at least 2", who, batch);
+    require(learning_rate > 0, "{}: learning rate {} is not above 0", who, learning_rate);
+    require(count >= batch, "{}: batch {} is larger than the {} training examples", who, batch, count);
+}
+[[noreturn]] inline void fail_not_finite(const char* who, int epoch, double learning_rate) {
+    fail("{}: the loss is not finite in epoch {} (learning rate {} too high, or values that are not finite in the data)", who, epoch + 1, learning_rate);
+}
+}  // namespace detail
+
+template <class T>
+FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train, const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
+    detail::check_training("fit", options.epochs, options.batch, options.learning_rate, train.count);
+    const Device& device = network.device();
+    const BasicTask<T> task = options.task.loss ? options.task : classification<T>(options.label_smoothing);
+    const Adam<T> adam(network.state().parameters, {.weight_decay = options.weight_decay});
+    const auto step = Tensor<std::int64_t>::scalar(0, device);
+    const auto learning_rate = Tensor<T>::scalar(T(0), device);
+    const auto sums = Tensor<double>::full({2}, 0.0, device);
+    const std::int64_t steps = train.count / options.batch;
+    const std::int64_t total = steps * options.epochs;
+    const auto program = Program::record(device, [&] {
+        schedule(learning_rate, step, {.start = options.learning_rate, .end = options.learning_rate * 0.01, .total = total, .warmup = options.epochs > 1 ? steps : 0, .cosine = true});
+        adam.zero_grad();
+        const auto batch = gather_batch<T>(train, step, {.batch = options.batch, .shuffle = true, .key = options.seed.stream("fit/order")});
+        const auto outputs = network.forward(batch.inputs, Phase::train);
+        const auto loss = task.loss(outputs, batch);
+        accumulate_scalar(sums.rows(0, 1), loss.value(), 1.0);
+        accumulate_scalar(sums.rows(1, 1), task.metric(outputs, batch), 1.0);
+        backward(loss);
+        adam.step(learning_rate, step);
+        advance(step);
+    });
+    FitResult result;
+    for (int epoch = 0; epoch < options.epochs; ++epoch) {
+        sums.assign(0.0);
+        for (std::int64_t i = 1; i <= steps; ++i) {
+            program.run();
+            const auto means = [&] {
+                auto m = sums.to_vector();
+                for (double& x : m) x /= static_cast<double>(i);
+                return m;
+            };
+            if (i % 100 == 0 || i == steps) {
+                const auto m = means();
+                if (!std::isfinite(m[0])) detail::fail_not_finite("fit", epoch, options.learning_rate);
+                result.loss = m[0], result.metric = m[1];
+            }
+            if (options.on_step && !options.on_step({epoch, options.epochs, i, steps, options.batch, means})) {
+                result.finished = false;
+                return result;
+            }
+        }
+    }
+    return result;
+}
+template <class T> FitResult fit(const BasicNetwork<T>& network, const Dataset& train, const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
+    return fit(network, DeviceDataset::upload(train, network.device()), options);
+}
+
+}  // namespace hwnas

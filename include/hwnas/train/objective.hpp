@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// The complexity term of the objective: (k / E) sum_e sum_m gamma_em S_m c_em / mean(c), E rows of k primitives.
+#pragma once
+
+#include <hwnas/latency/model.hpp>
+#include <hwnas/ops/multiply.hpp>
+#include <hwnas/ops/scale.hpp>
+#include <hwnas/ops/sum.hpp>
+
+namespace hwnas {
+
+/// What a choice costs in the complexity term.
+enum class ComplexityCost {
+    count,       ///< c = 1: every choice alike
+    parameters,  ///< half of c is 1, half the parameters of m on e over their mean
+    latency      ///< half of c is 1, half the latency of m on e over its mean
+};
+inline const char* complexity_cost_name(ComplexityCost cost) {
+    return cost == ComplexityCost::count ? "count" : cost == ComplexityCost::parameters ? "parameters" : "latency";
+}
+inline ComplexityCost complexity_cost(const std::string& name) {
+    if (name == "count") return ComplexityCost::count;
+    if (name == "parameters") return ComplexityCost::parameters;
+    if (name == "latency") return ComplexityCost::latency;
+    fail("complexity cost: \"{}\" is unknown (count, parameters, latency)", name);
+}
+
+/// c_em / mean(c), row-major [rows, k]. Half of each cost is the same for all primitives: a pool has no parameters and
+/// the identity no latency, and with a cost of 0 their entry of S would control nothing.
+inline std::vector<double> complexity_costs(const Architecture& architecture, ComplexityCost cost, const LatencyModel* latency) {
+    std::vector<double> c;
+    if (cost == ComplexityCost::count) {
+        c.assign(static_cast<std::size_t>(architecture.rows() * architecture.k()), 1.0);
+        return c;
+    }
+    require(cost != ComplexityCost::latency || latency, "complexity cost: latency needs a LatencyModel");
+    if (cost == ComplexityCost::latency) {
+        for (const auto& row : latency->row_costs()) c.insert(c.end(), row.begin(), row.end());
+    } else {
+        for (const auto& group : architecture.groups)
+            for (const auto& row : group.parameters) c.insert(c.end(), row.begin(), row.end());
+    }
+    require(static_cast<int>(c.size()) == architecture.rows() * architecture.k(), "complexity cost: {} costs for {} rows of {} primitives", c.size(),
+            architecture.rows(), architecture.k());
+    double mean = 0;
+    for (const double x : c) mean += x / static_cast<double>(c.size());
+    for (double& x : c) x = mean > 0 ? 0.5 + 0.5 * x / mean : 1.0;
+    return c;
+}
+
+/// weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k] -> 0-d.
+template <class T> Variable<T> complexity_term(const Variable<T>& weights, const Variable<T>& s, const Variable<T>& costs) {
+    const std::int64_t k = s.shape()[0], draws_times_rows = weights.shape().elements() / k;
+    return scale(sum(multiply(multiply(weights, costs), s)), static_cast<double>(k) / static_cast<double>(draws_times_rows));
+}
+
+}  // namespace hwnas
