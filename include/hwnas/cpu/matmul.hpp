@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// The register tile under every convolution: R rows by V vectors of accumulators, one rank-1 update a step. Six rows by
+// two vectors keep the multipliers of an AVX2 core busy (12 accumulators, 2 columns of B, 1 element of A: 15 registers).
+#pragma once
+
+#include <hwnas/cpu/simd.hpp>
+
+#include <cstdint>
+#include <utility>
+
+namespace hwnas::cpu {
+
+/// f(integral_constant 0), ..., f(integral_constant N - 1), unrolled by the language so that arrays become registers.
+template <int N, class F> [[gnu::always_inline]] inline void unroll(F&& f) {
+    [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) { (f(std::integral_constant<int, i>{}), ...); }
+    (std::make_integer_sequence<int, N>{});
+}
+
+/// Widest column panel of a tile, in elements.
+template <class T> inline constexpr std::int64_t tile_width = 2 * lanes<T>;
+
+/// c[r][j] = (add ? c[r][j] : start[j]) + sum_i a[r][i a_step] b[i b_step + j] for j < columns <= V vectors. `start` and the
+/// rows of b hold V whole vectors; only `columns` elements of c are touched.
+template <int R, int V, class T>
+[[gnu::always_inline]] inline void tile(const T* const (&a)[R], std::int64_t a_step, const T* b, std::int64_t b_step, std::int64_t steps, T* const (&c)[R],
+                                        bool add, const T* start, std::int64_t columns) {
+    Vec<T> sum[R][V];
+    const bool whole = columns == V * lanes<T>;
+    const auto bytes = static_cast<std::size_t>(columns) * sizeof(T);
+    unroll<R>([&](auto r) __attribute__((always_inline)) {
+        if (!add) {
+            unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(sum[r][v], start + v * lanes<T>); });
+        } else if (whole) {
+            unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(sum[r][v], c[r] + v * lanes<T>); });
+        } else {
+            T row[V * lanes<T>] = {};
+            std::memcpy(row, c[r], bytes);
+            unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(sum[r][v], row + v * lanes<T>); });
+        }
+    });
+    std::int64_t at = 0;
+    for (std::int64_t i = 0; i < steps; ++i, at += a_step, b += b_step) {
+        Vec<T> right[V];
+        unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T>); });
+        unroll<R>([&](auto r) __attribute__((always_inline)) {
+            Vec<T> left;
+            splat<T>(left, a[r][at]);
+            unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += left * right[v]; });
+        });
+    }
+    unroll<R>([&](auto r) __attribute__((always_inline)) {
+        if (whole) {
+            unroll<V>([&](auto v) __attribute__((always_inline)) { store<T>(c[r] + v * lanes<T>, sum[r][v]); });
+        } else {
+            T row[V * lanes<T>];
+            unroll<V>([&](auto v) __attribute__((always_inline)) { store<T>(row + v * lanes<T>, sum[r][v]); });
+            std::memcpy(c[r], row, bytes);
+        }
+    });
+}
+
+/// to[i] = from[i]; a call to memcpy would cost more than most of these short runs.
+template <class T> [[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {
+    std::int64_t i = 0;
+    for (; i + lanes<T> <= n; i += lanes<T>) {
+        Vec<T> v;
+        load<T>(v, from + i);
+        store<T>(to + i, v);
+    }
+    for (; i < n; ++i) to[i] = from[i];
+}
+template <class T> [[gnu::always_inline]] inline void clear_run(T* to, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) to[i] = T(0);
+}
+
+}  // namespace hwnas::cpu
