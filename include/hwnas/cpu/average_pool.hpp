@@ -9,7 +9,8 @@ namespace hwnas::cpu {
 
 /// Fast: kernel 3, dilation 1.
 template <class T, bool Fast> struct AveragePoolBody {
-    [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
         for (std::int64_t index = begin; index < end; ++index) {
@@ -71,7 +72,8 @@ template <class T, bool Fast> struct AveragePoolBackwardBody {
         const TapRange inside = taps_inside(s.window, position, extent);
         return T(1) / static_cast<T>(s.count_padding ? s.window.kernel : inside.last - inside.first);
     }
-    [[gnu::always_inline]] static void run(const contract::AveragePoolBackward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::AveragePoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const AxisMap down = rows_of(window, true), across = columns_of(window, true);
         const std::int64_t c = window.c;

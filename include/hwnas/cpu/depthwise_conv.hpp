@@ -18,6 +18,7 @@ template <class T> struct DepthwiseGather {
 
 /// March 0: any window. +1 and -1: kernel 3, stride 1, dilation 1, sources ascending (forward) or descending (backward).
 template <class T, int March> struct DepthwiseGatherBody {
+    static constexpr int left = March > 0 ? 1 : 0;  // first tap inside at the left edge, with padding 1
     struct RowTap {
         const T *in, *w;
     };
@@ -28,24 +29,25 @@ template <class T, int March> struct DepthwiseGatherBody {
         std::int64_t out_step, in_step;  // elements between neighbouring columns of the class
     };
 
-    /// J columns from place t on, all of whose taps are inside.
-    template <class V, int J>
+    /// J columns from place t on, all of whose taps [K0, K1) are inside (the others, in a 3x3 march, are not).
+    template <class V, int J, int K0 = 0, int K1 = 3>
     [[gnu::always_inline]] static void inner(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns, std::int64_t t, std::int64_t b) {
         V sum[J] = {};
         for (std::int32_t r = 0; r < row.count; ++r) {
             const T* in = row.taps[r].in + t * row.in_step + b;
             const T* w = row.taps[r].w + b;
             if constexpr (March != 0) {
-                V x[J + 2], f[3];
-                in += (March > 0 ? columns.offset[0] : columns.offset[2]) * s.c;
+                constexpr int wide = J + K1 - K0 - 1;
+                V x[wide], f[3];
+                in += columns.offset[March > 0 ? K0 : K1 - 1] * s.c;
 #pragma GCC unroll 8
-                for (int j = 0; j < J + 2; ++j) load_block(x[j], in + j * s.c);
+                for (int j = 0; j < wide; ++j) load_block(x[j], in + j * s.c);
 #pragma GCC unroll 8
-                for (int k = 0; k < 3; ++k) load_block(f[k], w + k * s.c);
+                for (int k = K0; k < K1; ++k) load_block(f[k], w + k * s.c);
 #pragma GCC unroll 8
-                for (int k = 0; k < 3; ++k)
+                for (int k = K0; k < K1; ++k)
 #pragma GCC unroll 8
-                    for (int j = 0; j < J; ++j) sum[j] += x[March > 0 ? j + k : j + 2 - k] * f[k];
+                    for (int j = 0; j < J; ++j) sum[j] += x[March > 0 ? j + k - K0 : j + K1 - 1 - k] * f[k];
             } else {
                 for (std::int32_t k = 0; k < columns.count; ++k) {
                     V f, x;
@@ -77,10 +79,12 @@ template <class T, int March> struct DepthwiseGatherBody {
         store_block(row.out + t * row.out_step + b, sum, s.accumulate);
     }
 
-    [[gnu::always_inline]] static void run(const DepthwiseGather<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
+        const DepthwiseGather<T> s = call;  // a copy, so that stores need not be taken for changes of it
         RowTap taps[255];
         for (std::int64_t residue = 0; residue < s.columns.classes(); ++residue) {
             const AxisTaps columns(s.columns, residue);
+            const bool edges = s.columns.padding == 1 && columns.places > 1;  // one column on either side lacks one tap
             for (std::int64_t index = begin; index < end; ++index) {
                 const std::int64_t image = index / s.rows.to, i = index % s.rows.to, classes = s.rows.classes();
                 Row row{taps, 0, s.out + (index * s.columns.to + residue) * s.c, classes * s.c, s.columns.step() * s.c};
@@ -91,9 +95,13 @@ template <class T, int March> struct DepthwiseGatherBody {
                 }
                 for_channels<T>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     std::int64_t t = 0;
+                    if constexpr (March != 0)
+                        if (edges) inner<V, 1, left, left + 2>(s, row, columns, t++, b);
                     for (; t < columns.inner_begin; ++t) border<V>(s, row, columns, t, b);
                     for (; t + 4 <= columns.inner_end; t += 4) inner<V, 4>(s, row, columns, t, b);
                     for (; t < columns.inner_end; ++t) inner<V, 1>(s, row, columns, t, b);
+                    if constexpr (March != 0)
+                        if (edges) inner<V, 1, 1 - left, 3 - left>(s, row, columns, t++, b);
                     for (; t < columns.places; ++t) border<V>(s, row, columns, t, b);
                 });
             }
@@ -101,7 +109,8 @@ template <class T, int March> struct DepthwiseGatherBody {
     }
 };
 
-template <class T> void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward, std::int32_t accumulate) {
+template <class T>
+void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward, std::int32_t accumulate) {
     const DepthwiseGather<T> s{out, in, w, rows_of(window, backward), columns_of(window, backward), window.c, accumulate};
     const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1;
     context.for_range(window.n * s.rows.to, row_grain(s.columns.to, s.c), [&](std::int64_t begin, std::int64_t end) {
@@ -139,7 +148,8 @@ template <class T> struct DepthwiseWeight3x3Body {
         for (std::int64_t q = 1; q + 1 < s.w; ++q) pixel<V, Ky0, Ky1, 0, 3>(sum, x + q * s.c, dy + q * s.c, row, s.c);
         pixel<V, Ky0, Ky1, 0, 2>(sum, x + row - s.c, dy + row - s.c, row, s.c);
     }
-    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& s, std::int64_t chunk) {
+    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& call, std::int64_t chunk) {
+        const auto s = call;
         const auto& window = s.window;
         const std::int64_t c = window.c, row = window.w * c, image = window.h * row;
         T* partial = s.partial + chunk * 9 * c;
@@ -158,7 +168,8 @@ template <class T> struct DepthwiseWeight3x3Body {
 
 /// Any window: tap by tap along each row, four columns in flight.
 template <class T> struct DepthwiseWeightBody {
-    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& s, std::int64_t chunk) {
+    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& call, std::int64_t chunk) {
+        const auto s = call;
         const auto& window = s.window;
         const std::int64_t c = window.c, kernel = window.kernel;
         T* partial = s.partial + chunk * kernel * kernel * c;

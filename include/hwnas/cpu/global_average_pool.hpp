@@ -7,7 +7,8 @@
 namespace hwnas::cpu {
 
 template <class T> struct GlobalAveragePoolBody {
-    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolForward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const T factor = T(1) / static_cast<T>(s.pixels);
         for (std::int64_t n = begin; n < end; ++n)
             for_channels<T>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
@@ -40,7 +41,8 @@ template <class T> struct Kernel<contract::GlobalAveragePoolForward<T>> {
 };
 
 template <class T> struct GlobalAveragePoolBackwardBody {
-    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolBackward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const T factor = T(1) / static_cast<T>(s.pixels);
         for (std::int64_t n = begin; n < end; ++n)
             for_channels<T>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {

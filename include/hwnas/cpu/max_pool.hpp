@@ -5,6 +5,8 @@
 
 #include <hwnas/cpu/taps.hpp>
 
+#include <bit>
+
 namespace hwnas::cpu {
 
 /// The largest so far and its tap, for the channels of block V.
@@ -28,7 +30,14 @@ template <class V, class T> struct Largest {
     [[gnu::always_inline]] void write(T* y, std::uint8_t* taps) const {
         store_block(y, value);
         if constexpr (std::is_same_v<V, T>) *taps = static_cast<std::uint8_t>(tap);
-        else {
+        else if constexpr (sizeof(V) == 32 && sizeof(T) == 4 && std::endian::native == std::endian::little) {
+            Vec<std::uint8_t> bytes;  // compilers make a poor job of converting eight ints to bytes: gather them per half
+            __builtin_memcpy(&bytes, &tap, sizeof bytes);
+            bytes = __builtin_shufflevector(bytes, bytes, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                            16, 20, 24, 28, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+            __builtin_memcpy(taps, &bytes, 4);
+            __builtin_memcpy(taps + 4, reinterpret_cast<const char*>(&bytes) + 16, 4);
+        } else {
             const auto bytes = __builtin_convertvector(tap, typename BlockOf<V, T>::Bytes);
             __builtin_memcpy(taps, &bytes, sizeof bytes);
         }
@@ -38,16 +47,19 @@ template <class V, class T> struct Largest {
 /// Kernel 3, stride 1, dilation 1, padding 1: column by column, downwards, over rows [begin, end) of all images.
 template <class T> struct MaxPool3x3Body {
     template <class V, int Kx0, int Kx1>
-    [[gnu::always_inline]] static void column(const contract::MaxPoolForward<T>& s, std::int64_t p, std::int64_t end, const T* x, T* y, std::uint8_t* tap) {
+    [[gnu::always_inline]] static void column(const contract::MaxPoolForward<T>& s, std::int64_t p, std::int64_t end, std::int64_t at) {
+        const T* x = s.x + at;
+        T* y = s.y + at;
+        std::uint8_t* tap = s.tap + at;
         using Best = Largest<V, T>;
         const std::int64_t c = s.window.c, row = s.window.w * c;
-        const auto winner = [&](Best& best, const T* at) __attribute__((always_inline)) {
+        const auto winner = [&](Best& best, const T* place) __attribute__((always_inline)) {
             V v;
-            load_block(v, at + (Kx0 - 1) * c);
+            load_block(v, place + (Kx0 - 1) * c);
             best.first(v, Kx0);
 #pragma GCC unroll 4
             for (int k = Kx0 + 1; k < Kx1; ++k) {
-                load_block(v, at + (k - 1) * c);
+                load_block(v, place + (k - 1) * c);
                 best.offer(v, k - typename Best::Ints{});
             }
         };
@@ -68,7 +80,8 @@ template <class T> struct MaxPool3x3Body {
             here = below;
         }
     }
-    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
         while (begin < end) {
@@ -76,10 +89,10 @@ template <class T> struct MaxPool3x3Body {
             for (std::int64_t q = 0; q < window.w; ++q)
                 for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     const std::int64_t i = at + q * c + b;
-                    if (q > 0 && q + 1 < window.w) column<V, 0, 3>(s, p, p + rows, s.x + i, s.y + i, s.tap + i);
-                    else if (window.w == 1) column<V, 1, 2>(s, p, p + rows, s.x + i, s.y + i, s.tap + i);
-                    else if (q == 0) column<V, 1, 3>(s, p, p + rows, s.x + i, s.y + i, s.tap + i);
-                    else column<V, 0, 2>(s, p, p + rows, s.x + i, s.y + i, s.tap + i);
+                    if (q > 0 && q + 1 < window.w) column<V, 0, 3>(s, p, p + rows, i);
+                    else if (window.w == 1) column<V, 1, 2>(s, p, p + rows, i);
+                    else if (q == 0) column<V, 1, 3>(s, p, p + rows, i);
+                    else column<V, 0, 2>(s, p, p + rows, i);
                 });
             begin += rows;
         }
@@ -88,7 +101,8 @@ template <class T> struct MaxPool3x3Body {
 
 /// Any window.
 template <class T> struct MaxPoolBody {
-    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
         for (std::int64_t index = begin; index < end; ++index) {
@@ -128,25 +142,54 @@ template <class T> struct Kernel<contract::MaxPoolForward<T>> {
 
 /// Fast: kernel 3, stride 1, dilation 1, padding 1, where all taps of a row are one straight run of windows.
 template <class T, bool Fast> struct MaxPoolBackwardBody {
+    static constexpr bool packed = sizeof(T) == 4 && std::endian::native == std::endian::little;
+    /// For every tap the lanes its byte has once the bytes of eight taps are spread over lanes and masked: lane l keeps
+    /// byte l mod 4 in its place, which saves the widening of bytes to ints.
+    struct Keys {
+        std::int32_t mask[8], lanes[225 * 8];
+        [[gnu::always_inline]] explicit Keys(std::uint32_t taps) {
+            for (std::uint32_t i = 0; i < 8; ++i) mask[i] = static_cast<std::int32_t>(255u << (i % 4 * 8));
+            for (std::uint32_t i = 0; i < taps * 8; ++i) lanes[i] = static_cast<std::int32_t>((i / 8) << (i % 4 * 8));
+        }
+    };
     /// sum += dy of the window at `at` for the channels where its tap is k.
     template <class V>
-    [[gnu::always_inline]] static void add(V& sum, const contract::MaxPoolBackward<T>& s, std::int64_t at, std::int32_t k) {
+    [[gnu::always_inline]] static void add(V& sum, const contract::MaxPoolBackward<T>& s, const Keys& keys, std::int64_t at, std::int32_t k) {
         using Block = BlockOf<V, T>;
+        using Ints = typename Block::Ints;
         V dy;
         load_block(dy, s.dy + at);
         if constexpr (std::is_same_v<V, T>) sum += s.tap[at] == k ? dy : T(0);
-        else {
+        else if constexpr (packed) {
+            Ints lane, key;
+            if constexpr (sizeof(V) == 32) {
+                std::int64_t eight;
+                __builtin_memcpy(&eight, s.tap + at, sizeof eight);
+                const Vec<std::int64_t> spread = eight - Vec<std::int64_t>{};
+                __builtin_memcpy(&lane, &spread, sizeof lane);
+                lane = __builtin_shufflevector(lane, lane, 0, 0, 0, 0, 1, 1, 1, 1);
+            } else {
+                std::int32_t four;
+                __builtin_memcpy(&four, s.tap + at, sizeof four);
+                lane = four - Ints{};
+            }
+            load_block(key, keys.mask);
+            lane &= key;
+            load_block(key, keys.lanes + 8 * k);
+            sum += lane == key ? dy : V{};
+        } else {
             typename Block::Bytes bytes;
             __builtin_memcpy(&bytes, s.tap + at, sizeof bytes);
-            const auto taps = __builtin_convertvector(bytes, typename Block::Ints);
-            sum += taps == k - typename Block::Ints{} ? dy : V{};
+            sum += __builtin_convertvector(bytes, Ints) == k - Ints{} ? dy : V{};
         }
     }
-    [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& s, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+        const auto s = call;
         const auto& window = s.window;
         const AxisMap rows = rows_of(window, true), across = columns_of(window, true);
         const std::int64_t c = window.c;
         const std::int32_t kernel = Fast ? 3 : window.kernel;
+        const Keys keys(static_cast<std::uint32_t>(packed ? kernel * kernel : 0));
         std::int32_t taps[255];
         std::int64_t lines[255];  // where the row of windows begins that sees this row with that tap
         for (std::int64_t residue = 0; residue < across.classes(); ++residue) {
@@ -167,11 +210,11 @@ template <class T, bool Fast> struct MaxPoolBackwardBody {
                             const std::int64_t line = lines[r] + t * c + b;
                             if (Fast && inner) {
 #pragma GCC unroll 4
-                                for (std::int32_t k = 0; k < 3; ++k) add<V>(sum, s, line + (1 - k) * c, taps[r] + k);
+                                for (std::int32_t k = 0; k < 3; ++k) add<V>(sum, s, keys, line + (1 - k) * c, taps[r] + k);
                             } else {
                                 for (std::int32_t k = 0; k < columns.count; ++k) {
                                     const std::int64_t q = t + columns.offset[k];
-                                    if (q >= 0 && q < window.ow) add<V>(sum, s, line + columns.offset[k] * c, taps[r] + columns.tap[k]);
+                                    if (q >= 0 && q < window.ow) add<V>(sum, s, keys, line + columns.offset[k] * c, taps[r] + columns.tap[k]);
                                 }
                             }
                         }
