@@ -18,8 +18,8 @@ struct Budget {
 /// No network of the family keeps the budget. Carries the one that comes nearest: the smallest.
 class InfeasibleBudget : public Error {
 public:
-    InfeasibleBudget(const std::string& message, Genotype genotype, double latency, std::int64_t parameters, std::int64_t macs)
-        : Error(message), smallest(std::move(genotype)), latency_ms(latency), parameters(parameters), macs(macs) {}
+    InfeasibleBudget(const std::string& message, Genotype genotype, double latency, std::int64_t parameter_count, std::int64_t mac_count)
+        : Error(message), smallest(std::move(genotype)), latency_ms(latency), parameters(parameter_count), macs(mac_count) {}
     Genotype smallest;
     double latency_ms;  ///< measured where measuring was what failed, else predicted
     std::int64_t parameters, macs;

@@ -29,8 +29,8 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
             const NoGrad no_grad;
             const auto examples = gather_batch<T>(data, step, {.batch = size, .first = first});
             const Variable<T> outputs = forward(examples.inputs);
-            accumulate_scalar(sums.rows(0, 1), task.loss(outputs, examples).value(), static_cast<double>(size));
-            accumulate_scalar(sums.rows(1, 1), task.metric(outputs, examples), static_cast<double>(size));
+            accumulate_scalar(sums.rows(0, 1).reshape({}), task.loss(outputs, examples).value(), static_cast<double>(size));
+            accumulate_scalar(sums.rows(1, 1).reshape({}), task.metric(outputs, examples), static_cast<double>(size));
             advance(step);
         });
         for (std::int64_t i = 0; i < times; ++i) program.run();

@@ -64,8 +64,8 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train, const 
         const auto batch = gather_batch<T>(train, step, {.batch = options.batch, .shuffle = true, .key = options.seed.stream("fit/order")});
         const auto outputs = network.forward(batch.inputs, Phase::train);
         const auto loss = task.loss(outputs, batch);
-        accumulate_scalar(sums.rows(0, 1), loss.value(), 1.0);
-        accumulate_scalar(sums.rows(1, 1), task.metric(outputs, batch), 1.0);
+        accumulate_scalar(sums.rows(0, 1).reshape({}), loss.value(), 1.0);
+        accumulate_scalar(sums.rows(1, 1).reshape({}), task.metric(outputs, batch), 1.0);
         backward(loss);
         adam.step(learning_rate, step);
         advance(step);

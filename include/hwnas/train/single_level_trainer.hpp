@@ -156,12 +156,12 @@ private:
         if (latency_) {
             const auto milliseconds = latency_->expected(weights);
             if (options_.latency_weight > 0) loss = add(loss, scale(milliseconds, options_.latency_weight / latency_->reference()));
-            accumulate_scalar(sums_.rows(4, 1), milliseconds.value(), 1.0);
+            accumulate_scalar(sums_.rows(4, 1).reshape({}), milliseconds.value(), 1.0);
         }
-        accumulate_scalar(sums_.rows(0, 1), loss.value(), 1.0);
-        accumulate_scalar(sums_.rows(1, 1), options_.task.metric(outputs, batch), 1.0);
-        accumulate_scalar(sums_.rows(2, 1), task_loss.value(), 1.0);
-        accumulate_scalar(sums_.rows(3, 1), complexity.value(), 1.0);
+        accumulate_scalar(sums_.rows(0, 1).reshape({}), loss.value(), 1.0);
+        accumulate_scalar(sums_.rows(1, 1).reshape({}), options_.task.metric(outputs, batch), 1.0);
+        accumulate_scalar(sums_.rows(2, 1).reshape({}), task_loss.value(), 1.0);
+        accumulate_scalar(sums_.rows(3, 1).reshape({}), complexity.value(), 1.0);
         backward(loss);
         weights_.step(learning_rate_, step_);
         structure_.step(hyper_learning_rate_, step_);
