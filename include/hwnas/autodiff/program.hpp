@@ -173,6 +173,8 @@ public:
     std::size_t size() const { return recorder_->entries().size(); }
     const std::string& label(std::size_t entry) const { return recorder_->entries()[entry].label; }
     const char* kernel(std::size_t entry) const { return recorder_->entries()[entry].call.name; }
+    /// The recorded call: kernel number, name and contract struct, with the addresses it runs on. For exporters.
+    const Call& call(std::size_t entry) const { return recorder_->entries()[entry].call; }
     /// Executes one entry: the profiler's way in.
     void run_entry(std::size_t index) const {
         const auto& entry = recorder_->entries()[index];
