@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Adam kernel: one stream over the parameters. Vectors have no square root operator, and the scalar one of the C library
-// is five times slower because it may set errno: on x86-64 its halves go through SSE2, which every such processor has.
+// is slow because it may set errno: on x86-64 the halves of a vector go through SSE2, which every such processor has.
 #pragma once
 
 #include <hwnas/cpu/device.hpp>
@@ -15,10 +15,12 @@ namespace hwnas::cpu {
 
 template <class T> [[gnu::always_inline]] inline void square_root(Vec<T>& v) {
 #if defined(__x86_64__)
-    for (int half = 0; half < 2; ++half) {
-        T* part = reinterpret_cast<T*>(&v) + half * (lanes<T> / 2);
-        if constexpr (sizeof(T) == sizeof(float)) _mm_storeu_ps(part, _mm_sqrt_ps(_mm_loadu_ps(part)));
-        else _mm_storeu_pd(part, _mm_sqrt_pd(_mm_loadu_pd(part)));
+    if constexpr (std::is_same_v<T, float>) {
+        const __m128 low = _mm_sqrt_ps(__builtin_shufflevector(v, v, 0, 1, 2, 3)), high = _mm_sqrt_ps(__builtin_shufflevector(v, v, 4, 5, 6, 7));
+        v = __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7);
+    } else {
+        const __m128d low = _mm_sqrt_pd(__builtin_shufflevector(v, v, 0, 1)), high = _mm_sqrt_pd(__builtin_shufflevector(v, v, 2, 3));
+        v = __builtin_shufflevector(low, high, 0, 1, 2, 3);
     }
 #else
     for (int i = 0; i < lanes<T>; ++i) v[i] = std::sqrt(v[i]);
@@ -32,27 +34,30 @@ template <class T> struct AdamFactors {
 
 template <class T> struct AdamBody {
     [[gnu::always_inline]] static void run(const contract::Adam<T>& s, const AdamFactors<T>& f, std::int64_t begin, std::int64_t end) {
-        const T new1 = T(1) - s.beta1, new2 = T(1) - s.beta2;
+        // Copies in locals: through the references they would be read again after every store.
+        T *const p = s.p, *const m = s.m, *const v = s.v;
+        const T* const g = s.g;
+        const T old1 = s.beta1, old2 = s.beta2, new1 = T(1) - old1, new2 = T(1) - old2, epsilon = s.epsilon;
+        const T keep = f.keep, rate = f.rate, root = f.root;
         std::int64_t i = begin;
         for (; i + lanes<T> <= end; i += lanes<T>) {
-            Vec<T> p, m, v, g;
-            load<T>(p, s.p + i);
-            load<T>(m, s.m + i);
-            load<T>(v, s.v + i);
-            load<T>(g, s.g + i);
-            m = m * s.beta1 + g * new1;
-            v = v * s.beta2 + g * g * new2;
-            store<T>(s.m + i, m);
-            store<T>(s.v + i, v);
-            square_root<T>(v);
-            p = p * f.keep - m * f.rate / (v * f.root + s.epsilon);
-            store<T>(s.p + i, p);
+            Vec<T> pi, mi, vi, gi;
+            load<T>(pi, p + i);
+            load<T>(mi, m + i);
+            load<T>(vi, v + i);
+            load<T>(gi, g + i);
+            mi = mi * old1 + gi * new1;
+            vi = vi * old2 + gi * gi * new2;
+            store<T>(m + i, mi);
+            store<T>(v + i, vi);
+            square_root<T>(vi);
+            pi = pi * keep - mi * rate / (vi * root + epsilon);
+            store<T>(p + i, pi);
         }
         for (; i < end; ++i) {
-            const T g = s.g[i];
-            s.m[i] = s.m[i] * s.beta1 + g * new1;
-            s.v[i] = s.v[i] * s.beta2 + g * g * new2;
-            s.p[i] = s.p[i] * f.keep - s.m[i] * f.rate / (std::sqrt(s.v[i]) * f.root + s.epsilon);
+            m[i] = m[i] * old1 + g[i] * new1;
+            v[i] = v[i] * old2 + g[i] * g[i] * new2;
+            p[i] = p[i] * keep - m[i] * rate / (std::sqrt(v[i]) * root + epsilon);
         }
     }
 };

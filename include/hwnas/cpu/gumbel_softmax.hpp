@@ -7,17 +7,16 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct Kernel<contract::GumbelSoftmaxForward<T>> {
-    static void run(Context& context, const contract::GumbelSoftmaxForward<T>& s) {
+/// Dispatched for the fused multiply-adds in random::log, which are calls elsewhere: the bits are the same.
+template <class T> struct GumbelSoftmaxBody {
+    [[gnu::always_inline]] static void run(const contract::GumbelSoftmaxForward<T>& s, std::int64_t begin, std::int64_t end) {
         const T inverse = T(1) / *s.temperature;
         const auto step = static_cast<std::uint64_t>(*s.step);
-        context.for_range(s.groups * s.rows, exp_rows(4 * s.columns), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t r = begin; r < end; ++r) row(s, r, inverse, step);
-        });
+        for (std::int64_t r = begin; r < end; ++r) row(s, r, inverse, step);
     }
 
 private:
-    static void row(const contract::GumbelSoftmaxForward<T>& s, std::int64_t r, T inverse, std::uint64_t step) {
+    [[gnu::always_inline]] static void row(const contract::GumbelSoftmaxForward<T>& s, std::int64_t r, T inverse, std::uint64_t step) {
         const std::int64_t e = r % s.rows, columns = s.columns;
         const T* alpha = s.alpha + e * columns;
         T *soft = s.soft + r * columns, *out = s.out + r * columns;
@@ -35,8 +34,14 @@ private:
         if (s.hard) {
             for (std::int64_t c = 0; c < columns; ++c) out[c] = soft[c] != soft[c] ? soft[c] : T(c == best);  // NaN stays visible
         } else if (out != soft) {
-            std::copy(soft, soft + columns, out);
+            for (std::int64_t c = 0; c < columns; ++c) out[c] = soft[c];
         }
+    }
+};
+template <class T> struct Kernel<contract::GumbelSoftmaxForward<T>> {
+    static void run(Context& context, const contract::GumbelSoftmaxForward<T>& s) {
+        context.for_range(s.groups * s.rows, exp_rows(4 * s.columns),
+                          [&](std::int64_t begin, std::int64_t end) { dispatch<T, GumbelSoftmaxBody<T>>(context.isa, s, begin, end); });
     }
 };
 

@@ -14,7 +14,7 @@ template <class T> void require_scalar(const char* op, const char* what, const T
     require(tensor.shape().rank() == 0, "{}: {} has shape {}, expected one number, []", op, what, tensor.shape());
 }
 inline void require_same_device(const char* op, const char* what, const Device& a, const char* other, const Device& b) {
-    require(a == b, "{}: {} and {} must be on one device ({} is on {}, {} on {})", op, what, other, what, a.name(), other, b.name());
+    require(a == b, "{}: {} and {} must be on one device, they are on {} and {}", op, what, other, a.name(), b.name());
 }
 
 }  // namespace detail
