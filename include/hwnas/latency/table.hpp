@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// LatencyTable: how long the units of a prepared network take on one device, and how that was found out. Plain data:
+// profile() makes one, io/latency_table.hpp stores it, LatencyModel predicts from it.
+#pragma once
+
+#include <hwnas/core/shape.hpp>
+
+#include <algorithm>
+#include <string_view>
+#include <vector>
+
+namespace hwnas {
+
+/// Times of one unit in milliseconds: "depthwise_conv_3x3" on an input [N, H, W, C] at a stride.
+/// A unit is an edge's primitive; "max_pool_3x3/first", a primitive without parameters, paid once per vertex it reads;
+/// or a part of the network: "node/transform", "node/sum_of_5", "cell/input_to_32", "network/head_to_10".
+struct LatencyRow {
+    std::string unit;
+    std::vector<std::int64_t> input;  ///< [N, H, W, C]
+    int stride = 1;
+    std::int64_t count = 0;           ///< samples behind the numbers
+    double mean = 0, deviation = 0, median = 0, p90 = 0;  ///< ms; deviation: standard, of one sample
+
+    bool operator==(const LatencyRow&) const = default;
+    /// "depthwise_conv_3x3 [1, 28, 28, 16] stride 1"
+    std::string key() const { return key(unit, input, stride); }
+    static std::string key(std::string_view unit, const std::vector<std::int64_t>& input, int stride) {
+        return fmt::format("{} [{}] stride {}", unit, fmt::join(input, ", "), stride);
+    }
+};
+
+struct LatencyTable {
+    std::string space = {};              ///< whose units these are
+    std::string device = {};             ///< the processor, in its own words
+    std::string backend = "cpu";
+    std::string isa = {};                ///< kernels in use: "avx2+fma", "portable"
+    int threads = 1;
+    std::int64_t batch = 1;              ///< N of every input
+    std::string dtype = "float32";
+    std::string compiler = {};
+    std::string build = {};              ///< "optimized" or "not optimized"
+    std::string library = {};            ///< version of hwnas
+    std::string date = {};               ///< UTC, "2026-11-23T12:00:00Z"
+    std::string method = {};             ///< how the times were taken, in a sentence
+    double clock_resolution_ns = 0;
+    std::vector<LatencyRow> rows = {};   ///< one a key
+
+    bool operator==(const LatencyTable&) const = default;
+    /// The row of a key, or null.
+    const LatencyRow* find(std::string_view unit, const std::vector<std::int64_t>& input, int stride) const {
+        for (const auto& row : rows)
+            if (row.stride == stride && row.unit == unit && row.input == input) return &row;
+        return nullptr;
+    }
+    /// The row of a key; throws with the key and the rows that come nearest to it.
+    const LatencyRow& at(std::string_view unit, const std::vector<std::int64_t>& input, int stride) const {
+        const LatencyRow* row = find(unit, input, stride);
+        if (row) return *row;
+        const std::string key = LatencyRow::key(unit, input, stride);
+        require(!rows.empty(), "latency table: no row for {}, the table is empty (profile the space, or read a table)", key);
+        fail("latency table: no row for {} among {}; nearest: {} (profile this space at this batch)", key, rows.size(),
+             fmt::join(nearest(unit, key), "; "));
+    }
+
+private:
+    /// Up to three keys: of the same unit first, then by how many letters differ.
+    std::vector<std::string> nearest(std::string_view unit, const std::string& key) const {
+        std::vector<std::pair<std::size_t, std::string>> all;
+        for (const auto& row : rows) all.emplace_back(1'000 * distance(row.unit, unit) + distance(row.key(), key), row.key());
+        const auto shown = std::min<std::size_t>(3, all.size());
+        std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(shown), all.end());
+        std::vector<std::string> keys;
+        for (std::size_t i = 0; i < shown; ++i) keys.push_back(std::move(all[i].second));
+        return keys;
+    }
+    /// Levenshtein: letters to insert, delete or replace.
+    static std::size_t distance(std::string_view a, std::string_view b) {
+        std::vector<std::size_t> row(b.size() + 1);
+        for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+        for (std::size_t i = 0; i < a.size(); ++i) {
+            std::size_t corner = std::exchange(row[0], i + 1);
+            for (std::size_t j = 0; j < b.size(); ++j)
+                corner = std::exchange(row[j + 1], std::min({row[j + 1] + 1, row[j] + 1, corner + (a[i] != b[j])}));
+        }
+        return row[b.size()];
+    }
+};
+
+}  // namespace hwnas
