@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// result.json: what a search found, in numbers that later runs are compared with. Schema "hwnas-result/1": accuracies
+// are shares of the test images from 0 to 1, latencies milliseconds, counts are over rows (28 for 4 nodes, 2 inputs).
+#pragma once
+
+#include <hwnas/family/family.hpp>
+#include <hwnas/io/json.hpp>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace hwnas::io {
+
+/// One network of the family. complexity and counts name every primitive of the space, in its order.
+struct MemberResult {
+    std::string name;  ///< "A"
+    std::vector<std::pair<std::string, double>> complexity;
+    Genotype genotype;
+    std::vector<std::pair<std::string, int>> counts;
+    NetworkSize size;
+    Accuracies accuracies;
+    std::optional<double> retrained = {};  ///< accuracy after training from scratch
+    double predicted_ms = 0, measured_ms = 0;
+};
+
+/// What was searched, how well S controls it, and the family.
+struct SearchResult {
+    std::string space, mode;
+    int epochs = 0;
+    std::int64_t train_images = 0, batch = 0, channels = 0;
+    std::uint64_t seed = 0;
+    std::string device;  ///< "cpu"
+    ControlReport control;
+    std::vector<MemberResult> family;
+};
+
+namespace detail {
+template <class Value>
+Json by_name(const std::vector<std::pair<std::string, Value>>& entries) {
+    Json json = Json::object();
+    for (const auto& [name, value] : entries) json[name] = value;
+    return json;
+}
+}  // namespace detail
+
+/// The counts over all primitives of the space, 0 where none was chosen.
+inline std::vector<std::pair<std::string, int>> counts_of(const Genotype& genotype, const Architecture& architecture) {
+    const auto counted = genotype.counts();
+    std::vector<std::pair<std::string, int>> result;
+    for (const auto& primitive : architecture.primitives) {
+        const auto found = counted.find(primitive);
+        result.emplace_back(primitive, found == counted.end() ? 0 : found->second);
+    }
+    return result;
+}
+
+/// The result as JSON, keys in the order of the schema.
+inline Json result_json(const SearchResult& result) {
+    Json rays = Json::object(), ray_spearman = Json::object(), family = Json::array();
+    for (const auto& ray : result.control.rays) rays[ray.primitive] = ray.counts, ray_spearman[ray.primitive] = ray.spearman;
+    for (const auto& member : result.family) {
+        const auto& [supernet, derived, recalibrated] = member.accuracies;
+        family.push_back({{"name", member.name},
+                          {"complexity", detail::by_name(member.complexity)},
+                          {"genotype", member.genotype.str()},
+                          {"counts", detail::by_name(member.counts)},
+                          {"parameters", {{"total", member.size.parameters}, {"primitives", member.size.primitive_parameters}}},
+                          {"macs", member.size.macs},
+                          {"accuracy",
+                           {{"supernet", supernet},
+                            {"derived", derived},
+                            {"recalibrated", recalibrated},
+                            {"retrained", member.retrained ? Json(*member.retrained) : Json(nullptr)}}},
+                          {"latency_ms", {{"predicted", member.predicted_ms}, {"measured", member.measured_ms}}}});
+    }
+    return {{"schema", "hwnas-result/1"},
+            {"search",
+             {{"space", result.space},
+              {"mode", result.mode},
+              {"epochs", result.epochs},
+              {"train_images", result.train_images},
+              {"batch", result.batch},
+              {"channels", result.channels},
+              {"seed", result.seed},
+              {"device", result.device}}},
+            {"control",
+             {{"rays", std::move(rays)},
+              {"ray_spearman", std::move(ray_spearman)},
+              {"samples", result.control.samples},
+              {"distinct", result.control.distinct},
+              {"spearman", detail::by_name(result.control.spearman)}}},
+            {"family", std::move(family)}};
+}
+
+/// Writes result.json atomically; throws Error naming the path, or the place of a number that is not finite.
+inline void write_result(const std::filesystem::path& path, const SearchResult& result) { write_json(path, result_json(result)); }
+
+}  // namespace hwnas::io
