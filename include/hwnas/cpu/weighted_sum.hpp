@@ -19,7 +19,7 @@ template <class T> struct WeightedSumForwardBody {
     template <bool add, std::size_t... I>
     [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n, std::index_sequence<I...>) {
         const T* const from[] = {x[I]...};
-        Vec<T> weights[sizeof...(I)];
+        Vec<T> weights[sizeof...(I)] = {};
         (splat<T>(weights[I], w[I]), ...);
         std::int64_t i = 0;
         for (; i + lanes<T> <= n; i += lanes<T>) {
