@@ -20,9 +20,9 @@ template <class T> struct ConvRows {
     std::int64_t kernel, stride, padding, dilation;
     bool transposed;
 
-    bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
-    std::int64_t taps_at_once() const { return std::max<std::int64_t>(1, std::min(kernel * kernel, conv_depth<T> / in_c)); }
-    std::int64_t channels_at_once() const { return std::min(in_c, conv_depth<T>); }
+    [[gnu::always_inline]] bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
+    [[gnu::always_inline]] std::int64_t taps_at_once() const { return std::clamp<std::int64_t>(conv_depth<T> / in_c, 1, kernel * kernel); }
+    [[gnu::always_inline]] std::int64_t channels_at_once() const { return std::min(in_c, conv_depth<T>); }
 };
 template <class T> ConvRows<T> conv_output_rows(const T* x, const contract::Window& s) {
     return {x, s.oh, s.ow, s.h, s.w, s.c, s.kernel, s.stride, s.padding, s.dilation, false};
@@ -34,7 +34,8 @@ template <class T> ConvRows<T> conv_input_rows(const T* dy, const contract::Wind
 /// A pixel of the gathered matrix, walked in order: divisions once a chunk.
 struct ConvPixel {
     std::int64_t n, p, q;
-    template <class T> [[gnu::always_inline]] ConvPixel(const ConvRows<T>& s, std::int64_t row) : n(row / (s.h * s.w)), p(row / s.w % s.h), q(row % s.w) {}
+    template <class T>
+    [[gnu::always_inline]] ConvPixel(const ConvRows<T>& s, std::int64_t row) : n(row / (s.h * s.w)), p(row / s.w % s.h), q(row % s.w) {}
     template <class T> [[gnu::always_inline]] void next(const ConvRows<T>& s) {
         if (++q < s.w) return;
         q = 0;
@@ -56,22 +57,37 @@ struct ConvPixel {
     return at >= 0 && at < extent ? at : -1;
 }
 
-/// Copies taps [tap, tap_end) and channels [c, c + channels) of one row to `to`; false when every tap falls outside.
+/// A block of columns of the gathered matrix: `taps` taps from (ky, kx) on, of each channels [c, c + channels).
+template <class T> struct ConvColumns {
+    std::int64_t tap, taps, ky, kx, c, channels;
+    [[gnu::always_inline]] ConvColumns(const ConvRows<T>& s, std::int64_t first_tap, std::int64_t first_channel)
+        : tap(first_tap), taps(std::min(s.taps_at_once(), s.kernel * s.kernel - tap)), ky(tap / s.kernel), kx(tap % s.kernel), c(first_channel),
+          channels(std::min(s.channels_at_once(), s.in_c - c)) {}
+    [[gnu::always_inline]] std::int64_t depth() const { return taps * channels; }
+};
+
+/// Copies one row of such a block to `to`; false when every tap falls outside.
 template <class T>
-[[gnu::always_inline]] inline bool gather_row(T* to, const ConvRows<T>& s, const ConvPixel& at, std::int64_t tap, std::int64_t tap_end, std::int64_t c,
-                                              std::int64_t channels) {
+[[gnu::always_inline]] inline bool gather_row(T* to, const ConvRows<T>& s, const ConvPixel& at, const ConvColumns<T>& columns) {
     bool inside = false;
+    const std::int64_t c = columns.c, channels = columns.channels;
     const bool whole_lines = s.dilation == 1 && !s.transposed && channels == s.in_c;
-    while (tap < tap_end) {
-        const std::int64_t ky = tap / s.kernel, kx = tap % s.kernel, line = std::min(s.kernel - kx, tap_end - tap);
+    std::int64_t ky = columns.ky, kx = columns.kx, line = 0;
+    for (std::int64_t taps = columns.taps; taps > 0; taps -= line, to += line * channels, ++ky, kx = 0) {
+        line = std::min(s.kernel - kx, taps);
         const std::int64_t y = conv_source(at.p, ky, s.in_h, s.stride, s.padding, s.dilation, s.transposed);
         const T* row = s.in + (at.n * s.in_h + y) * s.in_w * s.in_c + c;
-        tap += line;
         if (y < 0) {
             clear_run(to, line * channels);
         } else if (whole_lines) {  // neighbouring taps are neighbours in memory
             const std::int64_t first = at.q * s.stride - s.padding + kx;
-            const std::int64_t begin = std::clamp<std::int64_t>(-first, 0, line), end = std::clamp<std::int64_t>(s.in_w - first, begin, line);
+            if (first >= 0 && first + line <= s.in_w) {
+                copy_run(to, row + first * channels, line * channels);
+                inside = true;
+                continue;
+            }
+            const std::int64_t begin = std::clamp<std::int64_t>(-first, 0, line);
+            const std::int64_t end = std::clamp<std::int64_t>(s.in_w - first, begin, line);
             clear_run(to, begin * channels);
             copy_run(to + begin * channels, row + (first + begin) * channels, (end - begin) * channels);
             clear_run(to + end * channels, (line - end) * channels);
@@ -83,7 +99,6 @@ template <class T>
                 else copy_run(to + i * channels, row + x * s.in_c, channels), inside = true;
             }
         }
-        to += line * channels;
     }
     return inside;
 }
@@ -98,88 +113,79 @@ template <class T> struct ConvProduct {
 };
 template <class T> struct ConvProductBody {
     static constexpr int height = 6;
-    /// One panel against one block of taps and channels.
-    struct Block {
-        std::int64_t column, columns, tap, tap_end, c, channels;
+    /// The panel of weights of one block: its rows hold V whole vectors. `start` is what the sums start from.
+    struct Panel {
+        std::int64_t column, columns;
         bool add;
-        alignas(64) T panel[static_cast<std::size_t>(conv_depth<T> * tile_width<T>)];
+        alignas(64) T weights[static_cast<std::size_t>(conv_depth<T> * tile_width<T>)];
         alignas(64) T start[static_cast<std::size_t>(tile_width<T>)];
     };
 
-    [[gnu::always_inline]] static void pack(const ConvProduct<T>& s, Block& block, std::int64_t width) {
-        const std::int64_t taps = block.tap_end - block.tap;
-        if (block.columns < width) clear_run(block.panel, taps * block.channels * width);
-        for (std::int64_t t = 0; t < taps; ++t) {
-            T* to = block.panel + t * block.channels * width;
+    [[gnu::always_inline]] static void pack(const ConvProduct<T>& s, const ConvColumns<T>& block, Panel& panel, std::int64_t width) {
+        if (panel.columns < width) clear_run(panel.weights, block.depth() * width);
+        for (std::int64_t t = 0; t < block.taps; ++t) {
+            T* to = panel.weights + t * block.channels * width;
             const T* w = s.w + (block.tap + t) * s.rows.in_c * s.out_channels;
             if (s.rows.transposed) {
-                for (std::int64_t j = 0; j < block.columns; ++j) {
-                    const T* from = w + (block.column + j) * s.rows.in_c + block.c;
+                for (std::int64_t j = 0; j < panel.columns; ++j) {
+                    const T* from = w + (panel.column + j) * s.rows.in_c + block.c;
                     for (std::int64_t i = 0; i < block.channels; ++i) to[i * width + j] = from[i];
                 }
             } else {
-                for (std::int64_t i = 0; i < block.channels; ++i) copy_run(to + i * width, w + (block.c + i) * s.out_channels + block.column, block.columns);
+                const T* from = w + block.c * s.out_channels + panel.column;
+                for (std::int64_t i = 0; i < block.channels; ++i) copy_run(to + i * width, from + i * s.out_channels, panel.columns);
             }
         }
-        for (std::int64_t j = 0; j < width; ++j) block.start[j] = s.bias && j < block.columns ? s.bias[block.column + j] : T(0);
+        for (std::int64_t j = 0; j < width; ++j) panel.start[j] = s.bias && j < panel.columns ? s.bias[panel.column + j] : T(0);
     }
 
-    template <int V> [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const Block& block, std::int64_t begin, std::int64_t end) {
+    template <int V>
+    [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel, std::int64_t begin, std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(height * conv_depth<T>)];
         T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
-        const std::int64_t depth = (block.tap_end - block.tap) * block.channels;
-        const bool pointwise = s.rows.pointwise(), one_tap = block.tap_end - block.tap == 1;
+        const auto& rows = s.rows;
+        const bool pointwise = rows.pointwise(), one_tap = block.taps == 1;
         const T* a[height];
         T* c[height];
         int count = 0;
-        const auto flush = [&]() __attribute__((always_inline)) {
-            tile<height, V, T>(a, 1, block.panel, V * lanes<T>, depth, c, block.add, block.start, block.columns);
-        };
-        ConvPixel at(s.rows, begin);
+        ConvPixel at(rows, begin);
         for (std::int64_t row = begin; row < end; ++row) {
-            T* out = s.out + row * s.out_channels + block.column;
+            T* out = s.out + row * s.out_channels + panel.column;
             bool inside = true;
             if (pointwise) {
-                a[count] = s.rows.in + row * s.rows.in_c + block.c;
+                a[count] = rows.in + row * rows.in_c + block.c;
             } else if (one_tap) {
-                const std::int64_t ky = block.tap / s.rows.kernel, kx = block.tap % s.rows.kernel;
-                const std::int64_t y = conv_source(at.p, ky, s.rows.in_h, s.rows.stride, s.rows.padding, s.rows.dilation, s.rows.transposed);
-                const std::int64_t x = conv_source(at.q, kx, s.rows.in_w, s.rows.stride, s.rows.padding, s.rows.dilation, s.rows.transposed);
+                const std::int64_t y = conv_source(at.p, block.ky, rows.in_h, rows.stride, rows.padding, rows.dilation, rows.transposed);
+                const std::int64_t x = conv_source(at.q, block.kx, rows.in_w, rows.stride, rows.padding, rows.dilation, rows.transposed);
                 inside = y >= 0 && x >= 0;
-                a[count] = s.rows.in + ((at.n * s.rows.in_h + y) * s.rows.in_w + x) * s.rows.in_c + block.c;
+                a[count] = rows.in + ((at.n * rows.in_h + y) * rows.in_w + x) * rows.in_c + block.c;
             } else {
-                inside = gather_row(gathered + count * conv_depth<T>, s.rows, at, block.tap, block.tap_end, block.c, block.channels);
+                inside = gather_row(gathered + count * conv_depth<T>, rows, at, block);
                 a[count] = gathered + count * conv_depth<T>;
             }
-            if (!pointwise) at.next(s.rows);
-            if (inside) {
-                c[count++] = out;
-            } else if (!block.add) {  // a row of zeros: strides leave many in dx
-                copy_run(out, block.start, block.columns);
-            }
+            if (!pointwise) at.next(rows);
+            if (inside) c[count++] = out;
+            else if (!panel.add) copy_run(out, static_cast<const T*>(panel.start), panel.columns);  // strides leave many such rows in dx
             if (count < height && (row + 1 < end || count == 0)) continue;
             for (; count < height; ++count) a[count] = a[0], c[count] = scrap;
-            flush();
+            tile<height, V, T>(a, 1, panel.weights, V * lanes<T>, block.depth(), c, panel.add, panel.start, panel.columns);
             count = 0;
         }
     }
 
     [[gnu::always_inline]] static void run(const ConvProduct<T>& s, std::int64_t begin, std::int64_t end) {
-        Block block;
-        const std::int64_t taps = s.rows.kernel * s.rows.kernel, tap_step = s.rows.taps_at_once(), c_step = s.rows.channels_at_once();
-        for (block.column = 0; block.column < s.out_channels; block.column += tile_width<T>) {
-            block.columns = std::min(tile_width<T>, s.out_channels - block.column);
-            block.add = s.accumulate;
-            for (block.tap = 0; block.tap < taps; block.tap += tap_step) {
-                block.tap_end = std::min(taps, block.tap + tap_step);
-                for (block.c = 0; block.c < s.rows.in_c; block.c += c_step) {
-                    block.channels = std::min(c_step, s.rows.in_c - block.c);
-                    pack(s, block, block.columns <= lanes<T> ? lanes<T> : tile_width<T>);
-                    if (block.columns <= lanes<T>) sweep<1>(s, block, begin, end);
-                    else sweep<2>(s, block, begin, end);
-                    block.add = true;
+        Panel panel;
+        for (panel.column = 0; panel.column < s.out_channels; panel.column += tile_width<T>) {
+            panel.columns = std::min(tile_width<T>, s.out_channels - panel.column);
+            panel.add = s.accumulate;
+            for (std::int64_t tap = 0; tap < s.rows.kernel * s.rows.kernel; tap += s.rows.taps_at_once())
+                for (std::int64_t c = 0; c < s.rows.in_c; c += s.rows.channels_at_once()) {
+                    const ConvColumns<T> block(s.rows, tap, c);
+                    pack(s, block, panel, panel.columns <= lanes<T> ? lanes<T> : tile_width<T>);
+                    if (panel.columns <= lanes<T>) sweep<1>(s, block, panel, begin, end);
+                    else sweep<2>(s, block, panel, begin, end);
+                    panel.add = true;
                 }
-            }
         }
     }
 };
@@ -208,53 +214,58 @@ template <class T> struct ConvWeightBody {
     static constexpr int height = 4;  // the usual channel counts are multiples of 4, not of 6
     static constexpr std::int64_t packed_rows = 32, packed_pitch = conv_depth<T> + 8;  // + 8: rows apart in the cache's sets
 
-    template <int V>
-    [[gnu::always_inline]] static void panel(const T* a, std::int64_t a_step, std::int64_t depth, const T* b, std::int64_t b_step, std::int64_t rows, T* out,
-                                             std::int64_t out_channels, std::int64_t columns, bool add) {
+    /// The operands of one panel: rows of a (gathered or in place) and of b (dy, packed or in place).
+    struct Panel {
+        const T *a, *b;
+        std::int64_t a_step, b_step, rows, depth, columns;
+        bool add;
+    };
+    template <int V> [[gnu::always_inline]] static void multiply(const Panel& panel, T* out, std::int64_t out_channels) {
         const T zeros[static_cast<std::size_t>(tile_width<T>)] = {};
         T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
-        for (std::int64_t k = 0; k < depth; k += height) {
+        for (std::int64_t k = 0; k < panel.depth; k += height) {
             const T* left[height];
             T* c[height];
             for (int i = 0; i < height; ++i) {
-                left[i] = a + std::min(k + i, depth - 1);
-                c[i] = k + i < depth ? out + (k + i) * out_channels : scrap;
+                left[i] = panel.a + std::min(k + i, panel.depth - 1);
+                c[i] = k + i < panel.depth ? out + (k + i) * out_channels : scrap;
             }
-            tile<height, V, T>(left, a_step, b, b_step, rows, c, add, zeros, columns);
+            tile<height, V, T>(left, panel.a_step, panel.b, panel.b_step, panel.rows, c, panel.add, zeros, panel.columns);
         }
     }
 
     [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels, std::int64_t begin, std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(packed_rows * packed_pitch)];
         alignas(64) T right[static_cast<std::size_t>(packed_rows * tile_width<T>)];
-        const bool in_place = s.pointwise() && s.in_c < 128 && out_channels < 128 && out_channels % lanes<T> == 0;
-        const std::int64_t step = in_place ? std::clamp<std::int64_t>(8192 / (s.in_c + out_channels), 32, 256) : packed_rows;
-        const std::int64_t taps = s.kernel * s.kernel, tap_step = s.taps_at_once(), c_step = s.channels_at_once();
-        for (std::int64_t tap = 0; tap < taps; tap += tap_step)
-            for (std::int64_t c = 0; c < s.in_c; c += c_step) {
-                const std::int64_t tap_end = std::min(taps, tap + tap_step), channels = std::min(c_step, s.in_c - c), depth = (tap_end - tap) * channels;
+        const bool a_in_place = s.pointwise() && s.in_c < 128, b_in_place = out_channels < 128 && out_channels % lanes<T> == 0;
+        const std::int64_t step = a_in_place && b_in_place ? std::clamp<std::int64_t>(8192 / (s.in_c + out_channels), 32, 256) : packed_rows;
+        Panel panel;
+        panel.a_step = a_in_place ? s.in_c : packed_pitch;
+        panel.b_step = b_in_place ? out_channels : tile_width<T>;
+        for (std::int64_t tap = 0; tap < s.kernel * s.kernel; tap += s.taps_at_once())
+            for (std::int64_t c = 0; c < s.in_c; c += s.channels_at_once()) {
+                const ConvColumns<T> block(s, tap, c);
+                T* const to = out + (tap * s.in_c + c) * out_channels;
+                panel.depth = block.depth();
+                panel.add = false;
                 ConvPixel at(s, begin);
-                for (std::int64_t row = begin; row < end; row += step) {
-                    const std::int64_t rows = std::min(step, end - row);
-                    const T* a = s.in + row * s.in_c + c;
-                    if (!in_place) {
-                        a = gathered;
-                        for (std::int64_t i = 0; i < rows; ++i, at.next(s)) gather_row(gathered + i * packed_pitch, s, at, tap, tap_end, c, channels);
-                    }
+                for (std::int64_t row = begin; row < end; row += step, panel.add = true) {
+                    panel.rows = std::min(step, end - row);
+                    panel.a = a_in_place ? s.in + row * s.in_c + c : gathered;
+                    if (!a_in_place)
+                        for (std::int64_t i = 0; i < panel.rows; ++i, at.next(s)) gather_row(gathered + i * packed_pitch, s, at, block);
                     for (std::int64_t column = 0; column < out_channels; column += tile_width<T>) {
-                        const std::int64_t columns = std::min(tile_width<T>, out_channels - column);
-                        const T* b = dy + row * out_channels + column;
-                        const std::int64_t a_step = in_place ? s.in_c : packed_pitch, b_step = in_place ? out_channels : tile_width<T>;
-                        if (!in_place) {
-                            for (std::int64_t i = 0; i < rows; ++i) {
-                                copy_run(right + i * tile_width<T>, b + i * out_channels, columns);
-                                clear_run(right + i * tile_width<T> + columns, tile_width<T> - columns);
+                        panel.columns = std::min(tile_width<T>, out_channels - column);
+                        panel.b = dy + row * out_channels + column;
+                        if (!b_in_place) {
+                            for (std::int64_t i = 0; i < panel.rows; ++i) {
+                                copy_run(right + i * tile_width<T>, panel.b + i * out_channels, panel.columns);
+                                clear_run(right + i * tile_width<T> + panel.columns, tile_width<T> - panel.columns);
                             }
-                            b = right;
+                            panel.b = right;
                         }
-                        T* to = out + (tap * s.in_c + c) * out_channels + column;
-                        if (columns <= lanes<T>) panel<1>(a, a_step, depth, b, b_step, rows, to, out_channels, columns, row != begin);
-                        else panel<2>(a, a_step, depth, b, b_step, rows, to, out_channels, columns, row != begin);
+                        if (panel.columns <= lanes<T>) multiply<1>(panel, to + column, out_channels);
+                        else multiply<2>(panel, to + column, out_channels);
                     }
                 }
             }
@@ -269,9 +280,9 @@ template <class T> struct Kernel<contract::ConvBackwardWeight<T>> {
                                            total * (chunk + 1) / s.chunks);
         });
         context.for_range(size, 4096, [&](std::int64_t begin, std::int64_t end) {
-            if (!s.accumulate) std::fill(s.dw + begin, s.dw + end, T(0));
-            for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk)
-                for (std::int64_t i = begin; i < end; ++i) s.dw[i] += s.partial[chunk * size + i];
+            for (std::int64_t chunk = 1; chunk < s.chunks; ++chunk)
+                for (std::int64_t i = begin; i < end; ++i) s.partial[i] += s.partial[chunk * size + i];
+            for (std::int64_t i = begin; i < end; ++i) s.dw[i] = (s.accumulate ? s.dw[i] : T(0)) + s.partial[i];
         });
     }
 };
