@@ -62,23 +62,25 @@ inline LatencyMeasurement latency_statistics(std::vector<double>& samples) {
     return result;
 }
 
-/// Rounds of runs: at least `repeats`, then until `value()` moves by less than 0.5 % in ten rounds, or time is up.
+/// Rounds of runs: at least `repeats`, then until `value()` moves by less than 0.5 % while they grow by a quarter, or time is up.
 template <class Round, class Value, class Progress>
 void repeat_until_stable(int repeats, double seconds, Round&& round, Value&& value, Progress&& progress) {
-    constexpr int most = 5'000, fewest = 3, between = 10;
+    constexpr int most = 5'000, fewest = 3;
     const auto start = LatencyClock::now();
     double previous = -1;
+    int next = repeats;
     for (int done = 1; done <= std::max(most, repeats); ++done) {
         round();
         const double spent = milliseconds(LatencyClock::now() - start) / 1e3;
         const bool late = spent >= seconds && done >= std::min(fewest, repeats);
         bool stable = false;
-        if (done >= repeats && (done - repeats) % between == 0) {
+        if (done == next) {
+            next += std::max(1, done / 4);
             const double now = value();
             stable = previous >= 0 && std::abs(now - previous) <= 0.005 * now;
             previous = now;
         }
-        progress(late || stable ? 1.0 : std::min(0.99, std::max(spent / seconds, 0.5 * done / (repeats + between))));
+        progress(late || stable ? 1.0 : std::min(0.99, std::max(spent / seconds, 0.5 * done / repeats)));
         if (late || stable) return;
     }
 }
@@ -201,11 +203,14 @@ public:
         for (int i = 0; i < times; ++i)
             for (const auto& run : runs_) run.prepared.run();
     }
-    /// Runs every network once, stamping the clock between units.
+    /// Runs every network twice: as a whole, then stamping the clock between units.
     void round(double stamp) {
-        for (const auto& run : runs_) {
+        for (auto& run : runs_) {
             const Program& program = run.prepared.program();
             auto before = LatencyClock::now();
+            program.run();
+            run.whole.push_back(milliseconds(LatencyClock::now() - before));
+            before = LatencyClock::now();
             for (const auto& part : run.parts) {
                 if (part.begin == part.end) {
                     samples_[part.row].push_back(0);
@@ -224,11 +229,21 @@ public:
         for (auto& samples : samples_) sum += latency_statistics(samples).median;
         return sum;
     }
+    /// The rows. Medians of parts fall short of the median of a whole by a few per cent, since their distributions have long
+    /// tails: all times are scaled by the one factor that makes the sums over these networks right.
     std::vector<LatencyRow> rows() {
+        std::vector<LatencyMeasurement> found;
+        for (auto& samples : samples_) found.push_back(latency_statistics(samples));
+        double whole = 0, parts = 0;
+        for (auto& run : runs_) {
+            whole += latency_statistics(run.whole).median;
+            for (const auto& part : run.parts) parts += found[part.row].median;
+        }
+        const double factor = whole > 0 && parts > 0 ? whole / parts : 1.0;
         for (std::size_t i = 0; i < rows_.size(); ++i) {
-            const auto found = latency_statistics(samples_[i]);
-            rows_[i].count = found.count;
-            rows_[i].mean = found.mean, rows_[i].deviation = found.deviation, rows_[i].median = found.median, rows_[i].p90 = found.p90;
+            rows_[i].count = found[i].count;
+            rows_[i].mean = factor * found[i].mean, rows_[i].deviation = factor * found[i].deviation;
+            rows_[i].median = factor * found[i].median, rows_[i].p90 = factor * found[i].p90;
         }
         return rows_;
     }
@@ -241,6 +256,7 @@ private:
     struct Run {
         Prepared prepared;
         std::vector<Part> parts;
+        std::vector<double> whole = {};  ///< ms
     };
     std::size_t row_of(const LatencyUnit& unit) {
         const auto [at, fresh] = index_.try_emplace(LatencyRow::key(unit.unit, unit.input, unit.stride), rows_.size());
@@ -310,7 +326,7 @@ inline LatencyTable profile(const SearchSpace& space, const Device& device, cons
             .build = detail::build_name(),
             .library = version,
             .date = detail::utc_now(),
-            .method = "units timed inside prepared networks run in turn; steady_clock stamps between units, their cost subtracted",
+            .method = "units timed inside prepared networks run in turn (steady_clock between units, its cost subtracted), scaled to the networks' own medians",
             .clock_resolution_ns = resolution * 1e6,
             .rows = timer.rows()};
 }
