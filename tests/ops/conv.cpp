@@ -101,14 +101,16 @@ TEST_CASE("conv gradients agree with finite differences", "[ops][gradcheck]") {
 TEST_CASE("conv: two uses add up, a recorded step repeats", "[ops]") {
     for (const WindowCase& window : {WindowCase{{4, 9, 7, 12}, 1}, WindowCase{{4, 9, 7, 8}, 3}, WindowCase{{4, 9, 7, 12}, 1, 2}}) {
         const Shape w{window.kernel, window.kernel, window.x[3], 20};
-        check_uses(convolution(window), {random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2), random_values<double>(20, 3)},
-                   {window.x, w, {20}});
+        const std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2),
+                                                      random_values<double>(20, 3)};
+        check_uses(convolution(window), inputs, {window.x, w, {20}});
     }
 }
 
 TEST_CASE("conv computes the wanted gradients only", "[ops]") {
     const auto device = test_device();
-    const auto x = random_tensor<float>({2, 5, 5, 8}, 1, device), w = random_tensor<float>({3, 3, 8, 4}, 2, device), b = random_tensor<float>({4}, 4, device);
+    const auto x = random_tensor<float>({2, 5, 5, 8}, 1, device), w = random_tensor<float>({3, 3, 8, 4}, 2, device);
+    const auto b = random_tensor<float>({4}, 4, device);
     const auto all_x = Variable<float>::leaf(x), all_w = Variable<float>::leaf(w), all_b = Variable<float>::leaf(b);
     const auto only_x = Variable<float>::leaf(x), only_w = Variable<float>::leaf(w), only_b = Variable<float>::leaf(b);
     const Variable<float> fixed_x(x), fixed_w(w), fixed_b(b);
@@ -143,7 +145,8 @@ TEST_CASE("conv says what clashes", "[ops]") {
     const auto constant = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, device)); };
     const auto elsewhere = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device())); };
     const auto x = constant({8, 6, 6, 32}), w = constant({3, 3, 32, 4});
-    CHECK_THROWS_WITH(conv(x, constant({3, 3, 24, 4})), "conv: weight has 24 input channels, input has 32 (input [8, 6, 6, 32], weight [3, 3, 24, 4])");
+    CHECK_THROWS_WITH(conv(x, constant({3, 3, 24, 4})),
+                      "conv: weight has 24 input channels, input has 32 (input [8, 6, 6, 32], weight [3, 3, 24, 4])");
     CHECK_THROWS_WITH(conv(x, constant({3, 5, 32, 4})), "conv: weight has shape [3, 5, 32, 4], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
     CHECK_THROWS_WITH(conv(x, constant({3, 3, 32})), "conv: weight has shape [3, 3, 32], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
     CHECK_THROWS_WITH(conv(x, constant({3, 3, 32, 0})), "conv: weight has shape [3, 3, 32, 0], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");

@@ -10,7 +10,8 @@ namespace {
 
 const auto map = [](const auto& v) { return v.size() == 3 ? linear(v[0], v[1], v[2]) : linear(v[0], v[1]); };
 
-Outcome<double> slow_linear(std::size_t n, std::size_t in, std::size_t out, const std::vector<std::vector<double>>& inputs) {
+Outcome<double> slow_linear(std::int64_t rows, std::int64_t from, std::int64_t to, const std::vector<std::vector<double>>& inputs) {
+    const auto n = static_cast<std::size_t>(rows), in = static_cast<std::size_t>(from), out = static_cast<std::size_t>(to);
     const auto dy = random_values<double>(static_cast<std::int64_t>(n * out), 77);
     Outcome<double> result{std::vector<double>(n * out), {std::vector<double>(n * in), std::vector<double>(in * out)}};
     if (inputs.size() == 3) result.gradients.emplace_back(out);
@@ -37,13 +38,14 @@ TEST_CASE("linear and its gradients equal a plain loop", "[ops]") {
             std::vector<std::vector<double>> inputs{random_values<double>(n * in, 1), random_values<double>(in * out, 2)};
             std::vector<Shape> shapes{{n, in}, {in, out}};
             if (bias) inputs.push_back(random_values<double>(out, 3)), shapes.push_back({out});
-            check_op(map, inputs, shapes, slow_linear(static_cast<std::size_t>(n), static_cast<std::size_t>(in), static_cast<std::size_t>(out), inputs));
+            check_op(map, inputs, shapes, slow_linear(n, in, out, inputs));
         }
 }
 
 TEST_CASE("linear gradients agree with finite differences", "[ops][gradcheck]") {
     const auto device = test_device();
-    const auto result = gradcheck(map, {random_tensor<double>({4, 5}, 1, device), random_tensor<double>({5, 3}, 2, device), random_tensor<double>({3}, 3, device)});
+    const auto result =
+        gradcheck(map, {random_tensor<double>({4, 5}, 1, device), random_tensor<double>({5, 3}, 2, device), random_tensor<double>({3}, 3, device)});
     INFO(result.message);
     CHECK(result.passed);
 }

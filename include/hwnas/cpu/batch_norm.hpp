@@ -12,6 +12,7 @@ namespace hwnas::cpu {
 
 /// Columns handled at a time: four vectors, which with their sums fit the registers.
 template <class T> inline constexpr std::int64_t norm_width = 4 * lanes<T>;
+template <class T> inline constexpr std::size_t norm_size = static_cast<std::size_t>(norm_width<T>);
 
 /// Rows that make one long row: as many as fit, whole vectors if possible.
 template <class T> inline std::int64_t norm_fold(std::int64_t c) {
@@ -38,13 +39,14 @@ template <class T, class F> [[gnu::always_inline]] inline void norm_strips(std::
 template <class W, class T> [[gnu::always_inline]] inline void norm_load(W& w, const T* p) { __builtin_memcpy(&w, p, sizeof w); }
 template <class W, class T> [[gnu::always_inline]] inline void norm_store(T* p, const W& w) { __builtin_memcpy(p, &w, sizeof w); }
 
-/// out[0, j], out[1, j] = mean and sum of squared deviations of one chunk.
+/// out[0, j], out[1, j] = mean, counted from the very first row so that little is rounded off, and sum of squared deviations
+/// of one chunk.
 template <class T> struct NormStatisticsBody {
     [[gnu::always_inline]] static void run(const T* x, T* out, std::int64_t c, std::int64_t at, std::int64_t begin, std::int64_t end) {
         const NormBlock<T> block(c, at, begin, end);
         const T* p = x + begin * c + at;
         const std::int64_t step = block.fold * c, count = block.count, first = std::min<std::int64_t>(count, 8);
-        T origin[static_cast<std::size_t>(norm_width<T>)], sum[static_cast<std::size_t>(norm_width<T>)], squares[static_cast<std::size_t>(norm_width<T>)];
+        T origin[norm_size<T>], sum[norm_size<T>], squares[norm_size<T>];
         norm_strips<T>(block.width, [&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j) __attribute__((always_inline)) {
             using W = std::remove_pointer_t<decltype(kind)>;
             constexpr int n = vectors;
@@ -90,7 +92,7 @@ template <class T> struct NormStatisticsBody {
                 const double shift = static_cast<double>(origin[k]) - mean, total = static_cast<double>(sum[k]);
                 deviation += static_cast<double>(squares[k]) + 2 * shift * total + size(k) * shift * shift;
             }
-            out[at + j] = static_cast<T>(mean);
+            out[at + j] = static_cast<T>(mean - static_cast<double>(x[at + j]));
             out[c + at + j] = static_cast<T>(deviation);
         }
     }
@@ -98,8 +100,9 @@ template <class T> struct NormStatisticsBody {
 
 /// y = (x - mean) gain + shift over one block of columns; gain and shift count from its first column.
 template <class T>
-[[gnu::always_inline]] inline void norm_apply(const NormBlock<T>& block, T* y, const T* x, const T* mean, const T* gain, const T* shift, std::int64_t c) {
-    T m[static_cast<std::size_t>(norm_width<T>)], g[static_cast<std::size_t>(norm_width<T>)], b[static_cast<std::size_t>(norm_width<T>)];
+[[gnu::always_inline]] inline void norm_apply(const NormBlock<T>& block, T* y, const T* x, const T* mean, const T* gain, const T* shift,
+                                              std::int64_t c) {
+    T m[norm_size<T>], g[norm_size<T>], b[norm_size<T>];
     for (std::int64_t k = 0, j = 0; k < block.width; ++k, j = j + 1 == block.columns ? 0 : j + 1)
         m[k] = mean[block.column + j], g[k] = gain[j], b[k] = shift[j];
     const std::int64_t step = block.fold * c, offset = block.begin * c + block.column;
@@ -107,7 +110,10 @@ template <class T>
         using W = std::remove_pointer_t<decltype(kind)>;
         constexpr int n = vectors;
         W vm[n], vg[n], vb[n], v;
-        for (int i = 0; i < n; ++i) norm_load(vm[i], m + j + i * lanes<T>), norm_load(vg[i], g + j + i * lanes<T>), norm_load(vb[i], b + j + i * lanes<T>);
+        for (int i = 0; i < n; ++i) {
+            const std::int64_t k = j + i * lanes<T>;
+            norm_load(vm[i], m + k), norm_load(vg[i], g + k), norm_load(vb[i], b + k);
+        }
         for (std::int64_t r = 0, k = offset + j; r < block.count; ++r, k += step)
             for (int i = 0; i < n; ++i) {
                 norm_load(v, x + k + i * lanes<T>);
@@ -129,7 +135,7 @@ template <class T> struct NormGradientSumsBody {
     [[gnu::always_inline]] static void run(const T* dy, const T* x, const T* mean, const T* inv_std, T* out, std::int64_t c, std::int64_t at,
                                            std::int64_t begin, std::int64_t end) {
         const NormBlock<T> block(c, at, begin, end);
-        T m[static_cast<std::size_t>(norm_width<T>)], sum[static_cast<std::size_t>(norm_width<T>)], product[static_cast<std::size_t>(norm_width<T>)];
+        T m[norm_size<T>], sum[norm_size<T>], product[norm_size<T>];
         for (std::int64_t k = 0, j = 0; k < block.width; ++k, j = j + 1 == block.columns ? 0 : j + 1) m[k] = mean[at + j];
         const std::int64_t step = block.fold * c, offset = begin * c + at;
         norm_strips<T>(block.width, [&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j) __attribute__((always_inline)) {
@@ -160,8 +166,8 @@ template <class T> struct NormGradientSumsBody {
 template <class T> struct NormGradientBody {
     [[gnu::always_inline]] static void run(const contract::BatchNormBackward<T>& s, std::int64_t at, std::int64_t begin, std::int64_t end) {
         const NormBlock<T> block(s.c, at, begin, end);
-        T m[static_cast<std::size_t>(norm_width<T>)], g[static_cast<std::size_t>(norm_width<T>)];
-        T slope[static_cast<std::size_t>(norm_width<T>)], base[static_cast<std::size_t>(norm_width<T>)];
+        T m[norm_size<T>], g[norm_size<T>];
+        T slope[norm_size<T>], base[norm_size<T>];
         for (std::int64_t k = 0, j = at; k < block.width; ++k, j = j + 1 == at + block.columns ? at : j + 1) {
             g[k] = (s.scale ? s.scale[j] : T(1)) * s.inv_std[j];
             m[k] = s.mean[j];
@@ -224,11 +230,12 @@ private:
         const auto size = [&](std::int64_t chunk) { return static_cast<double>(s.rows * (chunk + 1) / s.chunks - s.rows * chunk / s.chunks); };
         double mean = 0, deviation = 0;
         for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) mean += size(chunk) * static_cast<double>(s.partial[chunk * 2 * s.c + j]);
-        mean /= rows;
+        mean /= rows;  // still counted from row 0
         for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) {
             const double shift = static_cast<double>(s.partial[chunk * 2 * s.c + j]) - mean;
             deviation += static_cast<double>(s.partial[(chunk * 2 + 1) * s.c + j]) + size(chunk) * shift * shift;
         }
+        mean += static_cast<double>(s.x[j]);
         const double inv_std = 1.0 / std::sqrt(deviation / rows + static_cast<double>(s.epsilon));
         const double gain = inv_std * (s.scale ? static_cast<double>(s.scale[j]) : 1.0);
         s.mean[j] = static_cast<T>(mean);
@@ -236,7 +243,9 @@ private:
         s.partial[j] = static_cast<T>(gain);
         s.partial[s.c + j] = static_cast<T>((s.shift ? static_cast<double>(s.shift[j]) : 0.0) - (mean - static_cast<double>(s.mean[j])) * gain);
         const auto follow = [&](T* running, double value) {
-            if (running) running[j] = static_cast<T>(static_cast<double>(running[j]) + static_cast<double>(*s.momentum) * (value - static_cast<double>(running[j])));
+            if (!running) return;
+            const double old = static_cast<double>(running[j]);
+            running[j] = static_cast<T>(old + static_cast<double>(*s.momentum) * (value - old));
         };
         follow(s.running_mean, mean);
         follow(s.running_var, deviation / (rows - 1));
@@ -245,7 +254,7 @@ private:
 
 template <class T> struct NormEvalBody {
     [[gnu::always_inline]] static void run(const contract::BatchNormEval<T>& s, std::int64_t at, std::int64_t begin, std::int64_t end) {
-        T gain[static_cast<std::size_t>(norm_width<T>)], shift[static_cast<std::size_t>(norm_width<T>)];
+        T gain[norm_size<T>], shift[norm_size<T>];
         const NormBlock<T> block(s.c, at, begin, end);
         for (std::int64_t j = 0; j < block.columns; ++j) {
             gain[j] = s.inv_std[at + j] * (s.scale ? s.scale[at + j] : T(1));
@@ -256,7 +265,8 @@ template <class T> struct NormEvalBody {
 };
 template <class T> struct Kernel<contract::BatchNormEval<T>> {
     static void run(Context& context, const contract::BatchNormEval<T>& s) {
-        for (std::int64_t j = 0; j < s.c; ++j) s.inv_std[j] = static_cast<T>(1.0 / std::sqrt(static_cast<double>(s.var[j]) + static_cast<double>(s.epsilon)));
+        const double epsilon = static_cast<double>(s.epsilon);
+        for (std::int64_t j = 0; j < s.c; ++j) s.inv_std[j] = static_cast<T>(1.0 / std::sqrt(static_cast<double>(s.var[j]) + epsilon));
         norm_rows<T, NormEvalBody<T>>(context, s.rows, s.c, std::clamp<std::int64_t>(s.rows * s.c / (2 * stream_grain), 1, s.rows), s);
     }
 };

@@ -140,7 +140,8 @@ template <class T> struct ConvProductBody {
     }
 
     template <int V>
-    [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel, std::int64_t begin,
+                                             std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(height * conv_depth<T>)];
         T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
         const auto& rows = s.rows;
@@ -234,7 +235,8 @@ template <class T> struct ConvWeightBody {
         }
     }
 
-    [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels, std::int64_t begin,
+                                           std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(packed_rows * packed_pitch)];
         alignas(64) T right[static_cast<std::size_t>(packed_rows * tile_width<T>)];
         const bool a_in_place = s.pointwise() && s.in_c < 128, b_in_place = out_channels < 128 && out_channels % lanes<T> == 0;

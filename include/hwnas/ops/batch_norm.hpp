@@ -35,12 +35,13 @@ Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& scale, const Var
     const std::int64_t c = x.shape()[-1], rows = x.shape().elements() / c;
     const auto check = [&](const Tensor<T>& tensor, const char* what) {
         require(tensor.shape() == Shape{c}, "batch_norm: {} has shape {}, expected [{}] (input {})", what, tensor.shape(), c, x.shape());
-        require(tensor.device() == x.device(), "batch_norm: {} is on device {}, input on {} (input {})", what, tensor.device().name(), x.device().name(),
-                x.shape());
+        require(tensor.device() == x.device(), "batch_norm: {} is on device {}, input on {} (input {})", what, tensor.device().name(),
+                x.device().name(), x.shape());
     };
     if (scale.defined()) check(scale.value(), "scale"), check(shift.value(), "shift");
     const bool tracked = state.running_mean.defined();
-    require(state.running_var.defined() == tracked, "batch_norm: running mean and running variance come together or not at all (input {})", x.shape());
+    require(state.running_var.defined() == tracked, "batch_norm: running mean and running variance come together or not at all (input {})",
+            x.shape());
     if (tracked) check(state.running_mean, "running mean"), check(state.running_var, "running variance");
     const T* const scale_data = scale.defined() ? scale.value().data() : nullptr;
     const T* const shift_data = scale.defined() ? shift.value().data() : nullptr;
