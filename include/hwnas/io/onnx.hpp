@@ -5,13 +5,12 @@
 #pragma once
 
 #include <hwnas/io/file.hpp>
-#include <hwnas/io/onnx_wire.hpp>
+#include <hwnas/io/onnx_graph.hpp>
 #include <hwnas/supernet/prepared.hpp>
 #include <hwnas/version.hpp>
 
 #include <array>
 #include <optional>
-#include <set>
 
 namespace hwnas::io {
 
@@ -22,10 +21,12 @@ struct OnnxOptions {
 
 namespace detail {
 
-/// Translates one network. Recorded with two images, so that what belongs to an image and what to the batch can be told apart.
-class OnnxExporter {
+/// Translates one network. Recorded with two images, so that what belongs to an image and what to the batch can be told
+/// apart.
+class OnnxExporter : private OnnxGraph {
 public:
-    OnnxExporter(const Network& network, const OnnxOptions& options) : prepared_(network, batch), device_(network.device()) {
+    OnnxExporter(const Network& network, const OnnxOptions& options)
+        : prepared_(network, batch), device_(network.device()) {
         require(!options.name.empty(), "onnx: the name of the graph is empty, ONNX asks for one");
         model_.name = options.name;
         model_.producer_version = version;
@@ -38,6 +39,7 @@ public:
         write(prepared_.input().data(), Value{"input", in[1], in[2], in[3]});
         for (; entry_ < program().size(); ++entry_) {
             const Call& call = program().call(entry_);
+            enter(call.name, program().label(entry_));
             bool done = false;
             contract::Calls<float>::for_each([&]<class S>() {
                 if (call.is_double || call.index != contract::Calls<float>::index_of<S>()) return;
@@ -48,24 +50,13 @@ public:
             });
             if (!done) refuse("computes in double, the model is float");
         }
-        --entry_;
         name_output(flat(value(prepared_.output().data())).name);
         return std::move(model_);
     }
 
 private:
-    using i64 = std::int64_t;
-    using i32 = std::int32_t;
-    using Attributes = std::vector<OnnxAttribute>;
     static constexpr i64 batch = 2;
 
-    /// A value of the graph as [N, c, h, w], or [N, c] when flat.
-    struct Value {
-        std::string name;
-        i64 h = 1, w = 1, c = 1;
-        bool flat = false;
-        i64 elements() const { return h * w * c; }
-    };
     /// Device memory that a value depends on the input with; without a value: what no translated kernel may read.
     struct Span {
         std::uintptr_t end;
@@ -74,7 +65,6 @@ private:
 
     // --- which value an address is ---------------------------------------------------------------------------------
     const Program& program() const { return prepared_.program(); }
-    [[noreturn]] void refuse(const std::string& why) const { fail("onnx: kernel {} {} (label {})", program().kernel(entry_), why, program().label(entry_)); }
     static std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
     auto holder(const void* address) const {
         auto span = spans_.upper_bound(number(address));
@@ -87,13 +77,15 @@ private:
     Value value(const void* address) const {
         const auto span = holder(address);
         if (span == spans_.end()) refuse("reads a constant where ONNX needs a value that depends on the input");
-        if (span->first != number(address) || !span->second.value) refuse("reads part of another value, which has no ONNX form");
+        if (span->first != number(address) || !span->second.value)
+            refuse("reads part of another value, which has no ONNX form");
         return *span->second.value;
     }
     void write(const void* address, std::optional<Value> value, i64 bytes = 0) {
         if (address == nullptr) return;
         const std::uintptr_t begin = number(address);
-        const std::uintptr_t end = begin + static_cast<std::uintptr_t>(value ? batch * value->elements() * i64{sizeof(float)} : bytes);
+        const std::uintptr_t end =
+            begin + static_cast<std::uintptr_t>(value ? batch * value->elements() * i64{sizeof(float)} : bytes);
         for (auto span = spans_.begin(); span != spans_.end();)  // their memory has been given again
             span = span->first < end && begin < span->second.end ? spans_.erase(span) : std::next(span);
         spans_.emplace(begin, Span{end, std::move(value)});
@@ -105,107 +97,74 @@ private:
         return values;
     }
 
+    /// Kernels that have no ONNX form of their own, but may make constants.
+    template <class T>
+    using Pure = contract::TypeList<contract::Fill<T>, contract::ColumnSum<T>, contract::MultiplyReduce<T>,
+                                    contract::Broadcast<T>>;
     /// A kernel that reads constants only is run now: its result is a constant for those that follow.
-    template <class S> void visit(const S& s) {
-        if constexpr (requires { translate(s); } || std::is_same_v<S, contract::Fill<float>>) {
+    template <class S>
+    void visit(const S& s) {
+        constexpr bool has_form = requires {
+            translate(s);
+        };
+        if constexpr (has_form || Pure<float>::index_of<S>() >= 0) {
             std::array<const void*, static_cast<std::size_t>(S::writes + S::reads)> pointers;
             std::memcpy(pointers.data(), &s, sizeof pointers);
-            bool depends = std::any_of(pointers.begin() + S::writes, pointers.end(), [&](const void* p) { return p != nullptr && live(p); });
+            bool depends = std::any_of(pointers.begin() + S::writes, pointers.end(),
+                                       [&](const void* p) { return p != nullptr && live(p); });
             if constexpr (requires { s.accumulate; }) depends |= s.accumulate != 0 && live(pointers[0]);
             if (!depends) {
                 program().run_entry(entry_);
-                for (int i = 0; i < S::writes; ++i)
-                    if (const auto span = holder(pointers[static_cast<std::size_t>(i)]); span != spans_.end()) spans_.erase(span);
+                for (int i = 0; i < S::writes; ++i) forget(pointers[static_cast<std::size_t>(i)]);
                 return;
             }
         }
-        if constexpr (requires { translate(s); }) translate(s);
-        else refuse("has no ONNX form");
+        if constexpr (has_form)
+            translate(s);
+        else
+            refuse("has no ONNX form");
+    }
+    /// From here on a constant lies there.
+    void forget(const void* address) {
+        if (const auto span = holder(address); span != spans_.end()) spans_.erase(span);
     }
 
-    // --- building the graph ----------------------------------------------------------------------------------------
-    std::string unique(const std::string& wanted) {
-        std::string name = wanted;
-        for (int i = 1; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
-        return name;
-    }
-    std::string node_name(const char* op) {
-        const auto& label = program().label(entry_);
-        return unique(label.empty() ? op : label + "/" + op);
-    }
-    std::string push(const std::string& name, const char* op, std::vector<std::string> inputs, Attributes attributes = {}) {
-        model_.nodes.push_back({name, op, std::move(inputs), {name}, std::move(attributes)});
-        return name;
-    }
-    std::string emit(const char* op, std::vector<std::string> inputs, Attributes attributes = {}) {
-        return push(node_name(op), op, std::move(inputs), std::move(attributes));
-    }
-    std::string initializer(const std::string& name, std::vector<i64> dims, const std::vector<float>& values) {
-        model_.initializers.push_back({unique(name), std::move(dims), OnnxTensor::Type::float32, raw_data(values)});
-        return model_.initializers.back().name;
-    }
-    static OnnxAttribute integer(const char* name, i64 value) { return {.name = name, .kind = OnnxAttribute::Kind::integer, .integers = {value}}; }
-    static OnnxAttribute integers(const char* name, std::vector<i64> values) {
-        return {.name = name, .kind = OnnxAttribute::Kind::integers, .integers = std::move(values)};
-    }
-    std::string transposed(const std::string& x, std::vector<i64> order) { return emit("Transpose", {x}, {integers("perm", std::move(order))}); }
-    std::string reshaped(const std::string& x, const std::vector<i64>& dims) {  // extent 0: as it was
-        const std::string name = node_name("Reshape");
-        model_.initializers.push_back({unique(name + "/shape"), {static_cast<i64>(dims.size())}, OnnxTensor::Type::int64, raw_data(dims)});
-        const std::string shape = model_.initializers.back().name;
-        return push(name, "Reshape", {x, shape});
-    }
-    std::string scaled(const std::string& x, float factor) {
-        if (factor == 1) return x;
-        const std::string name = node_name("Mul");
-        const std::string constant = initializer(name + "/factor", {}, {factor});
-        return push(name, "Mul", {x, constant});
-    }
-    /// The same elements of every image, in NHWC order, under other extents.
-    Value rearranged(const Value& x, i64 h, i64 w, i64 c) {
-        if (x.elements() != h * w * c) refuse(fmt::format("reads {} x {} x {} elements an image as {} x {} x {}, which has no ONNX form", x.h, x.w, x.c, h, w, c));
-        if (x.h == h && x.w == w && x.c == c) return x;
-        std::string name = x.h * x.w > 1 ? transposed(x.name, {0, 2, 3, 1}) : x.name;
-        if (h * w == 1) return {reshaped(name, {0, c}), h, w, c, true};
-        name = reshaped(name, {0, h, w, c});
-        return {transposed(name, {0, 3, 1, 2}), h, w, c, false};
-    }
-    Value flat(Value x) {
-        if (x.flat) return x;
-        if (x.h * x.w > 1) return rearranged(x, 1, 1, x.elements());
-        return {emit("Flatten", {x.name}, {integer("axis", 1)}), 1, 1, x.c, true};
-    }
-    Value image(const Value& x) { return x.flat ? Value{reshaped(x.name, {0, x.c, 1, 1}), 1, 1, x.c, false} : x; }
+    // --- what kernels read -----------------------------------------------------------------------------------------
     /// x as the windowed kernel reads it.
     Value windowed(const Value& x, const contract::Window& window) {
         if (window.n != batch) refuse(fmt::format("reads {} images as {}, which has no ONNX form", batch, window.n));
         return image(rearranged(x, window.h, window.w, window.c));
     }
     void require_elements(const Value& x, i64 n) const {
-        if (n != batch * x.elements()) refuse(fmt::format("reads {} of {} elements of a value, which has no ONNX form", n, batch * x.elements()));
+        if (n != batch * x.elements())
+            refuse(fmt::format("reads {} of {} elements of a value, which has no ONNX form", n, batch * x.elements()));
     }
     /// The second operand of an elementwise op on x: a value with as many elements, or a constant that repeats after
     /// `period` elements, in a shape that ONNX repeats alike.
     std::string operand(const float* address, i64 period, const Value& x, float factor = 1) {
         const i64 n = x.elements();
         if (live(address)) {
-            if (period != batch * n) refuse(fmt::format("repeats a value of {} elements, which has no ONNX form", period));
+            if (period != batch * n)
+                refuse(fmt::format("repeats a value of {} elements, which has no ONNX form", period));
             Value v = rearranged(value(address), x.h, x.w, x.c);
             v = x.flat ? flat(v) : image(v);
             return scaled(v.name, factor);
         }
         auto values = constant(address, period);
         if (period == batch * n) {
-            if (!std::equal(values.begin(), values.begin() + n, values.begin() + n)) refuse("takes a constant that differs between images, which has no ONNX form");
+            if (!std::equal(values.begin(), values.begin() + n, values.begin() + n))
+                refuse("takes a constant that differs between images, which has no ONNX form");
             values.resize(static_cast<std::size_t>(n));
             period = n;
         }
         const i64 w = period == x.c ? 1 : x.w, h = period == n ? x.h : 1;
-        if (period != h * w * x.c) refuse(fmt::format("repeats a constant of {} elements over {} x {} x {}, which has no ONNX form", period, x.h, x.w, x.c));
+        if (period != h * w * x.c)
+            refuse(fmt::format("repeats a constant of {} elements over {} x {} x {}, which has no ONNX form", period,
+                               x.h, x.w, x.c));
         std::vector<float> turned(values.size());
-        for (i64 i = 0; i < period; ++i) turned[static_cast<std::size_t>(i % x.c * h * w + i / x.c)] = factor * values[static_cast<std::size_t>(i)];
-        const std::string name = program().label(entry_).empty() ? "constant" : program().label(entry_) + "/constant";
-        return initializer(name, x.flat ? std::vector<i64>{x.c} : std::vector<i64>{x.c, h, w}, turned);
+        for (i64 i = 0; i < period; ++i)
+            turned[static_cast<std::size_t>(i % x.c * h * w + i / x.c)] = factor * values[static_cast<std::size_t>(i)];
+        return initializer(scoped("constant"), x.flat ? std::vector<i64>{x.c} : std::vector<i64>{x.c, h, w}, turned);
     }
     /// out (+)= y
     void finish(const float* out, Value y, i32 accumulate) {
@@ -218,29 +177,37 @@ private:
         const i64 reach = (window.kernel - 1) * i64{window.dilation} + 1;
         if ((extent + 2 * window.padding - reach) / window.stride + 1 == out) return window.padding;
         const i64 end = (out - 1) * window.stride + reach - extent - window.padding;
-        if (end < 0) refuse(fmt::format("makes {} outputs of {} elements and leaves some out, which has no ONNX form", out, extent));
+        if (end < 0)
+            refuse(fmt::format("makes {} outputs of {} elements and leaves some out, which has no ONNX form", out,
+                               extent));
         return end;
     }
     Attributes window_attributes(const contract::Window& window, bool dilations = true) const {
-        Attributes attributes{integers("kernel_shape", {window.kernel, window.kernel}), integers("strides", {window.stride, window.stride}),
-                              integers("pads", {window.padding, window.padding, end_padding(window, window.h, window.oh), end_padding(window, window.w, window.ow)})};
+        Attributes attributes{
+            integers("kernel_shape", {window.kernel, window.kernel}),
+            integers("strides", {window.stride, window.stride}),
+            integers("pads", {window.padding, window.padding, end_padding(window, window.h, window.oh),
+                              end_padding(window, window.w, window.ow)})};
         if (dilations) attributes.push_back(integers("dilations", {window.dilation, window.dilation}));
         return attributes;
     }
     void require_pool_padding(const contract::Window& window) const {
         if (window.padding >= window.kernel)
-            refuse(fmt::format("pads by {} a window of {}, ONNX pools pad by less than the window", window.padding, window.kernel));
+            refuse(fmt::format("pads by {} a window of {}, ONNX pools pad by less than the window", window.padding,
+                               window.kernel));
     }
 
-    // --- one function per kernel that has an ONNX form -----------------------------------------------------------------
+    // --- one function per kernel that has an ONNX form -------------------------------------------------------------
     void translate(const contract::ConvForward<float>& s) {
         const auto& window = s.window;
         const i64 k = window.kernel, in = window.c, out = s.out_channels;
         const auto weight = constant(s.w, k * k * in * out);
         Value x = value(s.x);
         const bool pointwise = k == 1 && window.stride == 1 && window.padding == 0;
-        if (pointwise && window.n == 1 && window.h == 1 && window.w == batch && in == x.elements()) x = flat(x);  // linear
-        else if (!pointwise || in != x.c || window.n * window.h * window.w != batch * x.h * x.w) x = windowed(x, window);
+        if (pointwise && window.n == 1 && window.h == 1 && window.w == batch && in == x.elements())
+            x = flat(x);  // linear
+        else if (!pointwise || in != x.c || window.n * window.h * window.w != batch * x.h * x.w)
+            x = windowed(x, window);
         if (pointwise && x.h * x.w == 1) {
             const std::string input = flat(x).name, name = node_name("Gemm");
             std::vector<std::string> inputs{input, initializer(name + "/weight", {in, out}, weight)};
@@ -250,18 +217,23 @@ private:
         std::vector<float> turned(weight.size());  // [K, K, I, O] -> [O, I, K, K]
         for (i64 tap = 0; tap < k * k; ++tap)
             for (i64 i = 0; i < in; ++i)
-                for (i64 o = 0; o < out; ++o) turned[static_cast<std::size_t>((o * in + i) * k * k + tap)] = weight[static_cast<std::size_t>((tap * in + i) * out + o)];
+                for (i64 o = 0; o < out; ++o)
+                    turned[static_cast<std::size_t>((o * in + i) * k * k + tap)] =
+                        weight[static_cast<std::size_t>((tap * in + i) * out + o)];
         const std::string name = node_name("Conv");
         std::vector<std::string> inputs{x.name, initializer(name + "/weight", {out, in, k, k}, turned)};
         if (s.bias) inputs.push_back(initializer(name + "/bias", {out}, constant(s.bias, out)));
-        const Attributes attributes = pointwise ? Attributes{integers("kernel_shape", {1, 1})} : window_attributes(window);
-        write(s.y, Value{push(name, "Conv", std::move(inputs), attributes), pointwise ? x.h : window.oh, pointwise ? x.w : window.ow, out});
+        const Attributes attributes =
+            pointwise ? Attributes{integers("kernel_shape", {1, 1})} : window_attributes(window);
+        write(s.y, Value{push(name, "Conv", std::move(inputs), attributes), pointwise ? x.h : window.oh,
+                         pointwise ? x.w : window.ow, out});
     }
     Value depthwise(const Value& x, const std::vector<float>& weight, const contract::Window& window) {
         const i64 taps = i64{window.kernel} * window.kernel, c = window.c;
         std::vector<float> turned(weight.size());  // [K, K, C] -> [C, 1, K, K]
         for (i64 tap = 0; tap < taps; ++tap)
-            for (i64 j = 0; j < c; ++j) turned[static_cast<std::size_t>(j * taps + tap)] = weight[static_cast<std::size_t>(tap * c + j)];
+            for (i64 j = 0; j < c; ++j)
+                turned[static_cast<std::size_t>(j * taps + tap)] = weight[static_cast<std::size_t>(tap * c + j)];
         const std::string name = node_name("Conv");
         const std::string filter = initializer(name + "/weight", {c, 1, window.kernel, window.kernel}, turned);
         Attributes attributes = window_attributes(window);
@@ -281,9 +253,13 @@ private:
     void translate(const contract::AveragePoolForward<float>& s) {
         const Value x = windowed(value(s.x), s.window);
         if (s.window.dilation > 1) {  // an attribute since set 19 only
-            if (s.window.padding > 0 && !s.count_padding) refuse("averages a dilated window without its padding, which set 13 cannot; use count_padding");
+            if (s.window.padding > 0 && !s.count_padding)
+                refuse("averages a dilated window without its padding, which set 13 cannot; use count_padding");
             const i64 taps = i64{s.window.kernel} * s.window.kernel;
-            return write(s.y, depthwise(x, std::vector<float>(static_cast<std::size_t>(taps * s.window.c), 1.0f / static_cast<float>(taps)), s.window));
+            return write(s.y, depthwise(x,
+                                        std::vector<float>(static_cast<std::size_t>(taps * s.window.c),
+                                                           1.0f / static_cast<float>(taps)),
+                                        s.window));
         }
         Attributes attributes = window_attributes(s.window, false);
         attributes.push_back(integer("count_include_pad", s.count_padding ? 1 : 0));
@@ -307,10 +283,14 @@ private:
         if (x.c != s.c) refuse(fmt::format("reads {} channels as {}, which has no ONNX form", x.c, s.c));
         const std::string name = node_name("BatchNormalization");
         const auto channels = [&](const char* what, const float* address, float otherwise) {
-            return initializer(name + what, {s.c}, address ? constant(address, s.c) : std::vector<float>(static_cast<std::size_t>(s.c), otherwise));
+            return initializer(
+                name + what, {s.c},
+                address ? constant(address, s.c) : std::vector<float>(static_cast<std::size_t>(s.c), otherwise));
         };
-        std::vector<std::string> inputs{x.name, channels("/scale", s.scale, 1), channels("/shift", s.shift, 0), channels("/mean", s.mean, 0), channels("/variance", s.var, 1)};
-        x.name = push(name, "BatchNormalization", std::move(inputs), {{.name = "epsilon", .kind = OnnxAttribute::Kind::real, .real = s.epsilon}});
+        std::vector<std::string> inputs{x.name, channels("/scale", s.scale, 1), channels("/shift", s.shift, 0),
+                                        channels("/mean", s.mean, 0), channels("/variance", s.var, 1)};
+        x.name = push(name, "BatchNormalization", std::move(inputs),
+                      {{.name = "epsilon", .kind = OnnxAttribute::Kind::real, .real = s.epsilon}});
         write(s.y, x);
         write(s.inv_std, std::nullopt, s.c * i64{sizeof(float)});
     }
@@ -334,7 +314,12 @@ private:
             terms.emplace_back(s.x[j], weight);
             if (!y && live(s.x[j])) y = value(s.x[j]);
         }
-        if (!y) refuse("gives every value weight 0, which has no ONNX form");
+        if (s.accumulate && terms.empty()) return;
+        if (s.accumulate && !y) y = value(s.y);
+        if (!y) {  // what depends on the input has weight 0
+            program().run_entry(entry_);
+            return forget(s.y);
+        }
         const i64 n = s.groups * s.group_size;
         require_elements(*y, n);
         std::vector<std::string> inputs;
@@ -353,7 +338,8 @@ private:
         for (i32 j = 0; j < s.count; ++j) {
             const Value& part = parts[static_cast<std::size_t>(j)];
             if (part.h != y.h || part.w != y.w || part.c != s.channels[j] || s.rows != batch * y.h * y.w)
-                refuse(fmt::format("joins {} x {} x {} elements an image as {} rows of {}, which has no ONNX form", part.h, part.w, part.c, s.rows, s.channels[j]));
+                refuse(fmt::format("joins {} x {} x {} elements an image as {} rows of {}, which has no ONNX form",
+                                   part.h, part.w, part.c, s.rows, s.channels[j]));
             inputs.push_back(any_flat ? flat(part).name : part.name);
             y.c += part.c;
         }
@@ -361,7 +347,8 @@ private:
         write(s.y, y);
     }
     /// op is commutative: the operand that is a value shapes the result.
-    void binary(const char* op, const float* out, const float* a, const float* b, i64 n, i64 period, float beta, i32 accumulate) {
+    void binary(const char* op, const float* out, const float* a, const float* b, i64 n, i64 period, float beta,
+                i32 accumulate) {
         const bool left = live(a);
         if (!left && period != n) refuse("repeats a value over a constant, which has no ONNX form");
         Value y = value(left ? a : b);
@@ -371,7 +358,9 @@ private:
         finish(out, y, accumulate);
     }
     void translate(const contract::Add<float>& s) { binary("Add", s.out, s.a, s.b, s.n, s.period, s.beta, 0); }
-    void translate(const contract::Multiply<float>& s) { binary("Mul", s.out, s.a, s.b, s.n, s.period, 1, s.accumulate); }
+    void translate(const contract::Multiply<float>& s) {
+        binary("Mul", s.out, s.a, s.b, s.n, s.period, 1, s.accumulate);
+    }
     void translate(const contract::Scale<float>& s) { scale(s.out, s.x, s.n, s.factor, s.accumulate); }
     void translate(const contract::Copy<float>& s) { scale(s.out, s.in, s.n, 1, s.accumulate); }
     void scale(const float* out, const float* in, i64 n, float factor, i32 accumulate) {
@@ -381,28 +370,16 @@ private:
         finish(out, y, accumulate);
     }
 
-    /// The graph's output is called logits, whatever wrote it.
-    void name_output(const std::string& last) {
-        for (auto& node : model_.nodes) {
-            for (auto& input : node.inputs)
-                if (input == last) input = "logits";
-            for (auto& output : node.outputs)
-                if (output == last) output = "logits";
-        }
-    }
-
     Prepared prepared_;
     Device device_;
-    OnnxModel model_;
     std::size_t entry_ = 0;
     std::map<std::uintptr_t, Span> spans_;
-    std::set<std::string> names_{"input", "logits"};
 };
 
 }  // namespace detail
 
-/// The bytes of an ONNX model (operator set 13, IR 8): "input" float [N, C, H, W] -> "logits" float [N, classes], any N, batch
-/// norms folded. Node names are the program's labels. Throws where a kernel of the network has no ONNX form.
+/// The bytes of an ONNX model (operator set 13, IR 8): "input" float [N, C, H, W] -> "logits" float [N, classes], any
+/// N, batch norms folded. Node names are the program's labels. Throws where a kernel of the network has no ONNX form.
 inline std::string onnx_bytes(const Network& network, const OnnxOptions& options = {}) {
     return detail::OnnxExporter(network, options).model().bytes();
 }

@@ -46,7 +46,8 @@ private:
 };
 
 /// Little-endian bytes of floats or 64-bit integers, whatever the machine's order.
-template <class T> std::string raw_data(const std::vector<T>& values) {
+template <class T>
+std::string raw_data(const std::vector<T>& values) {
     using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     std::string bytes;
     bytes.reserve(values.size() * sizeof(T));
@@ -151,8 +152,10 @@ private:
         detail::WireMessage shape, tensor, type, message;
         for (const auto extent : value.dims) {
             detail::WireMessage dimension;
-            if (extent == 0) dimension.text(2, "N");
-            else dimension.integer(1, extent);
+            if (extent == 0)
+                dimension.text(2, "N");
+            else
+                dimension.integer(1, extent);
             shape.message(1, dimension);
         }
         tensor.integer(1, static_cast<int>(OnnxTensor::Type::float32));
