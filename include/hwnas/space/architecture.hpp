@@ -85,6 +85,20 @@ struct Architecture {
         groups.push_back({std::move(group), graph, first, std::move(parameters)});
         return first;
     }
+    /// Adds the rows of a cell, whose first_row is rows(), and the names of its primitives; returns its first row. All
+    /// cells of an architecture have the same primitives.
+    template <class Cell>
+        requires requires(const Cell& cell) { cell.parameter_table(); }
+    int add(std::string group, const Cell& cell) {
+        const auto& options = cell.options();
+        require(options.first_row == rows(), "architecture: cell \"{}\" starts at row {}, the next free row is {} (set CellOptions::first_row)", group,
+                options.first_row, rows());
+        std::vector<std::string> names;
+        for (const auto& primitive : options.primitives) names.push_back(primitive.name());
+        if (groups.empty() && primitives.empty()) primitives = names;
+        require(primitives == names, "architecture: cell \"{}\" has primitives {}, the architecture {}", group, fmt::join(names, ", "), fmt::join(primitives, ", "));
+        return add(std::move(group), options.graph, cell.parameter_table());
+    }
     bool operator==(const Architecture& other) const {
         if (primitives != other.primitives || groups.size() != other.groups.size()) return false;
         for (std::size_t i = 0; i < groups.size(); ++i) {

@@ -45,12 +45,13 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
 }
 
 struct RecalibrationOptions {
-    int batches = 50;
+    int batches = 50;          ///< at most; one pass over the data is the end
     std::int64_t batch = 128;
     Seed seed = {};
 };
 
-/// Recomputes running statistics as the mean over `batches` shuffled training batches; forward runs in train phase.
+/// Recomputes running statistics as the mean over `batches` shuffled training batches, of which there are no more than one
+/// pass over the data has; forward runs in train phase.
 template <class T, class F>
 void recalibrate_forward(const Device& device, const DeviceDataset& data, const Tensor<T>& momentum, F&& forward, const RecalibrationOptions& options = {}) {
     require(options.batches >= 1, "recalibrate: {} batches", options.batches);
@@ -63,8 +64,9 @@ void recalibrate_forward(const Device& device, const DeviceDataset& data, const 
         advance(step);
     });
     const T before = momentum.item();
-    for (int i = 0; i < options.batches; ++i) {
-        momentum.assign(static_cast<T>(1.0 / (i + 1)));
+    const auto batches = std::min<std::int64_t>(options.batches, data.count / batch);
+    for (std::int64_t i = 0; i < batches; ++i) {
+        momentum.assign(static_cast<T>(1.0 / static_cast<double>(i + 1)));
         program.run();
     }
     momentum.assign(before);
