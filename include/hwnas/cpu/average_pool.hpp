@@ -7,8 +7,8 @@
 
 namespace hwnas::cpu {
 
-/// Fast: kernel 3, dilation 1.
-template <class T, bool Fast> struct AveragePoolBody {
+/// Any window.
+template <class T> struct AveragePoolBody {
     [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& call, std::int64_t begin, std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
@@ -18,7 +18,6 @@ template <class T, bool Fast> struct AveragePoolBody {
             const TapRange ky = taps_inside(window, p, window.h);
             for (std::int64_t q = 0; q < window.ow; ++q) {
                 const TapRange kx = taps_inside(window, q, window.w);
-                const bool inner = kx.first == 0 && kx.last == window.kernel;
                 const std::int64_t corner = (n * window.h + p * window.stride - window.padding) * window.w + q * window.stride - window.padding;
                 const std::int64_t count = s.count_padding ? window.kernel * window.kernel : (ky.last - ky.first) * (kx.last - kx.first);
                 const T factor = T(1) / static_cast<T>(count);
@@ -26,21 +25,9 @@ template <class T, bool Fast> struct AveragePoolBody {
                     V sum{}, v;
                     for (std::int32_t i = ky.first; i < ky.last; ++i) {
                         const T* x = s.x + (corner + i * window.dilation * window.w) * c + b;
-                        if (Fast && inner) {
-                            V line, last;
-                            load_block(line, x);
-                            load_block(v, x + c);
-                            load_block(last, x + 2 * c);
-                            line += v;
-                            line += last;
-                            sum += line;
-                        } else {
-                            V line{};
-                            for (std::int32_t j = kx.first; j < kx.last; ++j) {
-                                load_block(v, x + j * window.dilation * c);
-                                line += v;
-                            }
-                            sum += line;
+                        for (std::int32_t j = kx.first; j < kx.last; ++j) {
+                            load_block(v, x + j * window.dilation * c);
+                            sum += v;
                         }
                     }
                     sum *= factor;
@@ -50,19 +37,7 @@ template <class T, bool Fast> struct AveragePoolBody {
         }
     }
 };
-template <class T> struct Kernel<contract::AveragePoolForward<T>> {
-    static void run(Context& context, const contract::AveragePoolForward<T>& s) {
-        const auto& window = s.window;
-        const bool fast = window.kernel == 3 && window.dilation == 1;
-        context.for_range(window.n * window.oh, row_grain(window.ow, window.c), [&](std::int64_t begin, std::int64_t end) {
-            if (fast) dispatch<T, AveragePoolBody<T, true>>(context.isa, s, begin, end);
-            else dispatch<T, AveragePoolBody<T, false>>(context.isa, s, begin, end);
-        });
-    }
-};
-
-/// Fast: kernel 3, stride 1, dilation 1, padding 1.
-template <class T, bool Fast> struct AveragePoolBackwardBody {
+template <class T> struct AveragePoolBackwardBody {
     struct Tap {
         std::int64_t at;  // where the row begins, or how far along the row, in elements
         T factor;
@@ -77,7 +52,6 @@ template <class T, bool Fast> struct AveragePoolBackwardBody {
         const auto& window = s.window;
         const AxisMap down = rows_of(window, true), across = columns_of(window, true);
         const std::int64_t c = window.c;
-        const T third = T(1) / T(3);
         Tap rows[255], columns[255];
         for (std::int64_t index = begin; index < end; ++index) {
             std::int32_t row_count = 0;
@@ -87,9 +61,8 @@ template <class T, bool Fast> struct AveragePoolBackwardBody {
                 rows[row_count++] = {(index / window.h * window.oh + p) * window.ow * c, share(s, p, window.h)};
             }
             for (std::int64_t j = 0; j < window.w; ++j) {
-                const bool inner = Fast && j >= 2 && j + 2 < window.w;  // its three windows are inside, the divisor is 3
                 std::int32_t count = 0;
-                for (std::int32_t k = 0; k < window.kernel && !inner; ++k) {
+                for (std::int32_t k = 0; k < window.kernel; ++k) {
                     std::int64_t q;
                     if (across.offset(j, k, q) && q >= 0 && q < window.ow) columns[count++] = {q * c, share(s, q, window.w)};
                 }
@@ -97,22 +70,12 @@ template <class T, bool Fast> struct AveragePoolBackwardBody {
                     V sum{}, v;
                     for (std::int32_t r = 0; r < row_count; ++r) {
                         const T* dy = s.dy + rows[r].at + b;
-                        if (inner) {
-                            V line, last;
-                            load_block(line, dy + (j - 1) * c);
-                            load_block(v, dy + j * c);
-                            load_block(last, dy + (j + 1) * c);
-                            line += v;
-                            line += last;
-                            sum += line * (third * rows[r].factor);
-                        } else {
-                            V line{};
-                            for (std::int32_t k = 0; k < count; ++k) {
-                                load_block(v, dy + columns[k].at);
-                                line += v * columns[k].factor;
-                            }
-                            sum += line * rows[r].factor;
+                        V line{};
+                        for (std::int32_t k = 0; k < count; ++k) {
+                            load_block(v, dy + columns[k].at);
+                            line += v * columns[k].factor;
                         }
+                        sum += line * rows[r].factor;
                     }
                     store_block(s.dx + (index * window.w + j) * c + b, sum, s.accumulate);
                 });
@@ -120,13 +83,81 @@ template <class T, bool Fast> struct AveragePoolBackwardBody {
         }
     }
 };
+/// Both directions for kernel 3, stride 1, dilation 1, padding 1, two columns or more: sums of columns of three, then
+/// of three such sums. Divisors belong to the place written in forward, to the place read in backward.
+template <class T, bool Backward> struct AveragePool3x3Body {
+    struct Rows {
+        const T* in[3];
+        T factor[3];
+    };
+    template <class V, int N>
+    [[gnu::always_inline]] static void line(T* out, const Rows& rows, std::int64_t w, std::int64_t c, T third, T edge, std::int32_t accumulate) {
+        const auto column = [&](V& sum, std::int64_t q) __attribute__((always_inline)) {
+            V v;
+            sum = V{};
+#pragma GCC unroll 4
+            for (int r = 0; r < N; ++r) {
+                load_block(v, rows.in[r] + q * c);
+                sum += v * rows.factor[r];
+            }
+            if constexpr (Backward) sum *= q == 0 || q == w - 1 ? edge : third;
+        };
+        V before{}, here, after{};
+        column(here, 0);
+        for (std::int64_t q = 0; q < w; ++q) {
+            V sum = before + here;
+            if (q + 1 < w) {
+                column(after, q + 1);
+                sum += after;
+            }
+            if constexpr (!Backward) sum *= q == 0 || q == w - 1 ? edge : third;
+            store_block(out + q * c, sum, accumulate);
+            before = here;
+            here = after;
+        }
+    }
+    [[gnu::always_inline]] static void run(T* out, const T* in, const contract::Window& window, std::int32_t count_padding, std::int32_t accumulate,
+                                           std::int64_t begin, std::int64_t end) {
+        const std::int64_t h = window.h, w = window.w, c = window.c;
+        const T third = T(1) / T(3), edge = count_padding ? third : T(1) / T(2);
+        for (std::int64_t index = begin; index < end; ++index) {
+            const std::int64_t i = index % h, first = i > 0 ? i - 1 : 0, last = i + 1 < h ? i + 1 : i;
+            Rows rows{};
+            for (std::int64_t p = first; p <= last; ++p) {
+                const std::int64_t place = Backward ? p : i, inside = 3 - (place == 0) - (place == h - 1);
+                rows.in[p - first] = in + (index - i + p) * w * c;
+                rows.factor[p - first] = count_padding ? third : T(1) / static_cast<T>(inside);
+            }
+            for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                Rows at = rows;
+                for (auto& row : at.in) row += b;
+                T* const to = out + index * w * c + b;
+                if (last - first == 2) line<V, 3>(to, at, w, c, third, edge, accumulate);
+                else if (last - first == 1) line<V, 2>(to, at, w, c, third, edge, accumulate);
+                else line<V, 1>(to, at, w, c, third, edge, accumulate);
+            });
+        }
+    }
+};
+inline bool average_pool_is_3x3(const contract::Window& window) {
+    return window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1 && window.w > 1;
+}
+
+template <class T> struct Kernel<contract::AveragePoolForward<T>> {
+    static void run(Context& context, const contract::AveragePoolForward<T>& s) {
+        const bool fast = average_pool_is_3x3(s.window);
+        context.for_range(s.window.n * s.window.oh, row_grain(s.window.ow, s.window.c), [&](std::int64_t begin, std::int64_t end) {
+            if (fast) dispatch<T, AveragePool3x3Body<T, false>>(context.isa, s.y, s.x, s.window, s.count_padding, 0, begin, end);
+            else dispatch<T, AveragePoolBody<T>>(context.isa, s, begin, end);
+        });
+    }
+};
 template <class T> struct Kernel<contract::AveragePoolBackward<T>> {
     static void run(Context& context, const contract::AveragePoolBackward<T>& s) {
-        const auto& window = s.window;
-        const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1;
-        context.for_range(window.n * window.h, row_grain(window.w, window.c), [&](std::int64_t begin, std::int64_t end) {
-            if (fast) dispatch<T, AveragePoolBackwardBody<T, true>>(context.isa, s, begin, end);
-            else dispatch<T, AveragePoolBackwardBody<T, false>>(context.isa, s, begin, end);
+        const bool fast = average_pool_is_3x3(s.window);
+        context.for_range(s.window.n * s.window.h, row_grain(s.window.w, s.window.c), [&](std::int64_t begin, std::int64_t end) {
+            if (fast) dispatch<T, AveragePool3x3Body<T, true>>(context.isa, s.dx, s.dy, s.window, s.count_padding, s.accumulate, begin, end);
+            else dispatch<T, AveragePoolBackwardBody<T>>(context.isa, s, begin, end);
         });
     }
 };
