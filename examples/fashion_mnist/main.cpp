@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+// fashion_mnist: searches a family of networks for Fashion-MNIST, trains and measures them.
+// Exit codes: 0 done, 1 failure, 2 usage, 130 interrupted. Errors are one line on standard error.
+#include "options.hpp"
+#include "program.hpp"
+
+#include <cstdio>
+#include <exception>
+#include <new>
+
+namespace {
+
+int run(const app::Command& command) {
+    using Verb = app::Command::Verb;
+    switch (command.verb) {
+        case Verb::search: return app::run_search(command.search);
+        case Verb::train: return app::run_train(command.train);
+        case Verb::evaluate: return app::run_evaluate(command.evaluate);
+        case Verb::profile: return app::run_profile(command.profile);
+        case Verb::info: return app::run_info(command.info);
+        case Verb::none: break;
+    }
+    fmt::print("{}", command.help);
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const auto refuse = [](int code, const char* what) {
+        std::fprintf(stderr, "fashion_mnist: %s\n", what);
+        return code;
+    };
+    try {
+        app::set_program(argv[0]);
+        app::catch_signals();
+        const int code = run(app::parse(argc, argv));
+        if (std::fflush(stdout) != 0) return refuse(1, "standard output cannot be written (disk full?)");
+        return code;
+    } catch (const app::UsageError& error) {
+        return refuse(2, error.what());
+    } catch (const hwnas::Error& error) {
+        return refuse(1, error.what());
+    } catch (const std::bad_alloc&) {
+        return refuse(1, "out of memory (smaller --batch or --channels need less)");
+    } catch (const std::exception& error) {
+        return refuse(1, error.what());
+    }
+}

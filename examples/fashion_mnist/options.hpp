@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// What the command line says, as plain structs with their defaults; and the commands that take them.
+#pragma once
+
+#include <hwnas/core/error.hpp>
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace app {
+
+/// A mistake in the command line: exit code 2.
+class UsageError : public hwnas::Error {
+public:
+    using Error::Error;
+};
+
+/// What a value may be: a number from low to high, or one of choices; empty choices allow any text.
+struct Rule {
+    double low = 0, high = 0;
+    std::vector<std::string> choices = {};
+};
+
+/// Where and how a command runs: nothing here changes a result.
+struct Surroundings {
+    std::string data;
+    int threads = 0;
+    bool quiet = false, verify = true;
+};
+
+/// Everything the result of a search depends on, but the latency table and the build.
+struct SearchConfig {
+    std::uint64_t seed = 42;
+    int epochs = 20;
+    std::int64_t batch = 128;
+    std::string space = "pointwise";
+    std::int64_t channels = 16;
+    std::string mode = "relaxed";
+    double learning_rate = 2e-3;
+    double complexity_weight = 1.0, latency_weight = 0.1;
+    std::string complexity_cost = "count";
+    std::string hyper_form = "mlp";
+    int pivots = 16;
+    std::int64_t images = 0;
+    std::int64_t validation = 5'000;
+};
+
+/// f(name, member, rule, help) for every option of a search. The name is that of config.json; options have - for _.
+template <class Config, class F> void for_each_option(Config& c, F&& f) {
+    const std::vector<std::string> spaces{"paper", "pointwise", "separable"}, modes{"relaxed", "straight_through", "single_path"};
+    f("seed", c.seed, Rule{0, 1.8e19}, "one seed for all that is random");
+    f("epochs", c.epochs, Rule{1, 10'000}, "times the training images are passed");
+    f("batch", c.batch, Rule{2, 10'000}, "images a step");
+    f("space", c.space, Rule{.choices = spaces}, "search space: paper, pointwise, separable");
+    f("channels", c.channels, Rule{1, 4'096}, "channels of the first cell; they double at each reduction");
+    f("mode", c.mode, Rule{.choices = modes}, "relaxed, straight_through, single_path");
+    f("learning_rate", c.learning_rate, Rule{1e-8, 10}, "of the weights");
+    f("complexity_weight", c.complexity_weight, Rule{0, 1'000}, "lambda of the objective");
+    f("latency_weight", c.latency_weight, Rule{0, 1'000}, "kappa of the objective");
+    f("complexity_cost", c.complexity_cost, Rule{.choices = {"count", "parameters", "latency"}}, "what a choice costs: count, parameters, latency");
+    f("hyper_form", c.hyper_form, Rule{.choices = {"mlp", "pivots"}}, "hypernetwork: mlp, pivots");
+    f("pivots", c.pivots, Rule{1, 1'000}, "pivots of that form");
+    f("images", c.images, Rule{0, 60'000}, "train on the first N images; 0: all");
+    f("validation", c.validation, Rule{0, 59'990}, "images kept out of training, a multiple of 10");
+}
+
+struct SearchCommand {
+    SearchConfig config;
+    Surroundings around;
+    std::set<std::string> given = {};  ///< names of the options that the command line has
+    std::string out, resume, config_file, latency;
+    bool quick = false;
+};
+
+struct TrainCommand {
+    Surroundings around;
+    std::string run, profile, arch, out, space = "pointwise";
+    std::int64_t channels = 16, batch = 128, images = 0, validation = 5'000;
+    bool space_given = false, channels_given = false, validation_given = false;
+    int epochs = 30;
+    double learning_rate = 3e-3;
+    std::uint64_t seed = 42;
+};
+
+struct EvaluateCommand {
+    Surroundings around;
+    std::string weights;
+};
+
+struct ProfileCommand {
+    Surroundings around;
+    std::string out, space = "pointwise";
+    std::int64_t channels = 16, batch = 1;
+};
+
+struct Command {
+    enum class Verb { none, search, train, evaluate, profile, info } verb = Verb::none;
+    SearchCommand search;
+    TrainCommand train;
+    EvaluateCommand evaluate;
+    ProfileCommand profile;
+    Surroundings info;
+    std::string help;  ///< to be printed instead of running anything
+};
+
+/// Throws UsageError, one line.
+Command parse(int argc, char** argv);
+
+int run_search(const SearchCommand& command);
+int run_train(const TrainCommand& command);
+int run_evaluate(const EvaluateCommand& command);
+int run_profile(const ProfileCommand& command);
+int run_info(const Surroundings& around);
+
+}  // namespace app

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// What the commands share: data, device, signals, what is printed.
+#pragma once
+
+#include <hwnas/cpu/device.hpp>
+#include <hwnas/io/fashion_mnist.hpp>
+#include <hwnas/report/progress.hpp>
+#include <hwnas/space/search_space.hpp>
+#include <hwnas/train/fit.hpp>
+
+#include "options.hpp"
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace app {
+
+namespace fs = std::filesystem;
+
+/// The way this program was started, for commands it prints: $HWNAS_COMMAND (run.sh sets it) or argv[0].
+void set_program(const char* argv0);
+/// "fashion_mnist search --resume 'my run'", quoted for a shell.
+std::string command_line(std::initializer_list<std::string_view> words);
+
+/// From here on Ctrl-C sets stop_requested() while a Stoppable stands, and otherwise, or the second time, ends at once.
+void catch_signals();
+bool stop_requested();
+struct Stoppable {
+    Stoppable();
+    ~Stoppable();
+    Stoppable(const Stoppable&) = delete;
+    Stoppable& operator=(const Stoppable&) = delete;
+};
+inline constexpr int exit_interrupted = 130;
+
+/// One line of the summary before the work: a name and a text.
+void say(std::string_view name, const std::string& text);
+/// Data as options say, training images cut to the first `images` (0: all).
+hwnas::io::FashionMnist load_data(const Surroundings& around, std::int64_t images, std::int64_t validation);
+void say_data(const hwnas::io::FashionMnist& data);
+hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, const hwnas::Dataset& data);
+std::string describe(const hwnas::SearchSpace& space);
+/// "20261123-142530", UTC.
+std::string utc_stamp();
+/// Seconds of a steady clock.
+double seconds_now();
+
+/// The progress line of a training run: rate and time left are those of this session.
+class TrainingMeter {
+public:
+    explicit TrainingMeter(bool quiet) : line_(hwnas::ProgressOptions::standard_error(quiet)), started_(seconds_now()) {}
+    /// After every step; the line also at the end of an epoch.
+    void step(const hwnas::TrainingProgress& progress, const std::string& extra = {});
+    void finish() { line_.finish(); }
+    double seconds() const { return seconds_now() - started_; }
+    double images_per_second() const { return seconds() > 0 ? static_cast<double>(images_) / seconds() : 0; }
+    std::int64_t images() const { return images_; }
+
+private:
+    hwnas::ProgressLine line_;
+    double started_;
+    std::int64_t images_ = 0;
+};
+
+}  // namespace app

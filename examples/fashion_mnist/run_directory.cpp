@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+// config.json and timing.json.
+#include "run_directory.hpp"
+
+#include <hwnas/version.hpp>
+
+#include <algorithm>
+#include <concepts>
+
+namespace app {
+
+namespace io = hwnas::io;
+
+io::Json config_json(const SearchConfig& config) {
+    io::Json json = io::Json::object();
+    for_each_option(config, [&](const char* name, const auto& member, const Rule&, const char*) { json[name] = member; });
+    return json;
+}
+
+void write_config(const std::filesystem::path& file, const SearchCommand& command) {
+    io::Json options = config_json(command.config);
+    options["threads"] = command.around.threads;
+    options["data"] = command.around.data;
+    options["verify"] = command.around.verify;
+    io::write_json(file, {{"schema", config_schema}, {"version", hwnas::version}, {"command", "search"}, {"options", std::move(options)}});
+}
+
+void read_config(const std::filesystem::path& file, SearchConfig& config, Surroundings& around) {
+    const std::string name = file.string();
+    const io::Json json = io::read_json(file);
+    io::check_schema(json, config_schema, name);
+    const auto options = io::require<io::Json>(json, "options", name);
+    for_each_option(config, [&]<class T>(const char* key, T& member, const Rule& rule, const char*) {
+        const auto value = io::require<T>(options, key, name);
+        if constexpr (std::same_as<T, std::string>) {
+            if (std::find(rule.choices.begin(), rule.choices.end(), value) == rule.choices.end())
+                hwnas::fail("{}: key \"{}\" is \"{}\" (choose {})", name, key, io::detail::shown(value), fmt::join(rule.choices, ", "));
+        } else if (!(static_cast<double>(value) >= rule.low && static_cast<double>(value) <= rule.high)) {
+            hwnas::fail("{}: key \"{}\" is {}, allowed are {} to {}", name, key, value, rule.low, rule.high);
+        }
+        member = value;
+    });
+    around.threads = io::require<int>(options, "threads", name);
+    around.data = io::require<std::string>(options, "data", name);
+    around.verify = io::require<bool>(options, "verify", name);
+}
+
+void write_timing(const std::filesystem::path& file, const Timing& timing) {
+    const double rate = timing.search_seconds > 0 ? static_cast<double>(timing.images) / timing.search_seconds : 0;
+    io::write_json(file, {{"schema", "hwnas-timing/1"},
+                          {"search_seconds", timing.search_seconds},
+                          {"images_per_second", rate},
+                          {"images", timing.images},
+                          {"profile_seconds", timing.profile_seconds},
+                          {"evaluation_seconds", timing.evaluation_seconds},
+                          {"sessions", timing.sessions}});
+}
+
+Timing read_timing(const std::filesystem::path& file) {
+    std::error_code error;
+    Timing timing;
+    if (!std::filesystem::exists(file, error)) return timing;
+    try {
+        const auto json = io::read_json(file);
+        timing.search_seconds = io::require<double>(json, "search_seconds", "");
+        timing.images = io::require<std::int64_t>(json, "images", "");
+        timing.profile_seconds = io::require<double>(json, "profile_seconds", "");
+        timing.sessions = io::require<int>(json, "sessions", "");
+        return timing;
+    } catch (const hwnas::Error&) {
+        return {};
+    }
+}
+
+}  // namespace app

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+// search: latency table, one training run, family; a run directory that can be resumed at any step.
+#include "family_table.hpp"
+#include "program.hpp"
+#include "run_directory.hpp"
+
+#include <hwnas/family/family.hpp>
+#include <hwnas/io/checkpoint.hpp>
+#include <hwnas/io/genotype.hpp>
+#include <hwnas/io/latency_table.hpp>
+#include <hwnas/io/result.hpp>
+#include <hwnas/train/single_level_trainer.hpp>
+#include <hwnas/version.hpp>
+
+namespace app {
+namespace {
+
+namespace io = hwnas::io;
+
+// The short search of run.sh: long enough that S controls the counts, short enough for two slow cores.
+constexpr std::int64_t quick_images = 6'000;
+constexpr int quick_epochs = 3;
+
+std::string shown(const io::Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+
+/// Options of the run to do: of config.json or the directory to resume, with what the command line adds.
+void settle(SearchCommand& command) {
+    const auto asked = config_json(command.config);
+    const Surroundings around = command.around;
+    const bool resume = !command.resume.empty();
+    if (resume) {
+        for (const auto& [option, text] : {std::pair{"--out", command.out}, {"--config", command.config_file}, {"--latency", command.latency}})
+            if (!text.empty()) throw UsageError(fmt::format("{} does not go with --resume: the run keeps its own", option));
+        if (command.quick) throw UsageError("--quick does not go with --resume: the run keeps its options");
+        if (!fs::is_directory(command.resume)) hwnas::fail("{}: there is no such run directory; pass --resume the one a search printed", command.resume);
+    }
+    if (resume || !command.config_file.empty()) {
+        const fs::path file = resume ? fs::path(command.resume) / "config.json" : fs::path(command.config_file);
+        SearchConfig stored;
+        read_config(file, stored, command.around);
+        const auto before = config_json(stored);
+        for_each_option(stored, [&]<class T>(const char* name, T& member, const Rule&, const char*) {
+            if (!command.given.contains(name)) return;
+            if (resume && before[name] != asked[name])
+                throw UsageError(fmt::format("{} is {} here and {} in {}: a resumed run keeps its options, start a new one for others", name, shown(asked[name]),
+                                             shown(before[name]), file.string()));
+            member = asked[name].get<T>();
+        });
+        command.config = stored;
+        // What changes no result may change: where the data are, how many threads.
+        if (!around.data.empty()) command.around.data = around.data;
+        if (around.threads > 0) command.around.threads = around.threads;
+        command.around.quiet = around.quiet;
+        if (!around.verify) command.around.verify = false;
+    }
+    if (command.quick) {
+        if (!command.given.contains("images")) command.config.images = quick_images;
+        if (!command.given.contains("epochs")) command.config.epochs = quick_epochs;
+    }
+}
+
+fs::path make_run_directory(const SearchCommand& command) {
+    if (!command.resume.empty()) return fs::path(command.resume).lexically_normal();
+    fs::path path = command.out;
+    if (path.empty()) {
+        path = fs::path("runs") / fmt::format("{}-seed{}", utc_stamp(), command.config.seed);
+        for (int i = 2; fs::exists(path); ++i) path = fs::path("runs") / fmt::format("{}-seed{}-{}", utc_stamp(), command.config.seed, i);
+    }
+    if (fs::exists(path / "config.json"))
+        hwnas::fail("{}: holds a run already; go on with it by --resume {}, or choose another --out", path.string(), path.string());
+    io::make_directories(path / "genotypes");
+    return path;
+}
+
+/// The table of the run: of a file, of the directory, or measured now and written before anything is trained.
+hwnas::LatencyTable latency_table(const SearchCommand& command, const fs::path& run, const hwnas::SearchSpace& space, const hwnas::Device& device, Timing& timing) {
+    const fs::path file = run / "latency.json";
+    if (!command.resume.empty()) {
+        if (!fs::exists(file)) hwnas::fail("{}: is missing, and a resumed run never measures; start a new run", file.string());
+        return io::read_latency_table(file);
+    }
+    hwnas::LatencyTable table;
+    if (!command.latency.empty()) {
+        table = io::read_latency_table(command.latency);
+        const hwnas::LatencyModel checked(space, table);
+        say("latency", fmt::format("table of {}, {} units ({})", command.latency, table.rows.size(), table.device));
+    } else {
+        hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
+        const double start = seconds_now();
+        table = hwnas::profile(space, device, {.progress = [&](double done) { line.update([&] { return fmt::format("measuring latencies: {:3.0f} %", 100 * done); }); }});
+        line.finish();
+        timing.profile_seconds = seconds_now() - start;
+        say("latency", fmt::format("{} units measured in {}: one image, one thread", table.rows.size(), hwnas::duration(timing.profile_seconds)));
+    }
+    io::write_latency_table(file, table);
+    return table;
+}
+
+constexpr const char* metrics_header = "epoch,loss,accuracy,task_loss,complexity,latency_ms,temperature\n";
+
+/// Trains, keeping the run directory up to date after every epoch.
+class Search {
+public:
+    Search(const SearchCommand& command, fs::path run, Timing timing) : command_(command), config_(command.config), run_(std::move(run)), timing_(timing) {}
+
+    /// The family, or none when Ctrl-C came first.
+    std::optional<hwnas::Family> train(const hwnas::SearchSpace& space, const hwnas::Device& device, const hwnas::LatencyTable& table, const hwnas::Dataset& data) {
+        hwnas::TrainerOptions options{.epochs = config_.epochs,
+                                      .batch = config_.batch,
+                                      .mode = hwnas::search_mode(config_.mode),
+                                      .learning_rate = config_.learning_rate,
+                                      .complexity_weight = config_.complexity_weight,
+                                      .latency_weight = config_.latency_weight,
+                                      .complexity_cost = hwnas::complexity_cost(config_.complexity_cost)};
+        options.on_step = [this](const hwnas::TrainingProgress& progress) {
+            meter_->step(progress);
+            return !stop_requested();
+        };
+        options.on_epoch = [this](const hwnas::TrainingProgress& progress) {
+            add_metrics(progress);
+            save();
+        };
+        const auto form = config_.hyper_form == "mlp" ? hwnas::HyperNetForm::mlp : hwnas::HyperNetForm::pivots;
+        hwnas::SuperNet supernet(space, device, hwnas::seed(config_.seed));
+        hwnas::HyperNet hypernet(space, device, hwnas::seed(config_.seed), {.form = form, .pivots = config_.pivots});
+        say("supernet", fmt::format("{} parameters; hypernetwork ({}) {}", hwnas::with_commas(supernet.state().parameter_count()), config_.hyper_form,
+                                    hwnas::with_commas(hypernet.state().parameter_count())));
+        hwnas::SingleLevelTrainer<hwnas::SuperNet> trainer(std::move(supernet), std::move(hypernet), hwnas::LatencyModel(space, table), options);
+        trainer_ = &trainer;
+        options_ = config_json(config_);
+        options_["train_images"] = data.count;
+        options_["version"] = hwnas::version;
+        options_["latency_sha256"] = io::sha256(io::read_file(run_ / "latency.json"));
+        trainer.begin(data);
+        steps_ = trainer.steps_per_epoch();
+        const std::int64_t begun = restore();
+        say("search", fmt::format("{}, {} epochs of {} steps, batch {}, seed {}", config_.mode, config_.epochs, steps_, config_.batch, config_.seed));
+        if (begun > 0) say("resumed", fmt::format("after {} epochs and {} steps", begun / steps_, begun % steps_));
+
+        const Stoppable scope;
+        TrainingMeter meter(command_.around.quiet);
+        meter_ = &meter;
+        auto family = trainer.fit();
+        meter.finish();
+        if (!stop_requested()) return family;
+        save();
+        return std::nullopt;
+    }
+    /// What is to be typed to go on.
+    std::string way_on() const { return command_line({"search", "--resume", run_.string()}); }
+    std::int64_t epoch() const { return trainer_->steps_done() / steps_; }
+    Timing timing() const {
+        Timing now = timing_;
+        now.search_seconds += meter_->seconds();
+        now.images += meter_->images();
+        return now;
+    }
+
+private:
+    std::int64_t restore() {
+        const fs::path file = run_ / "checkpoint.safetensors";
+        metrics_ = metrics_header;
+        if (command_.resume.empty() || !fs::exists(file)) {
+            io::write_file_atomic(run_ / "metrics.csv", metrics_);
+            return 0;
+        }
+        const auto metadata = io::checkpoint_metadata(file);
+        for (const char* key : {"config", "metrics"})
+            if (!metadata.contains(key)) hwnas::fail("{}: has no {} in its metadata, this program did not write it", file.string(), key);
+        io::check_same_options(file.string(), metadata.at("config"), options_, run_.string());
+        io::load_checkpoint(file, trainer_->state());
+        // Rows after the checkpoint, of an epoch whose checkpoint a kill prevented, go.
+        metrics_ = metadata.at("metrics");
+        io::write_file_atomic(run_ / "metrics.csv", metrics_);
+        return trainer_->steps_done();
+    }
+    void add_metrics(const hwnas::TrainingProgress& progress) {
+        const auto m = progress.metrics();
+        const auto& o = trainer_->options();
+        const double step = static_cast<double>((progress.epoch + 1) * steps_ - 1), last = static_cast<double>(std::max<std::int64_t>(1, config_.epochs * steps_ - 1));
+        const double temperature = o.temperature_start + (o.temperature_end - o.temperature_start) * step / last;
+        metrics_ += fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}\n", progress.epoch + 1, m[0], m[1], m[2], m[3], m[4], temperature);
+        io::write_file_atomic(run_ / "metrics.csv", metrics_);
+    }
+    void save() const {
+        const std::int64_t step = trainer_->steps_done();
+        io::save_checkpoint(run_ / "checkpoint.safetensors", trainer_->state(),
+                            {{"epoch", std::to_string(step / steps_)}, {"step", std::to_string(step)}, {"config", options_.dump()}, {"metrics", metrics_}});
+        write_timing(run_ / "timing.json", timing());
+    }
+
+    const SearchCommand& command_;
+    const SearchConfig& config_;
+    fs::path run_;
+    Timing timing_;
+    hwnas::SingleLevelTrainer<hwnas::SuperNet>* trainer_ = nullptr;
+    TrainingMeter* meter_ = nullptr;
+    io::Json options_;
+    std::string metrics_;
+    std::int64_t steps_ = 1;
+};
+
+/// Profiles A, B, C, named by what they penalise.
+std::vector<std::pair<std::string, hwnas::Complexity>> profiles(const hwnas::SearchSpace& space) {
+    const auto& primitives = space.primitives();
+    const int k = static_cast<int>(primitives.size());
+    std::vector<std::pair<std::string, hwnas::Complexity>> result{{"A", hwnas::uniform_complexity(k)}};
+    const auto add = [&](const char* name, auto trait) {
+        for (int m = 0; m < k; ++m)
+            if (primitives[static_cast<std::size_t>(m)].traits().*trait) {
+                result.emplace_back(name, hwnas::penalised(k, m, 0.7));
+                return;
+            }
+    };
+    add("B", &hwnas::PrimitiveTraits::convolution);
+    add("C", &hwnas::PrimitiveTraits::pool);
+    return result;
+}
+
+io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family, const io::FashionMnist& data, bool quiet) {
+    const auto& space = family.supernet().space();
+    const auto& a = family.architecture();
+    io::SearchResult result{.space = config.space, .mode = config.mode, .epochs = config.epochs, .train_images = data.train.count, .batch = config.batch,
+                            .channels = config.channels, .seed = config.seed, .device = family.supernet().device().name(), .control = family.control(), .family = {}};
+    const auto test = hwnas::DeviceDataset::upload(data.test, family.supernet().device());
+    hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(quiet));
+    for (const auto& [name, s] : profiles(space)) {
+        line.update([&, &name = name] { return fmt::format("testing network {}", name); });
+        const auto genotype = family.at(s);
+        io::MemberResult member{.name = name, .complexity = {}, .genotype = genotype, .counts = io::counts_of(genotype, a),
+                                .size = hwnas::Network::network_size(space, genotype), .accuracies = family.accuracies(s, test),
+                                .predicted_ms = family.latency()->predict(genotype)};
+        for (std::size_t m = 0; m < s.size(); ++m) member.complexity.emplace_back(a.primitives[m], s[m]);
+        const auto& table = family.latency()->table();
+        member.measured_ms = hwnas::measure(family.network(genotype), {.batch = table.batch, .threads = table.threads}).median;
+        result.family.push_back(std::move(member));
+    }
+    return result;
+}
+
+}  // namespace
+
+int run_search(const SearchCommand& asked) {
+    SearchCommand command = asked;
+    settle(command);
+    const auto& config = command.config;
+    if (config.latency_weight == 0 && config.complexity_weight == 0)
+        throw UsageError("complexity_weight and latency_weight are both 0: nothing would tell the architectures apart");
+    const auto data = load_data(command.around, config.images, config.validation);
+    const auto device = hwnas::cpu::device({.threads = command.around.threads});
+    const auto space = make_space(config.space, config.channels, data.train);
+    const fs::path run = make_run_directory(command);
+    if (command.resume.empty()) write_config(run / "config.json", command);
+    say("run", run.string());
+    if (command.quick)
+        say("short", fmt::format("{} images, {} epochs; the whole search: {}", hwnas::with_commas(data.train.count), config.epochs,
+                                 command_line({"search", "--epochs", "20"})));
+    say_data(data);
+    say("device", device.backend().description());
+    say("space", describe(space));
+
+    Timing timing = read_timing(run / "timing.json");
+    if (!command.resume.empty()) ++timing.sessions;
+    const auto table = latency_table(command, run, space, device, timing);
+    Search search(command, run, timing);
+    const auto family = search.train(space, device, table, data.train);
+    if (!family) {
+        std::fflush(stdout);
+        fmt::print(stderr, "fashion_mnist: interrupted in epoch {} of {}, checkpoint saved; go on with: {}\n", search.epoch() + 1, config.epochs, search.way_on());
+        return exit_interrupted;
+    }
+    timing = search.timing();
+    const double start = seconds_now();
+    const auto result = assess(config, *family, data, command.around.quiet);
+    for (const auto& member : result.family) io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
+    io::write_result(run / "result.json", result);
+    timing.evaluation_seconds = seconds_now() - start;
+    write_timing(run / "timing.json", timing);
+
+    fmt::print("\n{}\n{}\n", family_table(result), control_table(result.control));
+    const double rate = timing.search_seconds > 0 ? static_cast<double>(timing.images) / timing.search_seconds : 0;
+    say("time", fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds), hwnas::with_commas(static_cast<std::int64_t>(rate)),
+                            hwnas::duration(timing.evaluation_seconds)));
+    say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));
+    say("run", run.string());
+    return 0;
+}
+
+}  // namespace app
