@@ -180,6 +180,6 @@ case $verb in
     *)
         build release fashion_mnist
         cd "$from"
-        exec "$root/build/release/examples/fashion_mnist" "$verb" "$@"
+        HWNAS_COMMAND=$0 exec "$root/build/release/examples/fashion_mnist" "$verb" "$@"
         ;;
 esac
