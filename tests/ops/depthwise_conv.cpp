@@ -60,7 +60,8 @@ TEST_CASE("depthwise_conv: two uses add up, a recorded step repeats", "[ops]") {
 TEST_CASE("depthwise_conv computes the wanted gradients only", "[ops]") {
     const auto device = test_device();
     const auto x = random_tensor<float>({2, 5, 5, 8}, 1, device), w = random_tensor<float>({3, 3, 8}, 2, device);
-    const auto both_x = Variable<float>::leaf(x), both_w = Variable<float>::leaf(w), only_x = Variable<float>::leaf(x), only_w = Variable<float>::leaf(w);
+    const auto both_x = Variable<float>::leaf(x), both_w = Variable<float>::leaf(w);
+    const auto only_x = Variable<float>::leaf(x), only_w = Variable<float>::leaf(w);
     const auto seed = random_tensor<float>(x.shape(), 3, device);
     backward(depthwise_conv(both_x, both_w), seed);
     backward(depthwise_conv(only_x, Variable<float>(w)), seed);
@@ -101,10 +102,12 @@ TEST_CASE("depthwise_conv says what clashes", "[ops]") {
     const auto x = constant({8, 6, 6, 32});
     CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 24})),
                       "depthwise_conv: weight has 24 channels, input has 32 (input [8, 6, 6, 32], weight [3, 3, 24])");
-    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 5, 32})), "depthwise_conv: weight has shape [3, 5, 32], expected [K, K, C] (input [8, 6, 6, 32])");
+    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 5, 32})),
+                      "depthwise_conv: weight has shape [3, 5, 32], expected [K, K, C] (input [8, 6, 6, 32])");
     CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3})), "depthwise_conv: weight has shape [3, 3], expected [K, K, C] (input [8, 6, 6, 32])");
     CHECK_THROWS_WITH(depthwise_conv(x, Variable<float>()), "depthwise_conv: weight has shape [], expected [K, K, C] (input [8, 6, 6, 32])");
-    CHECK_THROWS_WITH(depthwise_conv(constant({6, 6, 32}), constant({3, 3, 32})), "depthwise_conv: input has shape [6, 6, 32], expected [N, H, W, C]");
+    CHECK_THROWS_WITH(depthwise_conv(constant({6, 6, 32}), constant({3, 3, 32})),
+                      "depthwise_conv: input has shape [6, 6, 32], expected [N, H, W, C]");
     CHECK_THROWS_WITH(depthwise_conv(constant({0, 6, 6, 32}), constant({3, 3, 32})), "depthwise_conv: input [0, 6, 6, 32] is empty");
     CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.stride = 0}), "depthwise_conv: stride 0 is below 1");
     CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.dilation = 0}), "depthwise_conv: dilation 0 is below 1");

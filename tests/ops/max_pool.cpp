@@ -74,7 +74,8 @@ TEST_CASE("max_pool: the first NaN of a window wins and takes the gradient", "[o
     const std::int64_t h = 5, w = 7, c = 13;  // a vector, a half vector and a single channel
     auto values = random_values<float>(h * w * c, 1);
     for (std::int64_t i = 0; i < c; ++i)
-        for (const std::int64_t place : {2 * w + 3, 3 * w + 2}) values[static_cast<std::size_t>(place * c + i)] = std::numeric_limits<float>::quiet_NaN();
+        for (const std::int64_t place : {2 * w + 3, 3 * w + 2})
+            values[static_cast<std::size_t>(place * c + i)] = std::numeric_limits<float>::quiet_NaN();
     const auto x = image(values, {1, h, w, c}, device);
     const auto y = max_pool(x, {.stride = stride});
     backward(y, Tensor<float>::full(y.shape(), 1.0f, device));
@@ -127,7 +128,8 @@ TEST_CASE("max_pool says what clashes", "[ops]") {
     CHECK_THROWS_WITH(max_pool(x, {.dilation = -1}), "max_pool: dilation -1 is below 1");
     CHECK_THROWS_WITH(max_pool(x, {.padding = 3}), "max_pool: padding 3 is not in 0 to 2");
     CHECK_THROWS_WITH(max_pool(x, {.kernel = 2}), "max_pool: kernel 2 has no centre, give its padding explicitly");
-    CHECK_THROWS_WITH(max_pool(constant({1, 2, 2, 1}), {.padding = 0}), "max_pool: window of 3 pixels does not fit input [1, 2, 2, 1] with padding 0");
+    CHECK_THROWS_WITH(max_pool(constant({1, 2, 2, 1}), {.padding = 0}),
+                      "max_pool: window of 3 pixels does not fit input [1, 2, 2, 1] with padding 0");
     CHECK_THROWS_WITH(max_pool(constant({20, 2})), "max_pool: input has shape [20, 2], expected [N, H, W, C]");
     CHECK_THROWS_WITH(max_pool(constant({1, 4, 4, 0})), "max_pool: input [1, 4, 4, 0] is empty");
     CHECK_THROWS_WITH(max_pool(Variable<float>()), "max_pool: input has shape [], expected [N, H, W, C]");

@@ -154,7 +154,8 @@ template <class T> struct TapMatch {
     [[gnu::always_inline]] explicit TapMatch(std::int32_t kernel) {
         if constexpr (packed) {
             for (std::uint32_t i = 0; i < 8; ++i) mask[i] = static_cast<std::int32_t>(255u << (i % 4 * 8));
-            for (std::uint32_t i = 0; i < static_cast<std::uint32_t>(8 * kernel * kernel); ++i) keys[i] = static_cast<std::int32_t>((i / 8) << (i % 4 * 8));
+            const auto count = static_cast<std::uint32_t>(8 * kernel * kernel);
+            for (std::uint32_t i = 0; i < count; ++i) keys[i] = static_cast<std::int32_t>((i / 8) << (i % 4 * 8));
         }
     }
     template <class V> [[gnu::always_inline]] void load(typename BlockOf<V, T>::Ints& taps, const std::uint8_t* from) const {
