@@ -36,7 +36,7 @@ struct CellGraph {
         const int vertices = inputs + nodes;
         require(inputs >= 1 && nodes >= 1, "cell: {} inputs and {} nodes; at least one of each is needed", inputs, nodes);
         require(vertices <= 256, "cell: {} vertices, at most 256 are supported", vertices);
-        std::stable_sort(graph.edges.begin(), graph.edges.end(), [](const Edge& a, const Edge& b) { return a.to != b.to ? a.to < b.to : a.from < b.from; });
+        std::sort(graph.edges.begin(), graph.edges.end(), [](const Edge& a, const Edge& b) { return a.to != b.to ? a.to < b.to : a.from < b.from; });
         std::vector<int> incoming(static_cast<std::size_t>(vertices), 0);
         for (std::size_t i = 0; i < graph.edges.size(); ++i) {
             const auto [from, to] = graph.edges[i];
