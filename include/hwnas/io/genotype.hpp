@@ -70,21 +70,24 @@ inline Genotype genotype_from_json(const Json& json, const std::string& file) {
 /// Writes a genotype atomically as JSON.
 inline void write_genotype(const std::filesystem::path& path, const Genotype& genotype) { write_json(path, genotype_to_json(genotype)); }
 
-/// Reads JSON, or a file that holds the one-line form (its space is then empty); throws Error naming file, place and reason.
-inline Genotype read_genotype(const std::filesystem::path& path) {
-    std::string text = read_file(path, 16u << 20);
+/// A genotype from JSON text, or from the one-line form (its space is then empty); `file` opens every Error.
+inline Genotype genotype_from_text(std::string_view text, const std::string& file) {
     constexpr std::string_view blank = " \t\r\n";
     const auto begin = text.find_first_not_of(blank);
-    if (begin == std::string::npos) fail("{}: is empty, a genotype is expected", path.string());
-    if (text[begin] == '{') return genotype_from_json(detail::parse_json<Json>(text, path.string()), path.string());
+    if (begin == std::string_view::npos) fail("{}: is empty, a genotype is expected", file);
+    if (text[begin] == '{') return genotype_from_json(detail::parse_json<Json>(text, file), file);
     text = text.substr(begin, text.find_last_not_of(blank) + 1 - begin);
-    if (text.find('|') == std::string::npos || std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }))
-        fail("{}: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)", path.string());
+    const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+    if (text.find('|') == std::string_view::npos || std::any_of(text.begin(), text.end(), control))
+        fail("{}: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)", file);
     try {
-        return Genotype::parse(text);
-    } catch (const Error& error) {
-        fail("{}: {}", path.string(), detail::shown(error.what()));
+        return Genotype::parse(std::string(text));
+    } catch (const Error& error) {  // its message quotes all of the text
+        fail("{}: {}", file, detail::shown(error.what()));
     }
 }
+
+/// Reads a genotype, JSON or one line; throws Error naming file, place and reason.
+inline Genotype read_genotype(const std::filesystem::path& path) { return genotype_from_text(read_file(path, 16u << 20), path.string()); }
 
 }  // namespace hwnas::io

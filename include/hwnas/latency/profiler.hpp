@@ -293,7 +293,7 @@ private:
 /// all of them: one with primitive m on every edge for each m, and some random ones. Takes up to about options.seconds.
 inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
     detail::check_repeats("profile", options.batch, options.repeats, options.warmup, options.seconds);
-    require(options.networks >= 0, "profile: {} random networks", options.networks);
+    require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
     const Device timing = detail::timing_device("profile", device, options.threads);
     const auto& architecture = space.architecture();
     detail::UnitTimer timer(space, timing, options);
@@ -326,7 +326,8 @@ inline LatencyTable profile(const SearchSpace& space, const Device& device, cons
             .build = detail::build_name(),
             .library = version,
             .date = detail::utc_now(),
-            .method = "units timed inside prepared networks run in turn (steady_clock between units, its cost subtracted), scaled to the networks' own medians",
+            .method = "units timed inside prepared networks run in turn (steady_clock between units, its cost subtracted), scaled so that they "
+                      "add up to the networks' own medians",
             .clock_resolution_ns = resolution * 1e6,
             .rows = timer.rows()};
 }

@@ -63,10 +63,12 @@ struct LatencyTable {
     }
 
 private:
-    /// Up to three keys: of the same unit first, then by how many letters differ.
+    /// Up to three keys: those of the unit where it has any, else of the units whose names differ by the fewest letters.
     std::vector<std::string> nearest(std::string_view unit, const std::string& key) const {
         std::vector<std::pair<std::size_t, std::string>> all;
-        for (const auto& row : rows) all.emplace_back(1'000 * distance(row.unit, unit) + distance(row.key(), key), row.key());
+        const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.unit == unit; });
+        for (const auto& row : rows)
+            if (!known || row.unit == unit) all.emplace_back(1'000 * distance(row.unit, unit) + distance(row.key(), key), row.key());
         const auto shown = std::min<std::size_t>(3, all.size());
         std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(shown), all.end());
         std::vector<std::string> keys;
