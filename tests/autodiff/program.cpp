@@ -13,8 +13,9 @@ using namespace hwnas;
 using namespace hwnas::testing;
 
 namespace {
-const char* const reading = "tensor: a value of a recorded step is read or written before the step has run; keep the tensor and read it after "
-                            "Program::run()";
+const char* const reading =
+    "tensor: a value of a recorded step is read or written before the step has run; keep the tensor and read it after "
+    "Program::run()";
 using V = Variable<float>;
 }  // namespace
 
@@ -33,7 +34,9 @@ TEST_CASE("memory plan: places never overlap, are aligned, and holes are used ag
             const std::size_t bytes = w.w[1] % (w.w[2] % 8 == 0 ? 100'000 : 700);
             const std::size_t offset = plan.place(bytes);
             sound = sound && offset % 64 == 0 && offset + bytes <= plan.size();
-            for (const auto& other : live) sound = sound && (offset + rounded(bytes) <= other.offset || other.offset + rounded(other.bytes) <= offset);
+            for (const auto& other : live)
+                sound =
+                    sound && (offset + rounded(bytes) <= other.offset || other.offset + rounded(other.bytes) <= offset);
             live.push_back({offset, bytes});
             in_use += rounded(bytes);
             peak = std::max(peak, in_use);
@@ -66,7 +69,8 @@ TEST_CASE("memory plan: what was released is given again; growth uses a hole at 
     CHECK(plan.size() == 128 + 1024);
 }
 
-TEST_CASE("a recorded step runs as often as one likes on changing inputs; kept tensors hold its values", "[autodiff][program]") {
+TEST_CASE("a recorded step runs as often as one likes on changing inputs; kept tensors hold its values",
+          "[autodiff][program]") {
     const auto device = test_device();
     const auto x = Tensor<float>::full({5}, 1, device);
     Tensor<float> kept, middle;
@@ -114,7 +118,8 @@ TEST_CASE("nothing runs while a step is recorded, and its values cannot be read 
 TEST_CASE("one recording at a time on a thread, on one device; an exception ends it", "[autodiff][program]") {
     const auto device = test_device(), other = test_device();
     const auto nothing = [] {};
-    CHECK_THROWS_WITH(Program::record(device, [&] { (void)Program::record(device, nothing); }), "program: a step is being recorded on this thread already");
+    CHECK_THROWS_WITH(Program::record(device, [&] { (void)Program::record(device, nothing); }),
+                      "program: a step is being recorded on this thread already");
     CHECK(Recording::active() == nullptr);
     CHECK_THROWS_WITH(Program::record(device,
                                       [&] {
@@ -205,7 +210,8 @@ TEST_CASE("guards are read at every run, also from a flag the step itself comput
     x.assign(1.0f);
     const auto inside = Program::record(device, [&] {
         const auto flag = Tensor<std::int32_t>::empty({1}, device);  // a place in the block
-        submit(device, contract::Fill<float>{reinterpret_cast<float*>(flag.data()), 1, std::bit_cast<float>(std::int32_t{5})});
+        submit(device,
+               contract::Fill<float>{reinterpret_cast<float*>(flag.data()), 1, std::bit_cast<float>(std::int32_t{5})});
         for (const int value : {4, 5}) {
             const GuardScope guard(Guard{flag.data(), value});
             submit(device, contract::Scale<float>{x.data(), x.data(), 2, value == 5 ? 3.0f : 100.0f, 0});

@@ -17,16 +17,49 @@ namespace {
 template <class T> std::map<std::string, std::size_t> first_numbers() {
     return {
 #define FIRST(S, member) {contract::S<T>::name, offsetof(contract::S<T>, member)}
-        FIRST(Fill, n), FIRST(Copy, n), FIRST(Add, n), FIRST(ColumnSum, n), FIRST(Multiply, n), FIRST(MultiplyReduce, n), FIRST(Scale, n),
-        FIRST(Broadcast, n), FIRST(ReluForward, n), FIRST(ReluBackward, n), FIRST(ConcatForward, rows), FIRST(ConcatBackward, rows),
-        FIRST(WeightedSumForward, groups), FIRST(WeightedSumBackward, groups), FIRST(NodeGateForward, groups), FIRST(NodeGateBackward, groups),
-        FIRST(SoftmaxForward, rows), FIRST(SoftmaxBackward, rows), FIRST(GumbelSoftmaxForward, groups), FIRST(GumbelSoftmaxBackward, groups),
-        FIRST(CrossEntropyForward, n), FIRST(CrossEntropyBackward, n), FIRST(Accuracy, n), FIRST(ConvForward, window),
-        FIRST(ConvBackwardData, window), FIRST(ConvBackwardWeight, window), FIRST(DepthwiseConvForward, window),
-        FIRST(DepthwiseConvBackwardData, window), FIRST(DepthwiseConvBackwardWeight, window), FIRST(MaxPoolForward, window),
-        FIRST(MaxPoolBackward, window), FIRST(AveragePoolForward, window), FIRST(AveragePoolBackward, window), FIRST(GlobalAveragePoolForward, n),
-        FIRST(GlobalAveragePoolBackward, n), FIRST(BatchNormForward, rows), FIRST(BatchNormEval, rows), FIRST(BatchNormBackward, rows),
-        FIRST(Schedule, warmup), FIRST(SimplexSample, k), FIRST(GatherBatch, n), FIRST(Adam, n), FIRST(ScalarAccumulate, weight),
+        FIRST(Fill, n),
+        FIRST(Copy, n),
+        FIRST(Add, n),
+        FIRST(ColumnSum, n),
+        FIRST(Multiply, n),
+        FIRST(MultiplyReduce, n),
+        FIRST(Scale, n),
+        FIRST(Broadcast, n),
+        FIRST(ReluForward, n),
+        FIRST(ReluBackward, n),
+        FIRST(ConcatForward, rows),
+        FIRST(ConcatBackward, rows),
+        FIRST(WeightedSumForward, groups),
+        FIRST(WeightedSumBackward, groups),
+        FIRST(NodeGateForward, groups),
+        FIRST(NodeGateBackward, groups),
+        FIRST(SoftmaxForward, rows),
+        FIRST(SoftmaxBackward, rows),
+        FIRST(GumbelSoftmaxForward, groups),
+        FIRST(GumbelSoftmaxBackward, groups),
+        FIRST(CrossEntropyForward, n),
+        FIRST(CrossEntropyBackward, n),
+        FIRST(Accuracy, n),
+        FIRST(ConvForward, window),
+        FIRST(ConvBackwardData, window),
+        FIRST(ConvBackwardWeight, window),
+        FIRST(DepthwiseConvForward, window),
+        FIRST(DepthwiseConvBackwardData, window),
+        FIRST(DepthwiseConvBackwardWeight, window),
+        FIRST(MaxPoolForward, window),
+        FIRST(MaxPoolBackward, window),
+        FIRST(AveragePoolForward, window),
+        FIRST(AveragePoolBackward, window),
+        FIRST(GlobalAveragePoolForward, n),
+        FIRST(GlobalAveragePoolBackward, n),
+        FIRST(BatchNormForward, rows),
+        FIRST(BatchNormEval, rows),
+        FIRST(BatchNormBackward, rows),
+        FIRST(Schedule, warmup),
+        FIRST(SimplexSample, k),
+        FIRST(GatherBatch, n),
+        FIRST(Adam, n),
+        FIRST(ScalarAccumulate, weight),
 #undef FIRST
         {contract::Advance::name, offsetof(contract::Advance, by)}};
 }
@@ -36,8 +69,10 @@ template <class T> void check_list() {
     std::set<std::string> names;
     int position = 0;
     contract::Calls<T>::for_each([&]<class S>() {
-        static_assert(std::is_trivially_copyable_v<S> && std::is_standard_layout_v<S> && std::is_trivially_destructible_v<S>);
-        static_assert(std::is_aggregate_v<S> && sizeof(S) % alignof(S) == 0 && alignof(S) <= 8, "a program stores payloads at multiples of 16");
+        static_assert(std::is_trivially_copyable_v<S> && std::is_standard_layout_v<S> &&
+                      std::is_trivially_destructible_v<S>);
+        static_assert(std::is_aggregate_v<S> && sizeof(S) % alignof(S) == 0 && alignof(S) <= 8,
+                      "a program stores payloads at multiples of 16");
         static_assert(S::writes >= 1 && S::reads >= 0);
         INFO(S::name);
         CHECK(names.insert(S::name).second);

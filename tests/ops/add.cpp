@@ -12,9 +12,11 @@ TEST_CASE("add and subtract equal a plain loop: every period, kernel entry and t
     for (const std::int64_t period : {1, 3, 8, 12, 17, 63, 64, 65, 300})
         for (const std::int64_t rows : {1, 5, 257}) {
             const auto a = random_values<float>(rows * period, 1), b = random_values<float>(period, 2);
-            for (const auto& [threads, isa] : {std::pair{1, cpu::Isa::portable}, {1, cpu::best_isa()}, {2, cpu::best_isa()}, {5, cpu::best_isa()}}) {
+            for (const auto& [threads, isa] :
+                 {std::pair{1, cpu::Isa::portable}, {1, cpu::best_isa()}, {2, cpu::best_isa()}, {5, cpu::best_isa()}}) {
                 const auto device = test_device(threads, isa);
-                const Variable<float> u(Tensor<float>::from(a, {rows, period}, device)), v(Tensor<float>::from(b, {period}, device));
+                const Variable<float> u(Tensor<float>::from(a, {rows, period}, device)),
+                    v(Tensor<float>::from(b, {period}, device));
                 const auto sum = (u + v).value().to_vector(), difference = (u - v).value().to_vector();
                 bool equal = true;
                 for (std::size_t i = 0; i < a.size(); ++i)
@@ -30,7 +32,10 @@ TEST_CASE("add: a tensor of several pieces, and NaN and infinity pass through", 
     auto a = random_values<float>(40'001, 3);
     const auto b = random_values<float>(40'001, 4);
     a[7] = NAN, a[40'000] = INFINITY;
-    const auto y = add(Variable<float>(Tensor<float>::from(a, {40'001}, device)), Variable<float>(Tensor<float>::from(b, {40'001}, device))).value().to_vector();
+    const auto y = add(Variable<float>(Tensor<float>::from(a, {40'001}, device)),
+                       Variable<float>(Tensor<float>::from(b, {40'001}, device)))
+                       .value()
+                       .to_vector();
     bool equal = true;
     for (std::size_t i = 0; i < a.size(); ++i) equal = equal && (i == 7 ? std::isnan(y[i]) : y[i] == a[i] + b[i]);
     CHECK(equal);
@@ -39,10 +44,13 @@ TEST_CASE("add: a tensor of several pieces, and NaN and infinity pass through", 
 TEST_CASE("gradients of add and subtract agree with finite differences", "[ops][gradcheck]") {
     const auto device = test_device();
     for (const Shape& b : {Shape{2, 3, 5}, Shape{3, 5}, Shape{5}, Shape{}}) {
-        const auto sum = gradcheck([](const auto& v) { return v[0] + v[1]; }, {random_tensor<double>({2, 3, 5}, 1, device), random_tensor<double>(b, 2, device)});
+        const auto sum = gradcheck([](const auto& v) { return v[0] + v[1]; },
+                                   {random_tensor<double>({2, 3, 5}, 1, device), random_tensor<double>(b, 2, device)});
         INFO(sum.message);
         CHECK(sum.passed);
-        const auto difference = gradcheck([](const auto& v) { return v[0] - v[1] - v[1]; }, {random_tensor<double>({2, 3, 5}, 1, device), random_tensor<double>(b, 2, device)});
+        const auto difference =
+            gradcheck([](const auto& v) { return v[0] - v[1] - v[1]; },
+                      {random_tensor<double>({2, 3, 5}, 1, device), random_tensor<double>(b, 2, device)});
         INFO(difference.message);
         CHECK(difference.passed);
     }
@@ -50,7 +58,8 @@ TEST_CASE("gradients of add and subtract agree with finite differences", "[ops][
 
 TEST_CASE("both operands may be one value, and gradients do not leak into each other", "[ops][gradcheck]") {
     const auto device = test_device();
-    const auto x = Variable<double>::leaf(random_tensor<double>({4, 3}, 1, device)), b = Variable<double>::leaf(random_tensor<double>({3}, 2, device));
+    const auto x = Variable<double>::leaf(random_tensor<double>({4, 3}, 1, device)),
+               b = Variable<double>::leaf(random_tensor<double>({3}, 2, device));
     const auto y = x + b;
     backward((y + y) - b, Tensor<double>::full({4, 3}, 1.0, device));
     for (const double g : x.grad().to_vector()) CHECK(g == 2.0);
@@ -77,10 +86,14 @@ TEST_CASE("add in float: the gradient of a bias equals that in double", "[ops]")
 TEST_CASE("add says what clashes", "[ops]") {
     const auto device = test_device();
     const auto value = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1, device)); };
-    CHECK_THROWS_WITH(add(value({2, 3}), value({2})), "add: shape [2] of the second operand is neither that of the first nor a suffix of it ([2, 3])");
-    CHECK_THROWS_WITH(subtract(value({3}), value({2, 3})),
-                      "subtract: shape [2, 3] of the second operand is neither that of the first nor a suffix of it ([3])");
-    CHECK_THROWS_WITH(add(value({2, 3}), value({1, 3})), "add: shape [1, 3] of the second operand is neither that of the first nor a suffix of it ([2, 3])");
+    CHECK_THROWS_WITH(add(value({2, 3}), value({2})),
+                      "add: shape [2] of the second operand is neither that of the first nor a suffix of it ([2, 3])");
+    CHECK_THROWS_WITH(
+        subtract(value({3}), value({2, 3})),
+        "subtract: shape [2, 3] of the second operand is neither that of the first nor a suffix of it ([3])");
+    CHECK_THROWS_WITH(
+        add(value({2, 3}), value({1, 3})),
+        "add: shape [1, 3] of the second operand is neither that of the first nor a suffix of it ([2, 3])");
     CHECK_THROWS_WITH(add(Variable<float>(), value({3})), "add: first operand has no value");
     CHECK_THROWS_WITH(add(value({3}), Variable<float>()), "add: second operand has no value");
     CHECK_THROWS_WITH(add(value({3}), Variable<float>(Tensor<float>::full({3}, 1, test_device()))),
@@ -89,7 +102,8 @@ TEST_CASE("add says what clashes", "[ops]") {
 
 TEST_CASE("add in a recorded step equals eager", "[ops][program]") {
     const auto device = test_device();
-    const auto x = Variable<float>::leaf(random_tensor<float>({6, 5}, 1, device)), b = Variable<float>::leaf(random_tensor<float>({5}, 2, device));
+    const auto x = Variable<float>::leaf(random_tensor<float>({6, 5}, 1, device)),
+               b = Variable<float>::leaf(random_tensor<float>({5}, 2, device));
     const auto seed = random_tensor<float>({6, 5}, 3, device);
     const auto eager = (x + b) - b;
     backward(eager, seed);

@@ -10,9 +10,14 @@ using namespace hwnas;
 using namespace hwnas::testing;
 
 TEST_CASE("concat and its gradient are copies, for any channel counts, kernel entry and thread count", "[ops]") {
-    const std::vector<std::vector<std::int64_t>> cases{{1, 3, 8, 12, 17}, {16, 16, 16, 16}, {5, 0, 2}, std::vector<std::int64_t>(19, 2), std::vector<std::int64_t>(40, 1)};
+    const std::vector<std::vector<std::int64_t>> cases{{1, 3, 8, 12, 17},
+                                                       {16, 16, 16, 16},
+                                                       {5, 0, 2},
+                                                       std::vector<std::int64_t>(19, 2),
+                                                       std::vector<std::int64_t>(40, 1)};
     for (const auto& channels : cases)
-        for (const auto& [threads, isa] : {std::pair{1, cpu::Isa::portable}, {2, cpu::best_isa()}, {5, cpu::best_isa()}}) {
+        for (const auto& [threads, isa] :
+             {std::pair{1, cpu::Isa::portable}, {2, cpu::best_isa()}, {5, cpu::best_isa()}}) {
             const auto device = test_device(threads, isa);
             const std::int64_t rows = 2 * 9 * 70;
             std::vector<Variable<float>> xs;
@@ -34,14 +39,16 @@ TEST_CASE("concat and its gradient are copies, for any channel counts, kernel en
                 const auto c = static_cast<std::size_t>(channels[j]);
                 for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r)
                     for (std::size_t i = 0; i < c; ++i)
-                        equal = equal && out[r * total + offset + i] == x[r * c + i] && dx[r * c + i] == 2 * back[r * total + offset + i];
+                        equal = equal && out[r * total + offset + i] == x[r * c + i] &&
+                                dx[r * c + i] == 2 * back[r * total + offset + i];
                 offset += c;
             }
             CHECK(equal);
         }
 }
 
-TEST_CASE("concat: gradients agree with finite differences, also of a value that stands in the list twice", "[ops][gradcheck]") {
+TEST_CASE("concat: gradients agree with finite differences, also of a value that stands in the list twice",
+          "[ops][gradcheck]") {
     const auto device = test_device();
     const auto result = gradcheck(
         [](const auto& v) {
@@ -72,7 +79,8 @@ TEST_CASE("concat says what clashes", "[ops]") {
     CHECK_THROWS_WITH(concat<float>({value({}), value({})}), "concat: input 0 has shape [], expected [..., C]");
     CHECK_THROWS_WITH(concat<float>({value({2, 3}), value({3, 3})}),
                       "concat: input 1 has shape [3, 3], input 0 has [2, 3]; they may differ in the last extent only");
-    CHECK_THROWS_WITH(concat<float>({value({2, 3}), value({2})}), "concat: input 1 has shape [2], input 0 has [2, 3]; they may differ in the last extent only");
+    CHECK_THROWS_WITH(concat<float>({value({2, 3}), value({2})}),
+                      "concat: input 1 has shape [2], input 0 has [2, 3]; they may differ in the last extent only");
 }
 
 TEST_CASE("concat in a recorded step equals eager", "[ops][program]") {

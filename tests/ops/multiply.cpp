@@ -15,7 +15,8 @@ template <class T> struct Result {
 };
 template <class T> Result<T> product(const Shape& a_shape, const Shape& b_shape, int threads, cpu::Isa isa) {
     const auto device = test_device(threads, isa);
-    const auto a = Variable<T>::leaf(random_tensor<T>(a_shape, 1, device)), b = Variable<T>::leaf(random_tensor<T>(b_shape, 2, device));
+    const auto a = Variable<T>::leaf(random_tensor<T>(a_shape, 1, device)),
+               b = Variable<T>::leaf(random_tensor<T>(b_shape, 2, device));
     const auto y = a * b;
     backward(y, random_tensor<T>(a_shape, 3, device));
     return {y.value().to_vector(), a.grad().to_vector(), b.grad().to_vector()};
@@ -27,9 +28,11 @@ TEST_CASE("multiply and its gradients equal plain loops: every period, kernel en
         for (const std::int64_t rows : {1, 70}) {
             const Shape shape{rows, period};
             const auto count = static_cast<std::size_t>(rows * period), width = static_cast<std::size_t>(period);
-            const auto a = random_values<double>(rows * period, 1), b = random_values<double>(period, 2), dy = random_values<double>(rows * period, 3);
+            const auto a = random_values<double>(rows * period, 1), b = random_values<double>(period, 2),
+                       dy = random_values<double>(rows * period, 3);
             std::vector<double> y(count), da(count), db(width);
-            for (std::size_t i = 0; i < count; ++i) y[i] = a[i] * b[i % width], da[i] = dy[i] * b[i % width], db[i % width] += dy[i] * a[i];
+            for (std::size_t i = 0; i < count; ++i)
+                y[i] = a[i] * b[i % width], da[i] = dy[i] * b[i % width], db[i % width] += dy[i] * a[i];
             INFO("period " << period << ", rows " << rows);
             const auto in_double = product<double>(shape, {period}, 2, cpu::Isa::portable);
             CHECK(relative_error(in_double.y, y) < 1e-15);
@@ -58,8 +61,9 @@ TEST_CASE("multiply: long reductions have the same bits at any thread count", "[
 TEST_CASE("gradients of multiply agree with finite differences", "[ops][gradcheck]") {
     const auto device = test_device();
     for (const Shape& b : {Shape{2, 3, 5}, Shape{3, 5}, Shape{5}, Shape{}}) {
-        const auto result = gradcheck([](const auto& v) { return v[0] * v[1] + v[0] * v[0]; },
-                                      {random_tensor<double>({2, 3, 5}, 1, device), random_tensor<double>(b, 2, device)});
+        const auto result =
+            gradcheck([](const auto& v) { return v[0] * v[1] + v[0] * v[0]; },
+                      {random_tensor<double>({2, 3, 5}, 1, device), random_tensor<double>(b, 2, device)});
         INFO(result.message);
         CHECK(result.passed);
     }
@@ -67,7 +71,8 @@ TEST_CASE("gradients of multiply agree with finite differences", "[ops][gradchec
 
 TEST_CASE("multiply: an operand that wants no gradient gets none", "[ops]") {
     const auto device = test_device();
-    const auto a = Variable<float>::leaf(Tensor<float>::full({2, 3}, 2, device)), b = Variable<float>::leaf(Tensor<float>::full({3}, 5, device));
+    const auto a = Variable<float>::leaf(Tensor<float>::full({2, 3}, 2, device)),
+               b = Variable<float>::leaf(Tensor<float>::full({3}, 5, device));
     const auto ones = Tensor<float>::full({2, 3}, 1, device);
     backward(a * b.detach(), ones);
     CHECK(a.grad().to_vector() == std::vector<float>(6, 5.0f));
@@ -79,15 +84,17 @@ TEST_CASE("multiply: an operand that wants no gradient gets none", "[ops]") {
 TEST_CASE("multiply says what clashes", "[ops]") {
     const auto device = test_device();
     const auto value = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1, device)); };
-    CHECK_THROWS_WITH(multiply(value({2, 3}), value({4})),
-                      "multiply: shape [4] of the second operand is neither that of the first nor a suffix of it ([2, 3])");
+    CHECK_THROWS_WITH(
+        multiply(value({2, 3}), value({4})),
+        "multiply: shape [4] of the second operand is neither that of the first nor a suffix of it ([2, 3])");
     CHECK_THROWS_WITH(multiply(Variable<float>(), value({3})), "multiply: first operand has no value");
     CHECK_THROWS_WITH(multiply(value({3}), Variable<float>()), "multiply: second operand has no value");
 }
 
 TEST_CASE("multiply in a recorded step equals eager", "[ops][program]") {
     const auto device = test_device();
-    const auto x = Variable<float>::leaf(random_tensor<float>({6, 5}, 1, device)), b = Variable<float>::leaf(random_tensor<float>({5}, 2, device));
+    const auto x = Variable<float>::leaf(random_tensor<float>({6, 5}, 1, device)),
+               b = Variable<float>::leaf(random_tensor<float>({5}, 2, device));
     const auto seed = random_tensor<float>({6, 5}, 3, device);
     const auto eager = x * b * b;
     backward(eager, seed);

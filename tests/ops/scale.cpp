@@ -42,13 +42,15 @@ TEST_CASE("gradients of scale agree with finite differences", "[ops][gradcheck]"
     };
     check(gradcheck([](const auto& v) { return 3 * v[0] * v[0] * -0.5 + scale(v[0], 2.0); }, {x}));
     for (const Shape& s : {Shape{}, Shape{1}, Shape{3}})
-        check(gradcheck([](const auto& v) { return scale(v[0], v[1]) + scale(scale(v[0], v[1]), v[1]); }, {x, random_tensor<double>(s, 2, device)}));
+        check(gradcheck([](const auto& v) { return scale(v[0], v[1]) + scale(scale(v[0], v[1]), v[1]); },
+                        {x, random_tensor<double>(s, 2, device)}));
 }
 
 TEST_CASE("scale in float agrees with double", "[ops]") {
     const auto run = []<class T>(T, int threads, cpu::Isa isa) {
         const auto device = test_device(threads, isa);
-        const auto x = Variable<T>::leaf(random_tensor<T>({5, 999, 3}, 1, device)), s = Variable<T>::leaf(random_tensor<T>({5}, 2, device));
+        const auto x = Variable<T>::leaf(random_tensor<T>({5, 999, 3}, 1, device)),
+                   s = Variable<T>::leaf(random_tensor<T>({5}, 2, device));
         backward(scale(x, s) + x * 1.7, random_tensor<T>({5, 999, 3}, 3, device));
         auto all = x.grad().to_vector();
         for (const T g : s.grad().to_vector()) all.push_back(g);
@@ -66,8 +68,10 @@ TEST_CASE("scale says what clashes", "[ops]") {
     CHECK_THROWS_WITH(scale(Variable<float>(), 2.0), "scale: input has no value");
     CHECK_THROWS_WITH(scale(Variable<float>(), value({})), "scale: input has no value");
     CHECK_THROWS_WITH(scale(value({3}), Variable<float>()), "scale: factor has no value");
-    CHECK_THROWS_WITH(scale(value({3, 4}), value({4})), "scale: factor has shape [4], expected one number or one for each image of [3, 4]");
-    CHECK_THROWS_WITH(scale(value({3, 4}), value({3, 1})), "scale: factor has shape [3, 1], expected one number or one for each image of [3, 4]");
+    CHECK_THROWS_WITH(scale(value({3, 4}), value({4})),
+                      "scale: factor has shape [4], expected one number or one for each image of [3, 4]");
+    CHECK_THROWS_WITH(scale(value({3, 4}), value({3, 1})),
+                      "scale: factor has shape [3, 1], expected one number or one for each image of [3, 4]");
 }
 
 TEST_CASE("scale in a recorded step reads its variable factor at every run", "[ops][program]") {
@@ -77,7 +81,8 @@ TEST_CASE("scale in a recorded step reads its variable factor at every run", "[o
     x.set_grad(Tensor<float>::full({4, 3}, 0, device));
     Variable<float> kept;
     const auto ones = Tensor<float>::full({4, 3}, 1, device);
-    const auto program = Program::record(device, [&] { kept = scale(x * 3, Variable<float>(s)), backward(kept, ones); });
+    const auto program =
+        Program::record(device, [&] { kept = scale(x * 3, Variable<float>(s)), backward(kept, ones); });
     const auto values = x.value().to_vector();
     for (const float factor : {2.0f, 5.0f}) {
         s.assign(factor);

@@ -33,7 +33,8 @@ TEST_CASE("sum and mean add in double", "[ops]") {
     const auto device = test_device(3);
     const std::int64_t n = 3'000'001;
     const Variable<float> x(Tensor<float>::full({n}, 0.1f, device));
-    CHECK(std::abs(static_cast<double>(sum(x).value().item()) / (static_cast<double>(n) * static_cast<double>(0.1f)) - 1) < 1e-7);
+    CHECK(std::abs(static_cast<double>(sum(x).value().item()) / (static_cast<double>(n) * static_cast<double>(0.1f)) -
+                   1) < 1e-7);
     CHECK(mean(x).value().item() == 0.1f);
     CHECK(sum(x).shape() == Shape{});
     CHECK(sum(Variable<float>(Tensor<float>::full({0, 3}, 1, device))).value().item() == 0.0f);
@@ -60,7 +61,8 @@ TEST_CASE("gradients of the reductions agree with finite differences", "[ops][gr
 TEST_CASE("reductions in float agree with double, values and gradients", "[ops]") {
     const auto run = []<class T>(T, int threads, cpu::Isa isa) {
         const auto device = test_device(threads, isa);
-        const auto x = Variable<T>::leaf(random_tensor<T>({90, 7, 17}, 1, device)), t = Variable<T>::leaf(random_tensor<T>({90, 7, 17}, 2, device));
+        const auto x = Variable<T>::leaf(random_tensor<T>({90, 7, 17}, 1, device)),
+                   t = Variable<T>::leaf(random_tensor<T>({90, 7, 17}, 2, device));
         const auto loss = mean_squared_error(x, t) + mean(x) + sum(column_sum(t) * column_sum(x));
         backward(loss);
         auto all = x.grad().to_vector();
@@ -81,7 +83,8 @@ TEST_CASE("mean_squared_error equals a plain loop", "[ops]") {
     const auto p = random_values<double>(77, 1), t = random_values<double>(77, 2);
     double expected = 0;
     for (std::size_t i = 0; i < p.size(); ++i) expected += (p[i] - t[i]) * (p[i] - t[i]) / 77;
-    const auto loss = mean_squared_error(Variable<double>(Tensor<double>::from(p, {7, 11}, device)), Variable<double>(Tensor<double>::from(t, {7, 11}, device)));
+    const auto loss = mean_squared_error(Variable<double>(Tensor<double>::from(p, {7, 11}, device)),
+                                         Variable<double>(Tensor<double>::from(t, {7, 11}, device)));
     CHECK(std::abs(loss.value().item() - expected) < 1e-14);
     CHECK(loss.shape() == Shape{});
 }
@@ -96,7 +99,8 @@ TEST_CASE("reductions say what is wrong", "[ops]") {
     CHECK_THROWS_WITH(column_sum(value({})), "column_sum: input has shape [], expected [..., C]");
     CHECK_THROWS_WITH(mean_squared_error(Variable<float>(), value({3})), "mean_squared_error: prediction has no value");
     CHECK_THROWS_WITH(mean_squared_error(value({3}), Variable<float>()), "mean_squared_error: target has no value");
-    CHECK_THROWS_WITH(mean_squared_error(value({2, 3}), value({3})), "mean_squared_error: prediction has shape [2, 3], target has [3]");
+    CHECK_THROWS_WITH(mean_squared_error(value({2, 3}), value({3})),
+                      "mean_squared_error: prediction has shape [2, 3], target has [3]");
     CHECK_THROWS_WITH(mean_squared_error(value({0}), value({0})), "mean_squared_error: prediction [0] is empty");
 }
 

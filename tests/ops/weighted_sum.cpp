@@ -51,7 +51,8 @@ template <class T> struct Result {
 template <class T> Result<T> run(const Case& c, int threads, cpu::Isa isa, bool selected_only = false) {
     const auto device = test_device(threads, isa);
     std::vector<Variable<T>> xs;
-    for (int j = 0; j < c.count; ++j) xs.push_back(Variable<T>::leaf(random_tensor<T>(c.shape, static_cast<std::uint64_t>(j), device)));
+    for (int j = 0; j < c.count; ++j)
+        xs.push_back(Variable<T>::leaf(random_tensor<T>(c.shape, static_cast<std::uint64_t>(j), device)));
     const auto w = Variable<T>::leaf(Tensor<T>::from(c.weight_values<T>(), c.weights, device));
     const auto dy = random_tensor<T>(c.shape, 99, device);
     const auto y = weighted_sum(xs, w, c.columns(), selected_only);
@@ -62,7 +63,8 @@ template <class T> Result<T> run(const Case& c, int threads, cpu::Isa isa, bool 
     return result;
 }
 Result<double> expected(const Case& c, bool selected_only = false) {
-    const auto n = static_cast<std::size_t>(c.shape.elements()), groups = static_cast<std::size_t>(c.groups()), size = n / groups;
+    const auto n = static_cast<std::size_t>(c.shape.elements()), groups = static_cast<std::size_t>(c.groups()),
+               size = n / groups;
     const auto w = c.weight_values<double>(), dy = random_values<double>(c.shape.elements(), 99);
     const std::size_t m = w.size() / groups;
     Result<double> r{std::vector<double>(n), std::vector<double>(w.size()), {}};
@@ -86,10 +88,13 @@ template <class T> double worst_error(const Result<T>& a, const Result<double>& 
 
 }  // namespace
 
-TEST_CASE("weighted_sum and its gradients equal plain loops, on every kernel entry, with the same bits at any thread count", "[ops]") {
+TEST_CASE(
+    "weighted_sum and its gradients equal plain loops, on every kernel entry, with the same bits at any thread count",
+    "[ops]") {
     for (const auto& c : cases)
         for (const bool selected_only : {false, true}) {
-            INFO("x " << c.shape.str() << ", weights " << c.weights.str() << ", " << c.count << " inputs, selected_only " << selected_only);
+            INFO("x " << c.shape.str() << ", weights " << c.weights.str() << ", " << c.count
+                      << " inputs, selected_only " << selected_only);
             const auto reference = expected(c, selected_only);
             CHECK(worst_error(run<double>(c, 2, cpu::Isa::portable, selected_only), reference) < 1e-13);
             for (const auto isa : {cpu::Isa::portable, cpu::best_isa()}) {
@@ -131,25 +136,30 @@ TEST_CASE("weighted_sum: gradients agree with finite differences", "[ops][gradch
 TEST_CASE("weighted_sum: a term of weight 0 is not read, but its weight has a gradient", "[ops]") {
     for (const auto isa : {cpu::Isa::portable, cpu::best_isa()}) {
         const auto device = test_device(2, isa);
-        const auto a = Variable<float>::leaf(Tensor<float>::full({2, 9}, 3, device)), b = Variable<float>::leaf(Tensor<float>::full({2, 9}, NAN, device));
+        const auto a = Variable<float>::leaf(Tensor<float>::full({2, 9}, 3, device)),
+                   b = Variable<float>::leaf(Tensor<float>::full({2, 9}, NAN, device));
         const auto w = Variable<float>::leaf(Tensor<float>::from({2, 0}, {2}, device));
         const auto y = weighted_sum<float>({a, b}, w, {0, 1});
         CHECK(y.value().to_vector() == std::vector<float>(18, 6));
         backward(y, Tensor<float>::full({2, 9}, INFINITY, device));
         CHECK(b.grad().to_vector() == std::vector<float>(18, 0));  // not 0 times infinity
         CHECK(std::isnan(w.grad().to_vector()[1]));
-        const auto c = Variable<float>::leaf(Tensor<float>::full({2, 9}, 5, device)), v = Variable<float>::leaf(Tensor<float>::from({2, 0}, {2}, device));
+        const auto c = Variable<float>::leaf(Tensor<float>::full({2, 9}, 5, device)),
+                   v = Variable<float>::leaf(Tensor<float>::from({2, 0}, {2}, device));
         backward(weighted_sum<float>({a, c}, v, {0, 1}), Tensor<float>::full({2, 9}, 1, device));
         CHECK(v.grad().to_vector() == std::vector<float>{54, 90});
         const auto none = weighted_sum<float>({b, b}, Variable<float>(Tensor<float>::full({2}, 0, device)), {0, 1});
         CHECK(none.value().to_vector() == std::vector<float>(18, 0));
-        CHECK(std::isnan(weighted_sum<float>({a, b}, Variable<float>(Tensor<float>::full({2}, 1, device)), {0, 1}).value().to_vector()[17]));
+        CHECK(std::isnan(weighted_sum<float>({a, b}, Variable<float>(Tensor<float>::full({2}, 1, device)), {0, 1})
+                             .value()
+                             .to_vector()[17]));
     }
 }
 
 TEST_CASE("weighted_sum, selected_only: a term of weight 0 is left out of backward, its gradient is 0", "[ops]") {
     const auto device = test_device();
-    const auto a = Variable<float>::leaf(Tensor<float>::full({2, 9}, 3, device)), b = Variable<float>::leaf(Tensor<float>::full({2, 9}, NAN, device));
+    const auto a = Variable<float>::leaf(Tensor<float>::full({2, 9}, 3, device)),
+               b = Variable<float>::leaf(Tensor<float>::full({2, 9}, NAN, device));
     const auto w = Variable<float>::leaf(Tensor<float>::from({2, 0}, {2}, device));
     const auto inner = relu(b);
     backward(weighted_sum<float>({a, inner}, w, {0, 1}, true), Tensor<float>::full({2, 9}, 1, device));
@@ -160,7 +170,8 @@ TEST_CASE("weighted_sum, selected_only: a term of weight 0 is left out of backwa
 
 TEST_CASE("weighted_sum: only what wants a gradient gets one", "[ops]") {
     const auto device = test_device();
-    const auto a = Variable<float>::leaf(Tensor<float>::full({2, 9}, 3, device)), b = Variable<float>::leaf(Tensor<float>::full({2, 9}, 4, device));
+    const auto a = Variable<float>::leaf(Tensor<float>::full({2, 9}, 3, device)),
+               b = Variable<float>::leaf(Tensor<float>::full({2, 9}, 4, device));
     const auto w = Variable<float>::leaf(Tensor<float>::from({2, 5}, {2}, device));
     const auto ones = Tensor<float>::full({2, 9}, 1, device);
     backward(weighted_sum<float>({a, b.detach()}, w.detach(), {0, 1}), ones);
@@ -180,19 +191,25 @@ TEST_CASE("weighted_sum says what clashes", "[ops]") {
     const auto x = value({4, 3});
     CHECK_THROWS_WITH(weighted_sum<float>({}, value({2}), {}), "weighted_sum: no inputs");
     CHECK_THROWS_WITH(weighted_sum<float>({x, x}, value({2}), {0}), "weighted_sum: 1 columns for 2 inputs");
-    CHECK_THROWS_WITH(weighted_sum<float>({x, Variable<float>()}, value({2}), {0, 1}), "weighted_sum: input 1 has no value");
+    CHECK_THROWS_WITH(weighted_sum<float>({x, Variable<float>()}, value({2}), {0, 1}),
+                      "weighted_sum: input 1 has no value");
     CHECK_THROWS_WITH(weighted_sum<float>({x}, Variable<float>(), {0}), "weighted_sum: weights has no value");
-    CHECK_THROWS_WITH(weighted_sum<float>({x, value({4, 2})}, value({2}), {0, 1}), "weighted_sum: input 1 has shape [4, 2], input 0 has [4, 3]");
-    CHECK_THROWS_WITH(weighted_sum<float>({x}, value({}), {0}), "weighted_sum: weights have shape [], expected [M], [G, M] or [G, E, k]");
+    CHECK_THROWS_WITH(weighted_sum<float>({x, value({4, 2})}, value({2}), {0, 1}),
+                      "weighted_sum: input 1 has shape [4, 2], input 0 has [4, 3]");
+    CHECK_THROWS_WITH(weighted_sum<float>({x}, value({}), {0}),
+                      "weighted_sum: weights have shape [], expected [M], [G, M] or [G, E, k]");
     CHECK_THROWS_WITH(weighted_sum<float>({x}, value({3, 2}), {0}),
                       "weighted_sum: weights [3, 2] have 3 rows, expected 1 or one for each image of [4, 3]");
-    CHECK_THROWS_WITH(weighted_sum<float>({x}, value({4, 2, 3}), {6}), "weighted_sum: column 6 of weights [4, 2, 3] with 6 columns");
-    CHECK_THROWS_WITH(weighted_sum<float>({x}, value({2}), {-1}), "weighted_sum: column -1 of weights [2] with 2 columns");
+    CHECK_THROWS_WITH(weighted_sum<float>({x}, value({4, 2, 3}), {6}),
+                      "weighted_sum: column 6 of weights [4, 2, 3] with 6 columns");
+    CHECK_THROWS_WITH(weighted_sum<float>({x}, value({2}), {-1}),
+                      "weighted_sum: column -1 of weights [2] with 2 columns");
 }
 
 TEST_CASE("weighted_sum in a recorded step equals eager", "[ops][program]") {
     const auto device = test_device();
-    const auto x = Variable<float>::leaf(random_tensor<float>({6, 5}, 1, device)), w = Variable<float>::leaf(random_tensor<float>({6, 2, 2}, 2, device));
+    const auto x = Variable<float>::leaf(random_tensor<float>({6, 5}, 1, device)),
+               w = Variable<float>::leaf(random_tensor<float>({6, 2, 2}, 2, device));
     const auto seed = random_tensor<float>({6, 5}, 3, device);
     const auto step = [&] { return weighted_sum<float>({x, x * x, x}, w * w, {0, 3, 1}); };
     const auto eager = step();
@@ -245,6 +262,8 @@ TEST_CASE("weighted_sum mixes guarded branches of which only the selected one wa
             const auto y = kept.value().to_vector(), dw = w.grad().to_vector();
             for (std::size_t i = 0; i < y.size(); ++i) CHECK(y[i] == values[i] * static_cast<float>(pick + 2));
             CHECK(x.grad().to_vector() == std::vector<float>(20, static_cast<float>(pick + 2)));
-            for (int j = 0; j < 3; ++j) CHECK(std::abs(static_cast<double>(dw[static_cast<std::size_t>(j)]) - (j == pick ? total * (pick + 2) : 0.0)) < 1e-4);
+            for (int j = 0; j < 3; ++j)
+                CHECK(std::abs(static_cast<double>(dw[static_cast<std::size_t>(j)]) -
+                               (j == pick ? total * (pick + 2) : 0.0)) < 1e-4);
         }
 }

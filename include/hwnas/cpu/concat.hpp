@@ -8,8 +8,8 @@ namespace hwnas::cpu {
 
 /// to[r] (+)= from[r] for `rows` rows of `count` elements that lie `to_stride` and `from_stride` apart.
 template <class T>
-[[gnu::always_inline]] inline void copy_rows(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride, std::int64_t rows,
-                                             std::int64_t count, bool accumulate) {
+[[gnu::always_inline]] inline void copy_rows(T* to, std::int64_t to_stride, const T* from, std::int64_t from_stride,
+                                             std::int64_t rows, std::int64_t count, bool accumulate) {
     for (std::int64_t r = 0; r < rows; ++r, to += to_stride, from += from_stride) {
         std::int64_t i = 0;
         for (; i + lanes<T> <= count; i += lanes<T>) {
@@ -26,7 +26,8 @@ template <class T>
 }
 
 template <class T> struct ConcatForwardBody {
-    [[gnu::always_inline]] static void run(const contract::ConcatForward<T>& s, std::int64_t total, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::ConcatForward<T>& s, std::int64_t total, std::int64_t begin,
+                                           std::int64_t end) {
         std::int64_t offset = 0;
         for (int j = 0; j < s.count; ++j) {
             const std::int64_t c = s.channels[j];
@@ -36,7 +37,8 @@ template <class T> struct ConcatForwardBody {
     }
 };
 template <class T> struct ConcatBackwardBody {
-    [[gnu::always_inline]] static void run(const contract::ConcatBackward<T>& s, std::int64_t total, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::ConcatBackward<T>& s, std::int64_t total, std::int64_t begin,
+                                           std::int64_t end) {
         std::int64_t offset = 0;
         for (int j = 0; j < s.count; ++j) {
             const std::int64_t c = s.channels[j];
@@ -55,13 +57,19 @@ template <class T, class Body, class S> void run_by_rows(Context& context, const
     std::int64_t total = 0;
     for (int j = 0; j < s.count; ++j) total += s.channels[j];
     const std::int64_t grain = std::max<std::int64_t>(1, stream_grain / std::max<std::int64_t>(1, total));
-    context.for_range(s.rows, grain, [&](std::int64_t begin, std::int64_t end) { dispatch<T, Body>(context.isa, s, total, begin, end); });
+    context.for_range(s.rows, grain, [&](std::int64_t begin, std::int64_t end) {
+        dispatch<T, Body>(context.isa, s, total, begin, end);
+    });
 }
 template <class T> struct Kernel<contract::ConcatForward<T>> {
-    static void run(Context& context, const contract::ConcatForward<T>& s) { run_by_rows<T, ConcatForwardBody<T>>(context, s); }
+    static void run(Context& context, const contract::ConcatForward<T>& s) {
+        run_by_rows<T, ConcatForwardBody<T>>(context, s);
+    }
 };
 template <class T> struct Kernel<contract::ConcatBackward<T>> {
-    static void run(Context& context, const contract::ConcatBackward<T>& s) { run_by_rows<T, ConcatBackwardBody<T>>(context, s); }
+    static void run(Context& context, const contract::ConcatBackward<T>& s) {
+        run_by_rows<T, ConcatBackwardBody<T>>(context, s);
+    }
 };
 
 }  // namespace hwnas::cpu

@@ -26,7 +26,9 @@ template <class T> struct ScaleBody {
 };
 template <class T> struct Kernel<contract::Scale<T>> {
     static void run(Context& context, const contract::Scale<T>& s) {
-        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) { dispatch<T, ScaleBody<T>>(context.isa, s, begin, end); });
+        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
+            dispatch<T, ScaleBody<T>>(context.isa, s, begin, end);
+        });
     }
 };
 
@@ -47,8 +49,9 @@ template <class T> struct BroadcastBody {
 };
 template <class T> struct Kernel<contract::Broadcast<T>> {
     static void run(Context& context, const contract::Broadcast<T>& s) {
-        context.for_range(s.n, stream_grain,
-                          [&](std::int64_t begin, std::int64_t end) { dispatch<T, BroadcastBody<T>>(context.isa, s, begin, end); });
+        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
+            dispatch<T, BroadcastBody<T>>(context.isa, s, begin, end);
+        });
     }
 };
 

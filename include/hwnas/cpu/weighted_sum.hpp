@@ -12,12 +12,15 @@ namespace hwnas::cpu {
 inline constexpr std::int64_t weighted_sum_block = 4096;  ///< elements of one piece: 16 KB of floats, a third of an L1
 
 /// Pieces of one group: the `chunks` in WeightedSumBackward's partial.
-inline std::int64_t weighted_sum_chunks(std::int64_t group_size) { return (group_size + weighted_sum_block - 1) / weighted_sum_block; }
+inline std::int64_t weighted_sum_chunks(std::int64_t group_size) {
+    return (group_size + weighted_sum_block - 1) / weighted_sum_block;
+}
 
 template <class T> struct WeightedSumForwardBody {
     /// y (+)= the sum of as many terms as there are indices, in one pass.
     template <bool add, std::size_t... I>
-    [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n, std::index_sequence<I...>) {
+    [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n,
+                                            std::index_sequence<I...>) {
         const T* const from[] = {x[I]...};
         Vec<T> weights[sizeof...(I)] = {};
         (splat<T>(weights[I], w[I]), ...);
@@ -34,13 +37,16 @@ template <class T> struct WeightedSumForwardBody {
             y[i] = sum;
         }
     }
-    template <std::size_t terms> [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n, bool add) {
+    template <std::size_t terms>
+    [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n, bool add) {
         if (add) pass<true>(y, x, w, n, std::make_index_sequence<terms>());
         else pass<false>(y, x, w, n, std::make_index_sequence<terms>());
     }
     [[gnu::always_inline]] static void run(const contract::WeightedSumForward<T>& s, std::int64_t piece) {
-        const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks, first = piece % chunks * weighted_sum_block;
-        const std::int64_t n = std::min(weighted_sum_block, s.group_size - first), offset = group * s.group_size + first;
+        const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks,
+                           first = piece % chunks * weighted_sum_block;
+        const std::int64_t n = std::min(weighted_sum_block, s.group_size - first),
+                           offset = group * s.group_size + first;
         const T* x[contract::max_operands];
         T w[contract::max_operands];
         int count = 0;
@@ -86,7 +92,8 @@ template <class T> struct WeightedSumBackwardBody {
         }
     }
     /// One term over one piece; returns its dot product.
-    template <bool dot, Write write> [[gnu::always_inline]] static T term(T* dx, const T* x, const T* dy, T w, std::int64_t n) {
+    template <bool dot, Write write>
+    [[gnu::always_inline]] static T term(T* dx, const T* x, const T* dy, T w, std::int64_t n) {
         if constexpr (!dot && write == Write::none) return T(0);
         constexpr std::int64_t L = lanes<T>;
         Vec<T> s0{}, s1{}, s2{}, s3{}, weight;
@@ -108,14 +115,17 @@ template <class T> struct WeightedSumBackwardBody {
         }
         return sum;
     }
-    template <bool dot> [[gnu::always_inline]] static T term(Write write, T* dx, const T* x, const T* dy, T w, std::int64_t n) {
+    template <bool dot>
+    [[gnu::always_inline]] static T term(Write write, T* dx, const T* x, const T* dy, T w, std::int64_t n) {
         if (write == Write::none) return term<dot, Write::none>(dx, x, dy, w, n);
         if (write == Write::add) return term<dot, Write::add>(dx, x, dy, w, n);
         return term<dot, Write::overwrite>(dx, x, dy, w, n);
     }
     [[gnu::always_inline]] static void run(const contract::WeightedSumBackward<T>& s, std::int64_t piece) {
-        const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks, first = piece % chunks * weighted_sum_block;
-        const std::int64_t n = std::min(weighted_sum_block, s.group_size - first), offset = group * s.group_size + first;
+        const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks,
+                           first = piece % chunks * weighted_sum_block;
+        const std::int64_t n = std::min(weighted_sum_block, s.group_size - first),
+                           offset = group * s.group_size + first;
         const T* const dy = s.dy + offset;
         for (int j = 0; j < s.count; ++j) {
             const T w = s.weights[group * s.weight_stride + s.columns[j]];
@@ -138,12 +148,14 @@ template <class T> struct WeightedSumBackwardBody {
 template <class T> struct Kernel<contract::WeightedSumBackward<T>> {
     static void run(Context& context, const contract::WeightedSumBackward<T>& s) {
         const std::int64_t chunks = weighted_sum_chunks(s.group_size);
-        context.parallel(s.groups * chunks, [&](std::int64_t piece) { dispatch<T, WeightedSumBackwardBody<T>>(context.isa, s, piece); });
+        context.parallel(s.groups * chunks,
+                         [&](std::int64_t piece) { dispatch<T, WeightedSumBackwardBody<T>>(context.isa, s, piece); });
         if (s.dweights == nullptr) return;
         for (std::int64_t group = 0; group < s.groups; ++group)
             for (int j = 0; j < s.count; ++j) {
                 double sum = 0;
-                for (std::int64_t chunk = 0; chunk < chunks; ++chunk) sum += static_cast<double>(s.partial[(group * chunks + chunk) * s.count + j]);
+                for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+                    sum += static_cast<double>(s.partial[(group * chunks + chunk) * s.count + j]);
                 s.dweights[group * s.weight_stride + s.columns[j]] += static_cast<T>(sum);
             }
     }

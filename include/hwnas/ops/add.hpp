@@ -10,9 +10,11 @@ namespace hwnas {
 
 namespace detail {
 /// Checks that `x` has a value and lives where the op's first operand lives.
-template <class T> void require_operand(const char* op, const char* what, const Variable<T>& x, const Variable<T>& first) {
+template <class T>
+void require_operand(const char* op, const char* what, const Variable<T>& x, const Variable<T>& first) {
     require(x.defined(), "{}: {} has no value", op, what);
-    require(x.device() == first.device(), "{}: {} lives on another device ({} and {})", op, what, first.device().name(), x.device().name());
+    require(x.device() == first.device(), "{}: {} lives on another device ({} and {})", op, what, first.device().name(),
+            x.device().name());
 }
 /// Checks that b has a's shape or a suffix of it.
 template <class T> void require_suffix(const char* op, const Variable<T>& a, const Variable<T>& b) {
@@ -21,29 +23,38 @@ template <class T> void require_suffix(const char* op, const Variable<T>& a, con
     const Shape &left = a.shape(), &right = b.shape();
     bool fits = right.rank() <= left.rank();
     for (int i = 1; fits && i <= right.rank(); ++i) fits = left[-i] == right[-i];
-    require(fits, "{}: shape {} of the second operand is neither that of the first nor a suffix of it ({})", op, right, left);
+    require(fits, "{}: shape {} of the second operand is neither that of the first nor a suffix of it ({})", op, right,
+            left);
 }
 template <class T> Variable<T> add_scaled(const char* op, const Variable<T>& a, const Variable<T>& b, double beta) {
     require_suffix(op, a, b);
     const auto y = Tensor<T>::empty(a.shape(), a.device());
-    submit(a.device(), contract::Add<T>{y.data(), a.value().data(), b.value().data(), y.elements(), b.shape().elements(), static_cast<T>(beta)});
+    submit(a.device(), contract::Add<T>{y.data(), a.value().data(), b.value().data(), y.elements(),
+                                        b.shape().elements(), static_cast<T>(beta)});
     return record(y, {&a, &b}, [beta](const Tensor<T>& dy, const auto& inputs) {
         give(inputs[0], dy);
         if (!inputs[1]) return;
         if (inputs[1]->shape != dy.shape()) return give_column_sum(inputs[1], dy, beta);
         if (beta == 1.0) return give(inputs[1], dy);
         const auto db = grad_target(inputs[1]);
-        submit(dy.device(), contract::Scale<T>{db.data(), dy.data(), dy.elements(), static_cast<T>(beta), db.accumulate});
+        submit(dy.device(),
+               contract::Scale<T>{db.data(), dy.data(), dy.elements(), static_cast<T>(beta), db.accumulate});
     });
 }
 }  // namespace detail
 
-/// y = a + b; b has a's shape or a suffix of it and is repeated over the leading dimensions (a bias). Gradient: da = dy,
-/// db = dy summed over those dimensions in a fixed order.
-template <class T> Variable<T> add(const Variable<T>& a, const Variable<T>& b) { return detail::add_scaled("add", a, b, 1.0); }
+/// y = a + b; b has a's shape or a suffix of it and is repeated over the leading dimensions (a bias). Gradient:
+/// da = dy, db = dy summed over those dimensions in a fixed order.
+template <class T>
+Variable<T> add(const Variable<T>& a, const Variable<T>& b) {
+    return detail::add_scaled("add", a, b, 1.0);
+}
 
 /// y = a - b, shapes as in add(). Gradient: da = dy, db = -dy summed over the repeated dimensions.
-template <class T> Variable<T> subtract(const Variable<T>& a, const Variable<T>& b) { return detail::add_scaled("subtract", a, b, -1.0); }
+template <class T>
+Variable<T> subtract(const Variable<T>& a, const Variable<T>& b) {
+    return detail::add_scaled("subtract", a, b, -1.0);
+}
 
 template <class T> Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) { return add(a, b); }
 template <class T> Variable<T> operator-(const Variable<T>& a, const Variable<T>& b) { return subtract(a, b); }

@@ -10,10 +10,12 @@ namespace hwnas {
 
 namespace detail {
 /// out[j] (+)= factor sum_r x[r, j]; out has as many elements as x has columns.
-template <class T> void column_sum_into(const Tensor<T>& out, const Tensor<T>& x, double factor, std::int32_t accumulate) {
+template <class T>
+void column_sum_into(const Tensor<T>& out, const Tensor<T>& x, double factor, std::int32_t accumulate) {
     const auto n = x.elements(), period = out.elements();
     const auto partial = Tensor<T>::empty({cpu::column_sum_chunks(n, period), period}, x.device());
-    submit(x.device(), contract::ColumnSum<T>{out.data(), partial.data(), x.data(), n, period, static_cast<T>(factor), accumulate});
+    submit(x.device(),
+           contract::ColumnSum<T>{out.data(), partial.data(), x.data(), n, period, static_cast<T>(factor), accumulate});
 }
 /// Adds factor times the column sums of x to the gradient of `node`, whose shape is a suffix of that of x.
 template <class T> void give_column_sum(const std::shared_ptr<Node<T>>& node, const Tensor<T>& x, double factor = 1) {
@@ -23,7 +25,8 @@ template <class T> void give_column_sum(const std::shared_ptr<Node<T>>& node, co
 }
 }  // namespace detail
 
-/// y[c] = sum of x[..., c] over all dimensions but the last: [..., C] -> [C], summed in a fixed order. Gradient: dx[..., c] = dy[c].
+/// y[c] = sum of x[..., c] over all dimensions but the last: [..., C] -> [C], in double and in a fixed order.
+/// Gradient: dx[..., c] = dy[c].
 template <class T> Variable<T> column_sum(const Variable<T>& x) {
     require(x.defined(), "column_sum: input has no value");
     require(x.shape().rank() >= 1, "column_sum: input has shape {}, expected [..., C]", x.shape());

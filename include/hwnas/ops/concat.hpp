@@ -9,7 +9,9 @@
 namespace hwnas {
 
 namespace detail {
-template <class T> Variable<T> concat_one_call(const std::vector<Variable<T>>& xs, std::array<std::int64_t, Shape::max_rank> extents, int rank) {
+template <class T>
+Variable<T> concat_one_call(const std::vector<Variable<T>>& xs, std::array<std::int64_t, Shape::max_rank> extents,
+                            int rank) {
     contract::ConcatForward<T> call{};
     call.count = static_cast<std::int32_t>(xs.size());
     std::vector<std::int64_t> channels;
@@ -22,7 +24,8 @@ template <class T> Variable<T> concat_one_call(const std::vector<Variable<T>>& x
         channels.push_back(call.channels[j]);
         extents[static_cast<std::size_t>(rank - 1)] += call.channels[j];
     }
-    const auto y = Tensor<T>::empty(Shape(std::span<const std::int64_t>(extents.data(), static_cast<std::size_t>(rank))), xs[0].device());
+    const auto y = Tensor<T>::empty(
+        Shape(std::span<const std::int64_t>(extents.data(), static_cast<std::size_t>(rank))), xs[0].device());
     call.y = y.data();
     submit(y.device(), call);
     return record(y, xs, [channels, rows = call.rows](const Tensor<T>& dy, const auto& inputs) {
@@ -30,7 +33,7 @@ template <class T> Variable<T> concat_one_call(const std::vector<Variable<T>>& x
         back.dy = dy.data();
         back.rows = rows;
         back.count = static_cast<std::int32_t>(channels.size());
-        std::vector<std::size_t> again;  // a value that stands in the list twice: its other columns are added by a call of their own
+        std::vector<std::size_t> again;  // values that stand in the list twice: a call of their own adds the rest
         for (std::size_t j = 0; j < channels.size(); ++j) {
             back.channels[j] = channels[j];
             const auto here = inputs.begin() + static_cast<std::ptrdiff_t>(j);
@@ -54,8 +57,8 @@ template <class T> Variable<T> concat_one_call(const std::vector<Variable<T>>& x
 }
 }  // namespace detail
 
-/// Concatenation along the last axis: [..., C_0], [..., C_1], ... -> [..., C_0 + C_1 + ...], any number of inputs; one input
-/// comes back as it is. Gradient: every input gets its columns of dy.
+/// Concatenation along the last axis: [..., C_0], [..., C_1], ... -> [..., C_0 + C_1 + ...], any number of inputs; one
+/// input comes back as it is. Gradient: every input gets its columns of dy.
 template <class T> Variable<T> concat(const std::vector<Variable<T>>& xs) {
     require(!xs.empty(), "concat: no inputs");
     std::array<std::int64_t, Shape::max_rank> extents{};
@@ -66,7 +69,8 @@ template <class T> Variable<T> concat(const std::vector<Variable<T>>& xs) {
         require(rank >= 1, "concat: input {} has shape {}, expected [..., C]", j, shape);
         bool same = shape.rank() == rank;
         for (int i = 0; same && i + 1 < rank; ++i) same = shape[i] == xs[0].shape()[i];
-        require(same, "concat: input {} has shape {}, input 0 has {}; they may differ in the last extent only", j, shape, xs[0].shape());
+        require(same, "concat: input {} has shape {}, input 0 has {}; they may differ in the last extent only", j,
+                shape, xs[0].shape());
     }
     for (int i = 0; i < rank; ++i) extents[static_cast<std::size_t>(i)] = xs[0].shape()[i];
     std::vector<Variable<T>> parts = xs;
@@ -74,7 +78,8 @@ template <class T> Variable<T> concat(const std::vector<Variable<T>>& xs) {
         std::vector<Variable<T>> joined;
         for (std::size_t first = 0; first < parts.size(); first += contract::max_operands) {
             const auto last = std::min(parts.size(), first + contract::max_operands);
-            const std::vector<Variable<T>> group(parts.begin() + static_cast<std::ptrdiff_t>(first), parts.begin() + static_cast<std::ptrdiff_t>(last));
+            const std::vector<Variable<T>> group(parts.begin() + static_cast<std::ptrdiff_t>(first),
+                                                 parts.begin() + static_cast<std::ptrdiff_t>(last));
             joined.push_back(group.size() == 1 ? group[0] : detail::concat_one_call(group, extents, rank));
         }
         parts = std::move(joined);

@@ -12,7 +12,8 @@ template <class T> Variable<T> scaled_sum(const Variable<T>& x, double factor) {
     column_sum_into(y, x.value(), factor, 0);
     return record(y, {&x}, [factor](const Tensor<T>& dy, const auto& inputs) {
         const auto dx = grad_target(inputs[0]);
-        submit(dy.device(), contract::Broadcast<T>{dx.data(), dy.data(), dx.tensor.elements(), static_cast<T>(factor), dx.accumulate});
+        submit(dy.device(), contract::Broadcast<T>{dx.data(), dy.data(), dx.tensor.elements(), static_cast<T>(factor),
+                                                   dx.accumulate});
     });
 }
 }  // namespace detail
