@@ -79,7 +79,7 @@ TEST_CASE("space: impossible options", "[space]") {
 
 TEST_CASE("space: cells of the user's own make an architecture", "[space]") {
     const auto device = test_device(1);
-    Architecture a{.name = "own", .primitives = {}, .groups = {}};
+    Architecture a{.name = "own"};
     const auto cell = [&](int first_row, std::vector<Primitive> primitives) {
         return Cell({.primitives = std::move(primitives), .graph = {.inputs = 1, .nodes = 1, .edges = {{0, 1}}}, .inputs = {{.channels = 1}}, .channels = 2,
                      .height = 4, .width = 4, .first_row = first_row},

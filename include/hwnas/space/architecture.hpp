@@ -64,8 +64,8 @@ struct ArchitectureGroup {
 /// Rows of logits and what they mean.
 struct Architecture {
     std::string name;                     ///< of the space: "pointwise"
-    std::vector<std::string> primitives;  ///< k names
-    std::vector<ArchitectureGroup> groups;
+    std::vector<std::string> primitives = {};  ///< k names
+    std::vector<ArchitectureGroup> groups = {};
 
     int rows() const {
         int total = 0;

@@ -31,7 +31,7 @@ struct CellInput {
     int halvings = 0;
 };
 struct CellOptions {
-    std::vector<Primitive> primitives;
+    std::vector<Primitive> primitives = {};
     CellGraph graph = CellGraph::dense();
     std::vector<CellInput> inputs = {};
     std::int64_t channels = 16;         ///< of every vertex inside the cell
