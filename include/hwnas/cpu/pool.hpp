@@ -3,6 +3,7 @@
 // count depends on shapes alone, and results are reduced by chunk number, so the bits do not depend on the threads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -61,31 +62,40 @@ public:
             for (std::int64_t chunk = 0; chunk < chunks; ++chunk) f(chunk);
             return;
         }
-        using Function = std::remove_reference_t<F>;
-        call_ = [](void* context, std::int64_t chunk) { (*static_cast<Function*>(context))(chunk); };
-        context_ = const_cast<void*>(static_cast<const void*>(&f));
+        for (std::int64_t first = 0; first < chunks; first += max_chunks) run_region(first, std::min(max_chunks, chunks - first), f);
+    }
+
+private:
+    /// A run of chunks: next (low 24 bits) and end in one word, so that taking a chunk sees both of one moment. A worker
+    /// that wakes late therefore either finds nothing left or takes a chunk of the region that is now under way.
+    struct alignas(64) Slot {
+        std::atomic<std::uint64_t> state{0};
+    };
+    static constexpr int bits = 24, spin_limit = 4000;
+    static constexpr std::int64_t max_chunks = (std::int64_t{1} << bits) / 2;
+
+    template <class F> void run_region(std::int64_t first, std::int64_t chunks, F& f) {
+        struct Job {
+            F* function;
+            std::int64_t first;
+        } job{&f, first};
+        call_ = [](void* context, std::int64_t chunk) { (*static_cast<Job*>(context)->function)(static_cast<Job*>(context)->first + chunk); };
+        context_ = &job;
+        open_.store(chunks, std::memory_order_relaxed);
         const auto count = static_cast<std::int64_t>(slots_.size());
         for (std::int64_t i = 0; i < count; ++i) {
-            slots_[static_cast<std::size_t>(i)].next.store(chunks * i / count, std::memory_order_relaxed);
-            slots_[static_cast<std::size_t>(i)].end = chunks * (i + 1) / count;
+            const auto begin = static_cast<std::uint64_t>(chunks * i / count), end = static_cast<std::uint64_t>(chunks * (i + 1) / count);
+            slots_[static_cast<std::size_t>(i)].state.store(end << bits | begin, std::memory_order_release);
         }
-        running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
         generation_.fetch_add(1, std::memory_order_release);
         generation_.notify_all();
         drain(0);
-        for (int spins = 0; running_.load(std::memory_order_acquire) != 0; ++spins) {
+        // Waits for chunks, not for workers: one that the system has put aside delays nothing it has not begun.
+        for (int spins = 0; open_.load(std::memory_order_acquire) != 0; ++spins) {
             if (spins < spin_limit) pause();
             else std::this_thread::yield();
         }
     }
-
-private:
-    struct alignas(64) Slot {
-        std::atomic<std::int64_t> next{0};
-        std::int64_t end = 0;
-    };
-    static constexpr int spin_limit = 4000;
-
     static void pause() {
 #if defined(__x86_64__)
         _mm_pause();
@@ -94,11 +104,13 @@ private:
     void drain(int self) {
         const std::size_t count = slots_.size();
         for (std::size_t offset = 0; offset < count; ++offset) {
-            Slot& slot = slots_[(static_cast<std::size_t>(self) + offset) % count];
+            auto& state = slots_[(static_cast<std::size_t>(self) + offset) % count].state;
             for (;;) {
-                const std::int64_t chunk = slot.next.fetch_add(1, std::memory_order_relaxed);
-                if (chunk >= slot.end) break;
-                call_(context_, chunk);
+                const std::uint64_t taken = state.fetch_add(1, std::memory_order_acq_rel);
+                const std::uint64_t chunk = taken & ((std::uint64_t{1} << bits) - 1);
+                if (chunk >= taken >> bits) break;
+                call_(context_, static_cast<std::int64_t>(chunk));
+                open_.fetch_sub(1, std::memory_order_release);
             }
         }
     }
@@ -111,7 +123,6 @@ private:
             seen = generation_.load(std::memory_order_acquire);
             if (stop_.load()) return;
             drain(self);
-            running_.fetch_sub(1, std::memory_order_release);
         }
     }
 
@@ -119,7 +130,7 @@ private:
     std::vector<std::thread> workers_;
     std::mutex region_;
     std::atomic<std::uint64_t> generation_{0};
-    std::atomic<int> running_{0};
+    std::atomic<std::int64_t> open_{0};  // chunks of this region not finished yet
     std::atomic<bool> stop_{false};
     void (*call_)(void*, std::int64_t) = nullptr;
     void* context_ = nullptr;
