@@ -55,6 +55,9 @@ inline std::string parser_reason(std::string_view what) {
 /// Parses text of `where` (a file name) and refuses a key that an object has twice, which nlohmann would swallow.
 template <class Value>
 Value parse_json(std::string_view text, std::string_view where) {
+    // nlohmann takes a NUL byte for the end of the text and would not look at what follows.
+    if (const auto nul = text.find('\0'); nul != std::string_view::npos)
+        fail("{}: not JSON at {}: a NUL byte", where, position(text, nul + 1));
     std::vector<std::set<std::string, std::less<>>> keys;
     const auto watch = [&](int, nlohmann::detail::parse_event_t event, Value& value) {
         using Event = nlohmann::detail::parse_event_t;
