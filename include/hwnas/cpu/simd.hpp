@@ -33,7 +33,10 @@ template <class T> inline constexpr int lanes = static_cast<int>(32 / sizeof(T))
 
 template <class T> [[gnu::always_inline]] inline void load(Vec<T>& v, const T* p) { __builtin_memcpy(&v, p, sizeof v); }
 template <class T> [[gnu::always_inline]] inline void store(T* p, const Vec<T>& v) { __builtin_memcpy(p, &v, sizeof v); }
-template <class T> [[gnu::always_inline]] inline void splat(Vec<T>& v, T x) { v = x - Vec<T>{}; }
+template <class T> [[gnu::always_inline]] inline void splat(Vec<T>& v, T x) {
+    v = Vec<T>{};
+    for (int i = 0; i < lanes<T>; ++i) v[i] = x;  // one instruction; g++ 12 makes several of `x - Vec{}`
+}
 template <class T> [[gnu::always_inline]] inline T lane_sum(const Vec<T>& v) {
     T sum = 0;
     for (int i = 0; i < lanes<T>; ++i) sum += v[i];

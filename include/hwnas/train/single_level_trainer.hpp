@@ -23,10 +23,12 @@ template <class T> struct BasicTrainerOptions {
     SearchMode mode = SearchMode::relaxed;
     bool draw_per_image = false;          ///< G = N draws of gamma instead of one a batch
     double learning_rate = 2e-3;          ///< of the weights w; cosine to 5 % of it
-    double hyper_learning_rate = 3e-3;    ///< of the hypernetwork a
+    double hyper_learning_rate = 1e-3;    ///< of the hypernetwork a
+    double hyper_warmup = 0.3;            ///< part of the run over which it rises from 0: early task gradients are large and say little
     double weight_decay = 0;              ///< of w, decoupled
     double complexity_weight = 1.0;       ///< lambda
     double latency_weight = 0.1;          ///< kappa; needs a LatencyModel unless 0
+    double logit_penalty = 0.01;          ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;
     bool costs_on_sample = false;         ///< cost terms on the drawn gamma instead of softmax(alpha)
     double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
@@ -55,8 +57,10 @@ public:
         require(options_.temperature_start > 0 && options_.temperature_end > 0, "trainer: temperature from {} to {} reaches 0; Gumbel-Softmax needs it above 0",
                 options_.temperature_start, options_.temperature_end);
         require(options_.hyper_learning_rate > 0, "trainer: hyper_learning_rate {} is not above 0", options_.hyper_learning_rate);
-        require(options_.complexity_weight >= 0 && options_.latency_weight >= 0, "trainer: complexity_weight {} and latency_weight {} must not be negative",
-                options_.complexity_weight, options_.latency_weight);
+        require(options_.hyper_warmup >= 0 && options_.hyper_warmup < 1, "trainer: hyper_warmup {} is not in 0 to 1 (1 excluded)", options_.hyper_warmup);
+        require(options_.complexity_weight >= 0 && options_.latency_weight >= 0 && options_.logit_penalty >= 0,
+                "trainer: complexity_weight {}, latency_weight {} and logit_penalty {} must not be negative", options_.complexity_weight, options_.latency_weight,
+                options_.logit_penalty);
         require(options_.latency_weight == 0 || latency_, "trainer: latency_weight {} needs a LatencyModel", options_.latency_weight);
         require(options_.mode != SearchMode::single_path || !options_.draw_per_image, "trainer: single_path draws once a batch, not per image");
         if (!options_.task.loss) options_.task = classification<T>(options_.label_smoothing);
@@ -65,7 +69,7 @@ public:
         step_ = Tensor<std::int64_t>::scalar(0, device_);
         temperature_ = Tensor<T>::scalar(T(0), device_);
         learning_rate_ = Tensor<T>::scalar(T(0), device_);
-        hyper_learning_rate_ = Tensor<T>::scalar(static_cast<T>(options_.hyper_learning_rate), device_);
+        hyper_learning_rate_ = Tensor<T>::scalar(T(0), device_);
         sums_ = Tensor<double>::full({5}, 0.0, device_);
         costs_ = Tensor<T>::from(to<T>(complexity_costs(a, options_.complexity_cost, latency_ ? &*latency_ : nullptr)), {a.rows(), a.k()}, device_);
     }
@@ -139,6 +143,8 @@ private:
         const LabelScope label("step");
         schedule(temperature_, step_, {.start = options_.temperature_start, .end = options_.temperature_end, .total = total});
         schedule(learning_rate_, step_, {.start = options_.learning_rate, .end = options_.learning_rate * 0.05, .total = total, .cosine = true});
+        schedule(hyper_learning_rate_, step_, {.start = options_.hyper_learning_rate, .end = options_.hyper_learning_rate, .total = total,
+                                               .warmup = static_cast<std::int64_t>(options_.hyper_warmup * static_cast<double>(total))});
         weights_.zero_grad();
         structure_.zero_grad();
         const Variable<T> s(simplex_sample<T>(a.k(), step_, seed.stream("trainer/simplex"), device_));
@@ -153,6 +159,7 @@ private:
         const auto weights = options_.costs_on_sample ? sample.gamma : reshape(softmax(alpha), {1, a.rows(), a.k()});
         const auto complexity = complexity_term(weights, s, Variable<T>(costs_));
         auto loss = add(reshape(task_loss, {}), scale(complexity, options_.complexity_weight));
+        if (options_.logit_penalty > 0) loss = add(loss, scale(mean(multiply(alpha, alpha)), options_.logit_penalty));
         if (latency_) {
             const auto milliseconds = latency_->expected(weights);
             if (options_.latency_weight > 0) loss = add(loss, scale(milliseconds, options_.latency_weight / latency_->reference()));
