@@ -4,6 +4,7 @@
 #pragma once
 
 #include <hwnas/autodiff/program.hpp>
+#include <hwnas/ops/add.hpp>
 #include <hwnas/ops/average_pool.hpp>
 #include <hwnas/ops/node_gate.hpp>
 #include <hwnas/ops/weighted_sum.hpp>
@@ -240,14 +241,18 @@ private:
                 if (!relaxation) {
                     u = transform(relu(u), phase);
                 } else {
-                    Variable<T> mixed;
+                    const auto weights = flat(gate.weights);
                     if (single_path) {
-                        const GuardScope guard({gate.on.data() + v, 1});
-                        mixed = transform(relu(u), phase);
+                        // u + p (T(u) - u): only where T runs is there a difference, and so a gradient of p.
+                        Variable<T> difference;
+                        {
+                            const GuardScope guard({gate.on.data() + v, 1});
+                            difference = subtract(transform(relu(u), phase), u);
+                        }
+                        u = add(u, weighted_sum<T>({difference}, weights, {2 * v}, true));
                     } else {
-                        mixed = transform(relu(u), phase);
+                        u = weighted_sum<T>({transform(relu(u), phase), u}, weights, {2 * v, 2 * v + 1});
                     }
-                    u = weighted_sum<T>({mixed, u}, flat(gate.weights), {2 * v, 2 * v + 1}, single_path);
                 }
             }
             vertices.push_back(u);
