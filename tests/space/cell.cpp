@@ -109,7 +109,7 @@ TEST_CASE("cell: relaxed at one-hot gamma, straight-through and single path equa
                     for (int m = 0; m < 3; ++m)
                         unselected += m != rows[static_cast<std::size_t>(row)] && dgamma[static_cast<std::size_t>(row * 3 + m)] != 0;
                 if (mode != SearchMode::single_path) CHECK(unselected > 0);
-                else if (options.transform == NodeTransform::none) CHECK(unselected == 0);
+                else CHECK(unselected == 0);
             }
         }
 }

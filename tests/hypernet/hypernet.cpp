@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#include "support/modules.hpp"
+
+#include <hwnas/autodiff/backward.hpp>
+#include <hwnas/hypernet/hypernet.hpp>
+
+using namespace hwnas;
+using namespace hwnas::testing;
+
+namespace {
+
+const HyperNetOptions forms[] = {{.form = HyperNetForm::mlp, .hidden = 8}, {.form = HyperNetForm::pivots, .pivots = 5, .bandwidth = 0.3}};
+Tensor<double> tensor_of(const Complexity& s, const Device& device) { return Tensor<double>::from(s, {static_cast<std::int64_t>(s.size())}, device); }
+
+}  // namespace
+
+TEST_CASE("hypernet: gradients of both forms", "[hypernet]") {
+    const auto device = test_device(1);
+    for (const auto& options : forms) {
+        const BasicHyperNet<double> net(4, 3, device, seed(1), options);
+        std::vector<Variable<double>> leaves;
+        std::uint64_t i = 0;
+        for (const auto& p : net.state().parameters) {
+            if (p.name != "pivots") p.variable.value().assign(random_tensor<double>(p.variable.shape(), ++i, device).to_vector());
+            leaves.push_back(p.variable);
+        }
+        const auto s = Variable<double>::leaf(tensor_of({0.2, 0.5, 0.3}, device));
+        leaves.push_back(s);
+        CHECK(difference_error([&] { return net.forward(s); }, leaves) < 1e-6);
+        CHECK(net.forward(s).shape() == Shape{4, 3});
+    }
+}
+
+TEST_CASE("hypernet: starts near uniform and knows S", "[hypernet]") {
+    const auto device = test_device();
+    for (const auto form : {HyperNetForm::mlp, HyperNetForm::pivots}) {
+        const HyperNet net(28, 3, device, seed(42), {.form = form});
+        for (int m = 0; m < 3; ++m) {
+            const auto alpha = net.logits(penalised(3, m, 1.0));
+            REQUIRE(alpha.size() == 84);
+            for (const double x : alpha) CHECK(std::abs(x) < 0.1);  // softmax within 3 % of uniform
+        }
+        CHECK(net.logits(penalised(3, 0, 0.9)) != net.logits(penalised(3, 1, 0.9)));  // order matters
+        CHECK(net.logits({0.9, 0.05, 0.05}) == net.logits(penalised(3, 0, 0.9)));
+        CHECK(HyperNet(28, 3, device, seed(42), {.form = form}).logits({0.2, 0.3, 0.5}) == net.logits({0.2, 0.3, 0.5}));
+        CHECK(HyperNet(28, 3, device, seed(43), {.form = form}).logits({0.2, 0.3, 0.5}) != net.logits({0.2, 0.3, 0.5}));
+    }
+    const auto space = SearchSpace::paper();
+    CHECK(HyperNet(space, device).rows() == 28);
+    CHECK(HyperNet(space.architecture(), device).k() == 3);
+    // The hypernetwork of torch_supernet.py: 3 - 64 - 64 - 84.
+    CHECK(HyperNet(space, device).state().parameter_count() == 9'876);
+}
+
+TEST_CASE("hypernet: the nearest pivot wins", "[hypernet]") {
+    const auto device = test_device(1);
+    const BasicHyperNet<double> net(1, 3, device, seed(1), {.form = HyperNetForm::pivots, .pivots = 3, .bandwidth = 0.05});
+    const auto state = net.state();
+    REQUIRE(state.parameters.size() == 2);
+    state.parameters[0].variable.value().assign(std::vector<double>{1, 0, 0, 0, 1, 0, 0, 0, 1});  // the vertices
+    state.parameters[1].variable.value().assign(std::vector<double>{1, 0, 0, 0, 2, 0, 0, 0, 3});  // table: which pivot speaks
+    for (int m = 0; m < 3; ++m) {
+        const auto alpha = net.logits(penalised(3, m, 0.9));
+        for (int other = 0; other < 3; ++other)
+            CHECK(std::abs(alpha[static_cast<std::size_t>(other)] - (other == m ? m + 1 : 0)) < 1e-6);
+    }
+    const auto middle = net.logits(uniform_complexity(3));
+    CHECK(std::abs(middle[0] - 1.0 / 3) < 1e-9);
+    CHECK(std::abs(middle[2] - 1.0) < 1e-9);
+}
+
+TEST_CASE("hypernet: clones and refusals", "[hypernet]") {
+    const auto device = test_device(1);
+    for (const auto& options : forms) {
+        const HyperNet net(4, 3, device, seed(1), options);
+        const auto copy = net.clone();
+        const auto before = net.logits({0.2, 0.3, 0.5});
+        CHECK(copy.logits({0.2, 0.3, 0.5}) == before);
+        for (const auto& p : net.state().parameters) p.variable.value().assign(0.25f);
+        CHECK(copy.logits({0.2, 0.3, 0.5}) == before);
+        CHECK(net.clone().logits({0.2, 0.3, 0.5}) == net.logits({0.2, 0.3, 0.5}));
+        CHECK_THROWS_WITH(net.logits({0.5, 0.5}), "complexity: 2 entries for 3 primitives");
+        CHECK_THROWS_WITH(net.forward(Variable<float>(random_tensor<float>({2}, 1, device))), "hypernet: complexity vector of shape [2], expected [3]");
+    }
+    CHECK_THROWS_WITH(HyperNet(0, 3, device), "hypernet: 0 rows of 3 primitives");
+    CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.hidden = 0}), "hypernet: 0 hidden units");
+    CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.form = HyperNetForm::pivots, .pivots = 0}), "hypernet: 0 pivots");
+    CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.form = HyperNetForm::pivots, .bandwidth = 0}), "hypernet: bandwidth 0 is not above 0");
+}
+
+TEST_CASE("simplex: profiles, rays and random points", "[hypernet]") {
+    CHECK(uniform_complexity(4) == Complexity{0.25, 0.25, 0.25, 0.25});
+    const auto b = penalised(3, 0, 0.7);
+    CHECK(std::abs(b[1] - 0.15) < 1e-12);
+    CHECK(b[1] == b[2]);
+    CHECK(penalised(1, 0, 0.7) == Complexity{1.0});
+    CHECK(on_ray(3, 2, 0) == uniform_complexity(3));
+    CHECK(on_ray(3, 2, 1) == Complexity{0, 0, 1});
+    std::vector<double> mean(3, 0.0);
+    double square = 0;
+    for (std::uint64_t i = 0; i < 4'000; ++i) {
+        const auto s = random_complexity(3, seed(1).stream("points"), i);
+        check_complexity(s, 3);
+        for (std::size_t m = 0; m < 3; ++m) mean[m] += s[m] / 4'000;
+        square += s[0] * s[0] / 4'000;
+    }
+    for (const double m : mean) CHECK(std::abs(m - 1.0 / 3) < 0.02);
+    CHECK(std::abs(square - 1.0 / 6) < 0.01);  // E[S_m^2] = 2 / (k (k + 1))
+    CHECK(random_complexity(3, seed(1).stream("points"), 5) == random_complexity(3, seed(1).stream("points"), 5));
+    CHECK_THROWS_WITH(check_complexity({0.5, 0.6, -0.1}, 3), "complexity: entry -0.1 is outside 0 to 1");
+    CHECK_THROWS_WITH(check_complexity({0.5, 0.6, 0.1}, 3), Catch::Matchers::ContainsSubstring("complexity: entries sum to 1.2"));
+    CHECK_THROWS_WITH(check_complexity({std::nan(""), 0.6, 0.4}, 3), "complexity: entry nan is outside 0 to 1");
+}
