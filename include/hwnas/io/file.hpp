@@ -34,7 +34,7 @@ inline std::string reason(int error) {
 /// 60000 -> "60,000"; file sizes and counts are read by people.
 inline std::string grouped(std::uint64_t value) {
     std::string text = std::to_string(value);
-    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, ",");
+    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
     return text;
 }
 
