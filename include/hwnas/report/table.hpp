@@ -45,7 +45,7 @@ private:
 inline std::string with_commas(std::int64_t value) {
     std::string text = std::to_string(value);
     const std::size_t digits = value < 0 ? 1 : 0;
-    for (std::size_t at = text.size(); at > 3 + digits; at -= 3) text.insert(at - 3, ",");
+    for (std::size_t at = text.size(); at > 3 + digits; at -= 3) text.insert(at - 3, 1, ',');
     return text;
 }
 /// A share as "87.31 %".
