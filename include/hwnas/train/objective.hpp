@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The complexity term of the objective: (k / E) sum_e sum_m gamma_em S_m c_em / mean(c), E rows of k primitives.
+// The complexity term of the objective. Linear in the choices it is (k / E) sum_e sum_m gamma_em S_m c_em / mean(c), E
+// rows of k primitives; complexity_term() bends it so that counts follow S gradually.
 #pragma once
 
 #include <hwnas/latency/model.hpp>
+#include <hwnas/ops/add.hpp>
+#include <hwnas/ops/column_sum.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/scale.hpp>
 #include <hwnas/ops/sum.hpp>
@@ -48,10 +51,16 @@ inline std::vector<double> complexity_costs(const Architecture& architecture, Co
     return c;
 }
 
-/// weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k] -> 0-d.
-template <class T> Variable<T> complexity_term(const Variable<T>& weights, const Variable<T>& s, const Variable<T>& costs) {
-    const std::int64_t k = s.shape()[0], draws_times_rows = weights.shape().elements() / k;
-    return scale(sum(multiply(multiply(weights, costs), s)), static_cast<double>(k) / static_cast<double>(draws_times_rows));
+/// weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k] -> 0-d:
+///   k sum_m S_m ((1 - q) u_m + q (k / 2) u_m^2),  u_m = mean over rows (and draws) of weights_em costs_em.
+/// q = 0 is linear in the choices: every row that cares little flips at the same S, and counts jump. With q > 0 the
+/// price of a primitive falls as it gets rarer, so that counts follow S gradually; the slope at even use (u_m = 1/k) is
+/// the same for every q.
+template <class T> Variable<T> complexity_term(const Variable<T>& weights, const Variable<T>& s, const Variable<T>& costs, double curvature = 0) {
+    const double k = static_cast<double>(s.shape()[0]), rows = static_cast<double>(weights.shape().elements()) / k;
+    const auto usage = scale(column_sum(multiply(weights, costs)), 1.0 / rows);
+    const auto price = curvature > 0 ? add(scale(usage, 1 - curvature), scale(multiply(usage, usage), curvature * k / 2)) : usage;
+    return scale(sum(multiply(price, s)), k);
 }
 
 }  // namespace hwnas

@@ -23,12 +23,13 @@ template <class T> struct BasicTrainerOptions {
     SearchMode mode = SearchMode::relaxed;
     bool draw_per_image = false;          ///< G = N draws of gamma instead of one a batch
     double learning_rate = 2e-3;          ///< of the weights w; cosine to 5 % of it
-    double hyper_learning_rate = 1e-3;    ///< of the hypernetwork a
-    double hyper_warmup = 0.3;            ///< part of the run over which it rises from 0: early task gradients are large and say little
+    double hyper_learning_rate = 3e-3;    ///< of the hypernetwork a
+    double hyper_warmup = 0.2;            ///< part of the run over which it rises from 0: early task gradients are large and say little
     double weight_decay = 0;              ///< of w, decoupled
-    double complexity_weight = 1.0;       ///< lambda
+    double complexity_weight = 2.0;       ///< lambda
+    double complexity_curvature = 0.85;   ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
     double latency_weight = 0.1;          ///< kappa; needs a LatencyModel unless 0
-    double logit_penalty = 0.01;          ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
+    double logit_penalty = 0.001;         ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;
     bool costs_on_sample = false;         ///< cost terms on the drawn gamma instead of softmax(alpha)
     double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
@@ -61,6 +62,7 @@ public:
         require(options_.complexity_weight >= 0 && options_.latency_weight >= 0 && options_.logit_penalty >= 0,
                 "trainer: complexity_weight {}, latency_weight {} and logit_penalty {} must not be negative", options_.complexity_weight, options_.latency_weight,
                 options_.logit_penalty);
+        require(options_.complexity_curvature >= 0 && options_.complexity_curvature <= 1, "trainer: complexity_curvature {} is not in 0 to 1", options_.complexity_curvature);
         require(options_.latency_weight == 0 || latency_, "trainer: latency_weight {} needs a LatencyModel", options_.latency_weight);
         require(options_.mode != SearchMode::single_path || !options_.draw_per_image, "trainer: single_path draws once a batch, not per image");
         if (!options_.task.loss) options_.task = classification<T>(options_.label_smoothing);
@@ -156,8 +158,9 @@ private:
         const auto outputs = supernet_.forward(batch.inputs, relaxation, Phase::train);
         const auto task_loss = options_.task.loss(outputs, batch);
         require(task_loss.shape().elements() == 1, "trainer: the task loss has shape {}, expected one element", task_loss.shape());
-        const auto weights = options_.costs_on_sample ? sample.gamma : reshape(softmax(alpha), {1, a.rows(), a.k()});
-        const auto complexity = complexity_term(weights, s, Variable<T>(costs_));
+        const auto probabilities = reshape(softmax(alpha), {1, a.rows(), a.k()});
+        const auto weights = options_.costs_on_sample ? sample.gamma : probabilities;
+        const auto complexity = complexity_term(weights, s, Variable<T>(costs_), options_.complexity_curvature);
         auto loss = add(reshape(task_loss, {}), scale(complexity, options_.complexity_weight));
         if (options_.logit_penalty > 0) loss = add(loss, scale(mean(multiply(alpha, alpha)), options_.logit_penalty));
         if (latency_) {
