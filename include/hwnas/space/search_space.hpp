@@ -77,7 +77,8 @@ public:
         result.height = options_.image.height;
         result.width = options_.image.width;
         for (int i = 0; i < input_level; ++i) result.height = halved(result.height), result.width = halved(result.width);
-        result.first_row = architecture_.groups.empty() ? 0 : architecture_.groups[static_cast<std::size_t>(group_of(cell))].first_row;
+        const auto group = static_cast<std::size_t>(group_of(cell));  // while build() runs, not there yet for the cell that opens it
+        result.first_row = group < architecture_.groups.size() ? architecture_.groups[group].first_row : architecture_.rows();
         if (genotype) {
             const auto all = genotype->choices(architecture_);
             result.choices = std::vector<int>(all.begin() + result.first_row, all.begin() + result.first_row + static_cast<std::ptrdiff_t>(result.graph.edges.size()));
