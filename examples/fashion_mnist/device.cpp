@@ -7,8 +7,8 @@
 #include <hwnas/latency/profiler.hpp>
 #include <hwnas/version.hpp>
 
-#include <Eigen/Core>
 #include <zlib.h>
+#include <Eigen/Core>
 
 namespace app {
 namespace {
@@ -25,21 +25,26 @@ std::string compiler() {
 int run_profile(const ProfileCommand& command) {
     const auto device = hwnas::cpu::device({.threads = 1});
     const auto space = hwnas::SearchSpace::named(command.space, {.channels = command.channels});
-    if (!command.out.empty() && fs::is_directory(command.out)) hwnas::fail("{}: is a directory, give the name of a file", command.out);
+    if (!command.out.empty() && fs::is_directory(command.out))
+        hwnas::fail("{}: is a directory, give the name of a file", command.out);
     hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
-    const auto table = hwnas::profile(space, device, {.batch = command.batch, .threads = std::max(1, command.around.threads), .progress = [&](double done) {
-                                                          line.update([&] { return fmt::format("measuring: {:3.0f} %", 100 * done); });
-                                                      }});
+    const auto table = hwnas::profile(
+        space, device,
+        {.batch = command.batch, .threads = std::max(1, command.around.threads), .progress = [&](double done) {
+             line.update([&] { return fmt::format("measuring: {:3.0f} %", 100 * done); });
+         }});
     line.finish();
     if (!command.out.empty()) io::write_latency_table(command.out, table);
-    say("device", fmt::format("{}, {} kernels, {} thread{}", table.device, table.isa, table.threads, table.threads == 1 ? "" : "s"));
+    say("device", fmt::format("{}, {} kernels, {} thread{}", table.device, table.isa, table.threads,
+                              table.threads == 1 ? "" : "s"));
     say("space", describe(space));
     say("method", fmt::format("batch {}: {}", table.batch, table.method));
     hwnas::TextTable text;
     text.add({"unit", "input", "stride", "median ms", "mean ms", "p90 ms", "samples"});
     for (const auto& row : table.rows)
-        text.add({row.unit, fmt::format("{}", fmt::join(row.input, "x")), std::to_string(row.stride), fmt::format("{:.5f}", row.median), fmt::format("{:.5f}", row.mean),
-                  fmt::format("{:.5f}", row.p90), hwnas::with_commas(row.count)});
+        text.add({row.unit, fmt::format("{}", fmt::join(row.input, "x")), std::to_string(row.stride),
+                  fmt::format("{:.5f}", row.median), fmt::format("{:.5f}", row.mean), fmt::format("{:.5f}", row.p90),
+                  hwnas::with_commas(row.count)});
     fmt::print("\n{}", text.str());
     if (!command.out.empty()) say("\nwritten", command.out);
     return 0;
@@ -49,15 +54,17 @@ int run_info(const Surroundings& around) {
     const auto device = hwnas::cpu::device({.threads = around.threads});
     say("hwnas", hwnas::version);
     say("compiler", compiler());
-    say("libraries", fmt::format("Eigen {}.{}.{}, fmt {}.{}.{}, nlohmann-json {}.{}.{}, zlib {}", EIGEN_WORLD_VERSION, EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION,
-                                 FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
+    say("libraries", fmt::format("Eigen {}.{}.{}, fmt {}.{}.{}, nlohmann-json {}.{}.{}, zlib {}", EIGEN_WORLD_VERSION,
+                                 EIGEN_MAJOR_VERSION, EIGEN_MINOR_VERSION, FMT_VERSION / 10000, FMT_VERSION / 100 % 100,
+                                 FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
                                  NLOHMANN_JSON_VERSION_PATCH, ::zlibVersion()));
     say("processor", hwnas::detail::processor_name(device));
     say("device", device.backend().description());
     say("cuda", fmt::format("{} devices", hwnas::cuda::device_count()));
     const auto directory = io::detail::fashion_mnist_directory(around.data);
     const bool there = !io::detail::fashion_mnist_path(directory, io::detail::fashion_mnist_train_images.stem).empty();
-    say("data", fmt::format("{}{}", directory.string(), there ? "" : ": not there (apt-get install dataset-fashion-mnist, or --data DIR)"));
+    say("data", fmt::format("{}{}", directory.string(),
+                            there ? "" : ": not there (apt-get install dataset-fashion-mnist, or --data DIR)"));
     return 0;
 }
 

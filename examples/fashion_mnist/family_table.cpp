@@ -20,9 +20,11 @@ std::string family_table(const hwnas::io::SearchResult& result) {
     row("family", [](const auto& m) { return m.name; });
     row("complexity S", nullptr);
     const auto& names = result.family.front().counts;
-    for (std::size_t i = 0; i < names.size(); ++i) row("  " + names[i].first, [i](const auto& m) { return fmt::format("{:.2f}", m.complexity[i].second); });
+    for (std::size_t i = 0; i < names.size(); ++i)
+        row("  " + names[i].first, [i](const auto& m) { return fmt::format("{:.2f}", m.complexity[i].second); });
     row("edges", nullptr);
-    for (std::size_t i = 0; i < names.size(); ++i) row("  " + names[i].first, [i](const auto& m) { return std::to_string(m.counts[i].second); });
+    for (std::size_t i = 0; i < names.size(); ++i)
+        row("  " + names[i].first, [i](const auto& m) { return std::to_string(m.counts[i].second); });
     row("parameters", [](const auto& m) { return hwnas::with_commas(m.size.parameters); });
     row("  on the edges alone", [](const auto& m) { return hwnas::with_commas(m.size.primitive_parameters); });
     row("multiply-adds", [](const auto& m) { return hwnas::with_commas(m.size.macs); });
@@ -45,7 +47,8 @@ std::string control_table(const hwnas::ControlReport& control) {
     hwnas::TextTable table;
     table.add({"edges choosing it, S from uniform to its vertex", "first", "middle", "last", "rank correlation"});
     for (const auto& ray : control.rays)
-        table.add({"  " + ray.primitive, std::to_string(ray.counts.front()), std::to_string(ray.counts[ray.counts.size() / 2]), std::to_string(ray.counts.back()),
+        table.add({"  " + ray.primitive, std::to_string(ray.counts.front()),
+                   std::to_string(ray.counts[ray.counts.size() / 2]), std::to_string(ray.counts.back()),
                    fmt::format("{:.2f}", ray.spearman)});
     return table.str() + fmt::format("{} different networks in {} random S\n", control.distinct, control.samples);
 }

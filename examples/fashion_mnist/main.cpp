@@ -13,12 +13,18 @@ namespace {
 int run(const app::Command& command) {
     using Verb = app::Command::Verb;
     switch (command.verb) {
-        case Verb::search: return app::run_search(command.search);
-        case Verb::train: return app::run_train(command.train);
-        case Verb::evaluate: return app::run_evaluate(command.evaluate);
-        case Verb::profile: return app::run_profile(command.profile);
-        case Verb::info: return app::run_info(command.info);
-        case Verb::none: break;
+        case Verb::search:
+            return app::run_search(command.search);
+        case Verb::train:
+            return app::run_train(command.train);
+        case Verb::evaluate:
+            return app::run_evaluate(command.evaluate);
+        case Verb::profile:
+            return app::run_profile(command.profile);
+        case Verb::info:
+            return app::run_info(command.info);
+        case Verb::none:
+            break;
     }
     fmt::print("{}", command.help);
     return 0;
@@ -34,7 +40,7 @@ int main(int argc, char** argv) {
     try {
         app::set_program(argv[0]);
         app::catch_signals();
-        const int code = run(app::parse(argc, argv));
+        const int code = run(app::parse(argc, argv, app::default_search()));
         if (std::fflush(stdout) != 0) return refuse(1, "standard output cannot be written (disk full?)");
         return code;
     } catch (const app::UsageError& error) {

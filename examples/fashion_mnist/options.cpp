@@ -11,14 +11,16 @@
 #include <concepts>
 
 namespace app {
-namespace {
 
-std::string dashed(std::string name) {
+std::string option_name(std::string name) {
     std::replace(name.begin(), name.end(), '_', '-');
     return "--" + name;
 }
 
-template <class T> void read(const std::string& option, const std::string& text, const Rule& rule, T& target) {
+namespace {
+
+template <class T>
+void read(const std::string& option, const std::string& text, const Rule& rule, T& target) {
     if constexpr (std::same_as<T, std::string>) {
         if (rule.choices.empty()) {
             if (text.empty()) throw UsageError(fmt::format("{}: is empty", option));
@@ -28,7 +30,8 @@ template <class T> void read(const std::string& option, const std::string& text,
         std::string name = text;
         std::replace(name.begin(), name.end(), '-', '_');
         if (std::find(rule.choices.begin(), rule.choices.end(), name) == rule.choices.end())
-            throw UsageError(fmt::format("{}: \"{}\" is unknown (choose {})", option, text, fmt::join(rule.choices, ", ")));
+            throw UsageError(
+                fmt::format("{}: \"{}\" is unknown (choose {})", option, text, fmt::join(rule.choices, ", ")));
         target = name;
     } else {
         T value{};
@@ -36,15 +39,19 @@ template <class T> void read(const std::string& option, const std::string& text,
         const bool whole = error == std::errc() && end == text.data() + text.size();
         if (!whole || !(static_cast<double>(value) >= rule.low && static_cast<double>(value) <= rule.high)) {
             const char* kind = std::floating_point<T> ? "number" : "whole number";
-            if (rule.high > 1e18) throw UsageError(fmt::format("{}: \"{}\" is not a {} from {} on", option, text, kind, rule.low));
-            throw UsageError(fmt::format("{}: \"{}\" is not a {} from {} to {}", option, text, kind, rule.low, rule.high));
+            if (rule.high > 1e18)
+                throw UsageError(fmt::format("{}: \"{}\" is not a {} from {} on", option, text, kind, rule.low));
+            throw UsageError(
+                fmt::format("{}: \"{}\" is not a {} from {} to {}", option, text, kind, rule.low, rule.high));
         }
         target = value;
     }
 }
 
-template <class T> CLI::Option* add(CLI::App& app, const std::string& option, T& target, const Rule& rule, const std::string& help) {
-    auto* added = app.add_option_function<std::string>(option, [&target, rule, option](const std::string& text) { read(option, text, rule, target); }, help);
+template <class T>
+CLI::Option* add(CLI::App& app, const std::string& option, T& target, const Rule& rule, const std::string& help) {
+    auto* added = app.add_option_function<std::string>(
+        option, [&target, rule, option](const std::string& text) { read(option, text, rule, target); }, help);
     if constexpr (std::same_as<T, std::string>) {
         added->type_name(rule.choices.empty() ? "PATH" : "NAME");
         if (!target.empty()) added->default_str(target);
@@ -67,7 +74,8 @@ std::size_t distance(const std::string& a, const std::string& b) {
     for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
     for (std::size_t i = 0; i < a.size(); ++i) {
         std::size_t corner = std::exchange(row[0], i + 1);
-        for (std::size_t j = 0; j < b.size(); ++j) corner = std::exchange(row[j + 1], std::min({row[j + 1] + 1, row[j] + 1, corner + (a[i] != b[j])}));
+        for (std::size_t j = 0; j < b.size(); ++j)
+            corner = std::exchange(row[j + 1], std::min({row[j + 1] + 1, row[j] + 1, corner + (a[i] != b[j])}));
     }
     return row.back();
 }
@@ -89,14 +97,16 @@ void refuse_extras(CLI::App& app) {
         for (const auto& name : option->get_lnames()) known.push_back("--" + name);
     const std::string word = extras.front().substr(0, extras.front().find('='));
     const auto meant = word.size() > 1 && word[0] == '-' ? nearest(word, known) : "";
-    throw UsageError(fmt::format("{}: unknown {} \"{}\"{}", app.get_name(), word[0] == '-' ? "option" : "argument", word,
-                                 meant.empty() ? fmt::format(" (fashion_mnist {} --help lists them)", app.get_name()) : meant));
+    throw UsageError(
+        fmt::format("{}: unknown {} \"{}\"{}", app.get_name(), word[0] == '-' ? "option" : "argument", word,
+                    meant.empty() ? fmt::format(" (fashion_mnist {} --help lists them)", app.get_name()) : meant));
 }
 
 }  // namespace
 
-Command parse(int argc, char** argv) {
+Command parse(int argc, char** argv, const SearchConfig& defaults) {
     Command command;
+    command.search.config = defaults;
     CLI::App app("Searches a family of networks for Fashion-MNIST on this machine.", "fashion_mnist");
     app.require_subcommand(0, 1);
     app.allow_extras();
@@ -110,7 +120,7 @@ Command parse(int argc, char** argv) {
     auto& s = command.search;
     auto* search = sub("search", "one training run; its end: the family A, B, C", Command::Verb::search);
     for_each_option(s.config, [&](const char* name, auto& member, const Rule& rule, const char* help) {
-        auto* option = add(*search, dashed(name), member, rule, help);
+        auto* option = add(*search, option_name(name), member, rule, help);
         if (std::string(name) == "validation") option->group("");
         option->each([&s, name](const std::string&) { s.given.insert(name); });
     });
@@ -126,14 +136,18 @@ Command parse(int argc, char** argv) {
     add(*train, "--run", t.run, {}, "directory of a search, with --profile");
     add(*train, "--profile", t.profile, {.choices = {"A", "B", "C"}}, "which of its family: A, B, C");
     add(*train, "--arch", t.arch, {}, "or a genotype: 'normal:|...| reduction:|...|'")->type_name("TEXT");
-    add(*train, "--space", t.space, {.choices = {"paper", "pointwise", "separable"}}, "space of --arch")->each([&t](const std::string&) { t.space_given = true; });
-    add(*train, "--channels", t.channels, {1, 4'096}, "channels of the first cell (with --run: as searched)")->each([&t](const std::string&) { t.channels_given = true; });
+    add(*train, "--space", t.space, {.choices = {"paper", "pointwise", "separable"}}, "space of --arch")
+        ->each([&t](const std::string&) { t.space_given = true; });
+    add(*train, "--channels", t.channels, {1, 4'096}, "channels of the first cell (with --run: as searched)")
+        ->each([&t](const std::string&) { t.channels_given = true; });
     add(*train, "--epochs", t.epochs, {1, 10'000}, "times the training images are passed");
     add(*train, "--batch", t.batch, {2, 10'000}, "images a step");
     add(*train, "--learning-rate", t.learning_rate, {1e-8, 10}, "its peak");
     add(*train, "--seed", t.seed, {0, 1.8e19}, "of initial weights and data order");
     add(*train, "--images", t.images, {0, 60'000}, "train on the first N images; 0: all");
-    add(*train, "--validation", t.validation, {0, 59'990}, "images kept out of training")->group("")->each([&t](const std::string&) { t.validation_given = true; });
+    add(*train, "--validation", t.validation, {0, 59'990}, "images kept out of training")
+        ->group("")
+        ->each([&t](const std::string&) { t.validation_given = true; });
     add(*train, "--out", t.out, {}, "directory for weights and result [RUN/retrained, or runs/<UTC time>-train]");
     add_surroundings(*train, t.around, true);
 
@@ -145,7 +159,8 @@ Command parse(int argc, char** argv) {
     auto* profile = sub("profile", "measure the latency table of this machine", Command::Verb::profile);
     p.around.threads = 1;
     add(*profile, "--out", p.out, {}, "file to write it to");
-    add(*profile, "--space", p.space, {.choices = {"paper", "pointwise", "separable"}}, "search space: paper, pointwise, separable");
+    add(*profile, "--space", p.space, {.choices = {"paper", "pointwise", "separable"}},
+        "search space: paper, pointwise, separable");
     add(*profile, "--channels", p.channels, {1, 4'096}, "channels of the first cell");
     add(*profile, "--batch", p.batch, {1, 10'000}, "images a run");
     add_surroundings(*profile, p.around, false);
@@ -167,7 +182,8 @@ Command parse(int argc, char** argv) {
     if (app.get_subcommands().empty()) {
         const auto extras = app.remaining();
         const std::vector<std::string> verbs{"search", "train", "evaluate", "profile", "info"};
-        if (extras.empty()) throw UsageError("no command given (search, train, evaluate, profile, info; --help says more)");
+        if (extras.empty())
+            throw UsageError("no command given (search, train, evaluate, profile, info; --help says more)");
         throw UsageError(fmt::format("unknown command \"{}\"{}", extras.front(), nearest(extras.front(), verbs)));
     }
     refuse_extras(*app.get_subcommands().front());

@@ -39,7 +39,7 @@ struct SearchConfig {
     std::int64_t channels = 16;
     std::string mode = "relaxed";
     double learning_rate = 2e-3;
-    double complexity_weight = 1.0, latency_weight = 0.1;
+    double complexity_weight = 2.0, latency_weight = 0.1;
     std::string complexity_cost = "count";
     std::string hyper_form = "mlp";
     int pivots = 16;
@@ -48,8 +48,10 @@ struct SearchConfig {
 };
 
 /// f(name, member, rule, help) for every option of a search. The name is that of config.json; options have - for _.
-template <class Config, class F> void for_each_option(Config& c, F&& f) {
-    const std::vector<std::string> spaces{"paper", "pointwise", "separable"}, modes{"relaxed", "straight_through", "single_path"};
+template <class Config, class F>
+void for_each_option(Config& c, F&& f) {
+    const std::vector<std::string> spaces{"paper", "pointwise", "separable"},
+        modes{"relaxed", "straight_through", "single_path"};
     f("seed", c.seed, Rule{0, 1.8e19}, "one seed for all that is random");
     f("epochs", c.epochs, Rule{1, 10'000}, "times the training images are passed");
     f("batch", c.batch, Rule{2, 10'000}, "images a step");
@@ -59,7 +61,8 @@ template <class Config, class F> void for_each_option(Config& c, F&& f) {
     f("learning_rate", c.learning_rate, Rule{1e-8, 10}, "of the weights");
     f("complexity_weight", c.complexity_weight, Rule{0, 1'000}, "lambda of the objective");
     f("latency_weight", c.latency_weight, Rule{0, 1'000}, "kappa of the objective");
-    f("complexity_cost", c.complexity_cost, Rule{.choices = {"count", "parameters", "latency"}}, "what a choice costs: count, parameters, latency");
+    f("complexity_cost", c.complexity_cost, Rule{.choices = {"count", "parameters", "latency"}},
+      "what a choice costs: count, parameters, latency");
     f("hyper_form", c.hyper_form, Rule{.choices = {"mlp", "pivots"}}, "hypernetwork: mlp, pivots");
     f("pivots", c.pivots, Rule{1, 1'000}, "pivots of that form");
     f("images", c.images, Rule{0, 60'000}, "train on the first N images; 0: all");
@@ -105,8 +108,12 @@ struct Command {
     std::string help;  ///< to be printed instead of running anything
 };
 
+/// "learning_rate" -> "--learning-rate"
+std::string option_name(std::string name);
+/// Defaults of a search: where the library has one, the library's.
+SearchConfig default_search();
 /// Throws UsageError, one line.
-Command parse(int argc, char** argv);
+Command parse(int argc, char** argv, const SearchConfig& defaults);
 
 int run_search(const SearchCommand& command);
 int run_train(const TrainCommand& command);

@@ -27,14 +27,18 @@ std::string shell_word(std::string_view word) {
     return text + "'";
 }
 
-std::string count(std::int64_t n) { return hwnas::with_commas(n); }
+std::string count(std::int64_t n) {
+    return hwnas::with_commas(n);
+}
 
 }  // namespace
 
 void set_program(const char* argv0) {
     const char* started_by = std::getenv("HWNAS_COMMAND");
-    if (started_by && *started_by) program_name = started_by;
-    else if (argv0 && *argv0) program_name = argv0;
+    if (started_by && *started_by)
+        program_name = started_by;
+    else if (argv0 && *argv0)
+        program_name = argv0;
 }
 
 std::string command_line(std::initializer_list<std::string_view> words) {
@@ -51,9 +55,15 @@ void catch_signals() {
     ::sigaction(SIGTERM, &action, nullptr);
     std::signal(SIGXFSZ, SIG_IGN);  // a file over the size limit is then an error of write(), with a message
 }
-bool stop_requested() { return stop != 0; }
-Stoppable::Stoppable() { stoppable = 1; }
-Stoppable::~Stoppable() { stoppable = 0; }
+bool stop_requested() {
+    return stop != 0;
+}
+Stoppable::Stoppable() {
+    stoppable = 1;
+}
+Stoppable::~Stoppable() {
+    stoppable = 0;
+}
 
 void say(std::string_view name, const std::string& text) {
     fmt::print("{:<10} {}\n", name, text);
@@ -67,28 +77,33 @@ hwnas::io::FashionMnist load_data(const Surroundings& around, std::int64_t image
 }
 
 void say_data(const hwnas::io::FashionMnist& data) {
-    say("data", fmt::format("Fashion-MNIST, {} x {} pixels: {} images to train on, {} to validate, {} to test", data.test.image[0], data.test.image[1],
-                            count(data.train.count), count(data.validation.count), count(data.test.count)));
+    say("data", fmt::format("Fashion-MNIST, {} x {} pixels: {} images to train on, {} to validate, {} to test",
+                            data.test.image[0], data.test.image[1], count(data.train.count),
+                            count(data.validation.count), count(data.test.count)));
 }
 
 hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, const hwnas::Dataset& data) {
-    return hwnas::SearchSpace::named(name, {.image = {data.image[0], data.image[1], data.image[2]}, .classes = data.classes, .channels = channels});
+    return hwnas::SearchSpace::named(
+        name, {.image = {data.image[0], data.image[1], data.image[2]}, .classes = data.classes, .channels = channels});
 }
 
 std::string describe(const hwnas::SearchSpace& space) {
     const auto& a = space.architecture();
-    return fmt::format("{}, {} channels, {} cells, {} edges to choose from {}", space.name(), space.options().channels, space.cells(), a.rows(),
-                       fmt::join(a.primitives, ", "));
+    return fmt::format("{}, {} channels, {} cells, {} edges to choose from {}", space.name(), space.options().channels,
+                       space.cells(), a.rows(), fmt::join(a.primitives, ", "));
 }
 
 std::string utc_stamp() {
     const std::time_t now = std::time(nullptr);
     std::tm parts{};
     ::gmtime_r(&now, &parts);
-    return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
+    return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                       parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
-double seconds_now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void TrainingMeter::step(const hwnas::TrainingProgress& progress, const std::string& extra) {
     images_ += progress.batch;
@@ -97,11 +112,19 @@ void TrainingMeter::step(const hwnas::TrainingProgress& progress, const std::str
         const double rate = images_per_second();
         const std::int64_t steps_left = (progress.epochs - progress.epoch) * progress.steps - progress.step;
         const double left = rate > 0 ? static_cast<double>(steps_left * progress.batch) / rate : 0;
-        return hwnas::TrainingLine{.epoch = progress.epoch + 1, .epochs = progress.epochs, .loss = metrics[0], .metric = metrics[1],
-                                   .images_per_second = rate, .seconds_left = left}.str() + extra;
+        return hwnas::TrainingLine{.epoch = progress.epoch + 1,
+                                   .epochs = progress.epochs,
+                                   .loss = metrics[0],
+                                   .metric = metrics[1],
+                                   .images_per_second = rate,
+                                   .seconds_left = left}
+                   .str() +
+               extra;
     };
-    if (progress.step == progress.steps) line_.line(text());
-    else line_.update(text);
+    if (progress.step == progress.steps)
+        line_.line(text());
+    else
+        line_.update(text);
 }
 
 }  // namespace app

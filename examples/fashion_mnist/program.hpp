@@ -49,7 +49,8 @@ double seconds_now();
 /// The progress line of a training run: rate and time left are those of this session.
 class TrainingMeter {
 public:
-    explicit TrainingMeter(bool quiet) : line_(hwnas::ProgressOptions::standard_error(quiet)), started_(seconds_now()) {}
+    explicit TrainingMeter(bool quiet)
+        : line_(hwnas::ProgressOptions::standard_error(quiet)), started_(seconds_now()) {}
     /// After every step; the line also at the end of an epoch.
     void step(const hwnas::TrainingProgress& progress, const std::string& extra = {});
     void finish() { line_.finish(); }

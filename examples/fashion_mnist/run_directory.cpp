@@ -13,7 +13,8 @@ namespace io = hwnas::io;
 
 io::Json config_json(const SearchConfig& config) {
     io::Json json = io::Json::object();
-    for_each_option(config, [&](const char* name, const auto& member, const Rule&, const char*) { json[name] = member; });
+    for_each_option(config,
+                    [&](const char* name, const auto& member, const Rule&, const char*) { json[name] = member; });
     return json;
 }
 
@@ -22,7 +23,10 @@ void write_config(const std::filesystem::path& file, const SearchCommand& comman
     options["threads"] = command.around.threads;
     options["data"] = command.around.data;
     options["verify"] = command.around.verify;
-    io::write_json(file, {{"schema", config_schema}, {"version", hwnas::version}, {"command", "search"}, {"options", std::move(options)}});
+    io::write_json(file, {{"schema", config_schema},
+                          {"version", hwnas::version},
+                          {"command", "search"},
+                          {"options", std::move(options)}});
 }
 
 void read_config(const std::filesystem::path& file, SearchConfig& config, Surroundings& around) {
@@ -34,7 +38,8 @@ void read_config(const std::filesystem::path& file, SearchConfig& config, Surrou
         const auto value = io::require<T>(options, key, name);
         if constexpr (std::same_as<T, std::string>) {
             if (std::find(rule.choices.begin(), rule.choices.end(), value) == rule.choices.end())
-                hwnas::fail("{}: key \"{}\" is \"{}\" (choose {})", name, key, io::detail::shown(value), fmt::join(rule.choices, ", "));
+                hwnas::fail("{}: key \"{}\" is \"{}\" (choose {})", name, key, io::detail::shown(value),
+                            fmt::join(rule.choices, ", "));
         } else if (!(static_cast<double>(value) >= rule.low && static_cast<double>(value) <= rule.high)) {
             hwnas::fail("{}: key \"{}\" is {}, allowed are {} to {}", name, key, value, rule.low, rule.high);
         }

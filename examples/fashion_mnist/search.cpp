@@ -21,7 +21,9 @@ namespace io = hwnas::io;
 constexpr std::int64_t quick_images = 6'000;
 constexpr int quick_epochs = 3;
 
-std::string shown(const io::Json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); }
+std::string shown(const io::Json& value) {
+    return value.is_string() ? value.get<std::string>() : value.dump();
+}
 
 /// Options of the run to do: of config.json or the directory to resume, with what the command line adds.
 void settle(SearchCommand& command) {
@@ -29,10 +31,13 @@ void settle(SearchCommand& command) {
     const Surroundings around = command.around;
     const bool resume = !command.resume.empty();
     if (resume) {
-        for (const auto& [option, text] : {std::pair{"--out", command.out}, {"--config", command.config_file}, {"--latency", command.latency}})
-            if (!text.empty()) throw UsageError(fmt::format("{} does not go with --resume: the run keeps its own", option));
+        for (const auto& [option, text] :
+             {std::pair{"--out", command.out}, {"--config", command.config_file}, {"--latency", command.latency}})
+            if (!text.empty())
+                throw UsageError(fmt::format("{} does not go with --resume: the run keeps its own", option));
         if (command.quick) throw UsageError("--quick does not go with --resume: the run keeps its options");
-        if (!fs::is_directory(command.resume)) hwnas::fail("{}: there is no such run directory; pass --resume the one a search printed", command.resume);
+        if (!fs::is_directory(command.resume))
+            hwnas::fail("{}: there is no such run directory; pass --resume the one a search printed", command.resume);
     }
     if (resume || !command.config_file.empty()) {
         const fs::path file = resume ? fs::path(command.resume) / "config.json" : fs::path(command.config_file);
@@ -42,8 +47,9 @@ void settle(SearchCommand& command) {
         for_each_option(stored, [&]<class T>(const char* name, T& member, const Rule&, const char*) {
             if (!command.given.contains(name)) return;
             if (resume && before[name] != asked[name])
-                throw UsageError(fmt::format("{} is {} here and {} in {}: a resumed run keeps its options, start a new one for others", name, shown(asked[name]),
-                                             shown(before[name]), file.string()));
+                throw UsageError(fmt::format(
+                    "{} is {} here and {} in {}: a resumed run keeps its options, start a new one for others",
+                    option_name(name), shown(asked[name]), shown(before[name]), file.string()));
             member = asked[name].get<T>();
         });
         command.config = stored;
@@ -64,19 +70,23 @@ fs::path make_run_directory(const SearchCommand& command) {
     fs::path path = command.out;
     if (path.empty()) {
         path = fs::path("runs") / fmt::format("{}-seed{}", utc_stamp(), command.config.seed);
-        for (int i = 2; fs::exists(path); ++i) path = fs::path("runs") / fmt::format("{}-seed{}-{}", utc_stamp(), command.config.seed, i);
+        for (int i = 2; fs::exists(path); ++i)
+            path = fs::path("runs") / fmt::format("{}-seed{}-{}", utc_stamp(), command.config.seed, i);
     }
     if (fs::exists(path / "config.json"))
-        hwnas::fail("{}: holds a run already; go on with it by --resume {}, or choose another --out", path.string(), path.string());
+        hwnas::fail("{}: holds a run already; go on with it by --resume {}, or choose another --out", path.string(),
+                    path.string());
     io::make_directories(path / "genotypes");
     return path;
 }
 
 /// The table of the run: of a file, of the directory, or measured now and written before anything is trained.
-hwnas::LatencyTable latency_table(const SearchCommand& command, const fs::path& run, const hwnas::SearchSpace& space, const hwnas::Device& device, Timing& timing) {
+hwnas::LatencyTable latency_table(const SearchCommand& command, const fs::path& run, const hwnas::SearchSpace& space,
+                                  const hwnas::Device& device, Timing& timing) {
     const fs::path file = run / "latency.json";
     if (!command.resume.empty()) {
-        if (!fs::exists(file)) hwnas::fail("{}: is missing, and a resumed run never measures; start a new run", file.string());
+        if (!fs::exists(file))
+            hwnas::fail("{}: is missing, and a resumed run never measures; start a new run", file.string());
         return io::read_latency_table(file);
     }
     hwnas::LatencyTable table;
@@ -87,10 +97,14 @@ hwnas::LatencyTable latency_table(const SearchCommand& command, const fs::path& 
     } else {
         hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
         const double start = seconds_now();
-        table = hwnas::profile(space, device, {.progress = [&](double done) { line.update([&] { return fmt::format("measuring latencies: {:3.0f} %", 100 * done); }); }});
+        table =
+            hwnas::profile(space, device, {.progress = [&](double done) {
+                               line.update([&] { return fmt::format("measuring latencies: {:3.0f} %", 100 * done); });
+                           }});
         line.finish();
         timing.profile_seconds = seconds_now() - start;
-        say("latency", fmt::format("{} units measured in {}: one image, one thread", table.rows.size(), hwnas::duration(timing.profile_seconds)));
+        say("latency", fmt::format("{} units measured in {}: one image, one thread", table.rows.size(),
+                                   hwnas::duration(timing.profile_seconds)));
     }
     io::write_latency_table(file, table);
     return table;
@@ -101,10 +115,12 @@ constexpr const char* metrics_header = "epoch,loss,accuracy,task_loss,complexity
 /// Trains, keeping the run directory up to date after every epoch.
 class Search {
 public:
-    Search(const SearchCommand& command, fs::path run, Timing timing) : command_(command), config_(command.config), run_(std::move(run)), timing_(timing) {}
+    Search(const SearchCommand& command, fs::path run, Timing timing)
+        : command_(command), config_(command.config), run_(std::move(run)), timing_(timing) {}
 
     /// The family, or none when Ctrl-C came first.
-    std::optional<hwnas::Family> train(const hwnas::SearchSpace& space, const hwnas::Device& device, const hwnas::LatencyTable& table, const hwnas::Dataset& data) {
+    std::optional<hwnas::Family> train(const hwnas::SearchSpace& space, const hwnas::Device& device,
+                                       const hwnas::LatencyTable& table, const hwnas::Dataset& data) {
         hwnas::TrainerOptions options{.epochs = config_.epochs,
                                       .batch = config_.batch,
                                       .mode = hwnas::search_mode(config_.mode),
@@ -123,9 +139,11 @@ public:
         const auto form = config_.hyper_form == "mlp" ? hwnas::HyperNetForm::mlp : hwnas::HyperNetForm::pivots;
         hwnas::SuperNet supernet(space, device, hwnas::seed(config_.seed));
         hwnas::HyperNet hypernet(space, device, hwnas::seed(config_.seed), {.form = form, .pivots = config_.pivots});
-        say("supernet", fmt::format("{} parameters; hypernetwork ({}) {}", hwnas::with_commas(supernet.state().parameter_count()), config_.hyper_form,
-                                    hwnas::with_commas(hypernet.state().parameter_count())));
-        hwnas::SingleLevelTrainer<hwnas::SuperNet> trainer(std::move(supernet), std::move(hypernet), hwnas::LatencyModel(space, table), options);
+        say("supernet",
+            fmt::format("{} parameters; hypernetwork ({}) {}", hwnas::with_commas(supernet.state().parameter_count()),
+                        config_.hyper_form, hwnas::with_commas(hypernet.state().parameter_count())));
+        hwnas::SingleLevelTrainer<hwnas::SuperNet> trainer(std::move(supernet), std::move(hypernet),
+                                                           hwnas::LatencyModel(space, table), options);
         trainer_ = &trainer;
         options_ = config_json(config_);
         options_["train_images"] = data.count;
@@ -134,7 +152,8 @@ public:
         trainer.begin(data);
         steps_ = trainer.steps_per_epoch();
         const std::int64_t begun = restore();
-        say("search", fmt::format("{}, {} epochs of {} steps, batch {}, seed {}", config_.mode, config_.epochs, steps_, config_.batch, config_.seed));
+        say("search", fmt::format("{}, {} epochs of {} steps, batch {}, seed {}", config_.mode, config_.epochs, steps_,
+                                  config_.batch, config_.seed));
         if (begun > 0) say("resumed", fmt::format("after {} epochs and {} steps", begun / steps_, begun % steps_));
 
         const Stoppable scope;
@@ -166,7 +185,8 @@ private:
         }
         const auto metadata = io::checkpoint_metadata(file);
         for (const char* key : {"config", "metrics"})
-            if (!metadata.contains(key)) hwnas::fail("{}: has no {} in its metadata, this program did not write it", file.string(), key);
+            if (!metadata.contains(key))
+                hwnas::fail("{}: has no {} in its metadata, this program did not write it", file.string(), key);
         io::check_same_options(file.string(), metadata.at("config"), options_, run_.string());
         io::load_checkpoint(file, trainer_->state());
         // Rows after the checkpoint, of an epoch whose checkpoint a kill prevented, go.
@@ -177,15 +197,20 @@ private:
     void add_metrics(const hwnas::TrainingProgress& progress) {
         const auto m = progress.metrics();
         const auto& o = trainer_->options();
-        const double step = static_cast<double>((progress.epoch + 1) * steps_ - 1), last = static_cast<double>(std::max<std::int64_t>(1, config_.epochs * steps_ - 1));
+        const double step = static_cast<double>((progress.epoch + 1) * steps_ - 1),
+                     last = static_cast<double>(std::max<std::int64_t>(1, config_.epochs * steps_ - 1));
         const double temperature = o.temperature_start + (o.temperature_end - o.temperature_start) * step / last;
-        metrics_ += fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}\n", progress.epoch + 1, m[0], m[1], m[2], m[3], m[4], temperature);
+        metrics_ += fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}\n", progress.epoch + 1, m[0], m[1], m[2],
+                                m[3], m[4], temperature);
         io::write_file_atomic(run_ / "metrics.csv", metrics_);
     }
     void save() const {
         const std::int64_t step = trainer_->steps_done();
         io::save_checkpoint(run_ / "checkpoint.safetensors", trainer_->state(),
-                            {{"epoch", std::to_string(step / steps_)}, {"step", std::to_string(step)}, {"config", options_.dump()}, {"metrics", metrics_}});
+                            {{"epoch", std::to_string(step / steps_)},
+                             {"step", std::to_string(step)},
+                             {"config", options_.dump()},
+                             {"metrics", metrics_}});
         write_timing(run_ / "timing.json", timing());
     }
 
@@ -217,22 +242,36 @@ std::vector<std::pair<std::string, hwnas::Complexity>> profiles(const hwnas::Sea
     return result;
 }
 
-io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family, const io::FashionMnist& data, bool quiet) {
+io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family, const io::FashionMnist& data,
+                        bool quiet) {
     const auto& space = family.supernet().space();
     const auto& a = family.architecture();
-    io::SearchResult result{.space = config.space, .mode = config.mode, .epochs = config.epochs, .train_images = data.train.count, .batch = config.batch,
-                            .channels = config.channels, .seed = config.seed, .device = family.supernet().device().name(), .control = family.control(), .family = {}};
+    io::SearchResult result{.space = config.space,
+                            .mode = config.mode,
+                            .epochs = config.epochs,
+                            .train_images = data.train.count,
+                            .batch = config.batch,
+                            .channels = config.channels,
+                            .seed = config.seed,
+                            .device = family.supernet().device().name(),
+                            .control = family.control(),
+                            .family = {}};
     const auto test = hwnas::DeviceDataset::upload(data.test, family.supernet().device());
     hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(quiet));
     for (const auto& [name, s] : profiles(space)) {
         line.update([&, &name = name] { return fmt::format("testing network {}", name); });
         const auto genotype = family.at(s);
-        io::MemberResult member{.name = name, .complexity = {}, .genotype = genotype, .counts = io::counts_of(genotype, a),
-                                .size = hwnas::Network::network_size(space, genotype), .accuracies = family.accuracies(s, test),
+        io::MemberResult member{.name = name,
+                                .complexity = {},
+                                .genotype = genotype,
+                                .counts = io::counts_of(genotype, a),
+                                .size = hwnas::Network::network_size(space, genotype),
+                                .accuracies = family.accuracies(s, test),
                                 .predicted_ms = family.latency()->predict(genotype)};
         for (std::size_t m = 0; m < s.size(); ++m) member.complexity.emplace_back(a.primitives[m], s[m]);
         const auto& table = family.latency()->table();
-        member.measured_ms = hwnas::measure(family.network(genotype), {.batch = table.batch, .threads = table.threads}).median;
+        member.measured_ms =
+            hwnas::measure(family.network(genotype), {.batch = table.batch, .threads = table.threads}).median;
         result.family.push_back(std::move(member));
     }
     return result;
@@ -240,12 +279,28 @@ io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family,
 
 }  // namespace
 
+SearchConfig default_search() {
+    const hwnas::TrainerOptions library;
+    const hwnas::HyperNetOptions hypernet;
+    SearchConfig config;
+    config.epochs = library.epochs;
+    config.batch = library.batch;
+    config.mode = hwnas::search_mode_name(library.mode);
+    config.learning_rate = library.learning_rate;
+    config.complexity_weight = library.complexity_weight;
+    config.latency_weight = library.latency_weight;
+    config.complexity_cost = hwnas::complexity_cost_name(library.complexity_cost);
+    config.pivots = hypernet.pivots;
+    return config;
+}
+
 int run_search(const SearchCommand& asked) {
     SearchCommand command = asked;
     settle(command);
     const auto& config = command.config;
     if (config.latency_weight == 0 && config.complexity_weight == 0)
-        throw UsageError("complexity_weight and latency_weight are both 0: nothing would tell the architectures apart");
+        throw UsageError(
+            "--complexity-weight and --latency-weight are both 0: nothing would tell the architectures apart");
     const auto data = load_data(command.around, config.images, config.validation);
     const auto device = hwnas::cpu::device({.threads = command.around.threads});
     const auto space = make_space(config.space, config.channels, data.train);
@@ -253,8 +308,8 @@ int run_search(const SearchCommand& asked) {
     if (command.resume.empty()) write_config(run / "config.json", command);
     say("run", run.string());
     if (command.quick)
-        say("short", fmt::format("{} images, {} epochs; the whole search: {}", hwnas::with_commas(data.train.count), config.epochs,
-                                 command_line({"search", "--epochs", "20"})));
+        say("short", fmt::format("{} images, {} epochs; the whole search: {}", hwnas::with_commas(data.train.count),
+                                 config.epochs, command_line({"search", "--epochs", "20"})));
     say_data(data);
     say("device", device.backend().description());
     say("space", describe(space));
@@ -266,21 +321,24 @@ int run_search(const SearchCommand& asked) {
     const auto family = search.train(space, device, table, data.train);
     if (!family) {
         std::fflush(stdout);
-        fmt::print(stderr, "fashion_mnist: interrupted in epoch {} of {}, checkpoint saved; go on with: {}\n", search.epoch() + 1, config.epochs, search.way_on());
+        fmt::print(stderr, "fashion_mnist: interrupted in epoch {} of {}, checkpoint saved; go on with: {}\n",
+                   search.epoch() + 1, config.epochs, search.way_on());
         return exit_interrupted;
     }
     timing = search.timing();
     const double start = seconds_now();
     const auto result = assess(config, *family, data, command.around.quiet);
-    for (const auto& member : result.family) io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
+    for (const auto& member : result.family)
+        io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
     io::write_result(run / "result.json", result);
     timing.evaluation_seconds = seconds_now() - start;
     write_timing(run / "timing.json", timing);
 
     fmt::print("\n{}\n{}\n", family_table(result), control_table(result.control));
     const double rate = timing.search_seconds > 0 ? static_cast<double>(timing.images) / timing.search_seconds : 0;
-    say("time", fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds), hwnas::with_commas(static_cast<std::int64_t>(rate)),
-                            hwnas::duration(timing.evaluation_seconds)));
+    say("time",
+        fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),
+                    hwnas::with_commas(static_cast<std::int64_t>(rate)), hwnas::duration(timing.evaluation_seconds)));
     say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));
     say("run", run.string());
     return 0;

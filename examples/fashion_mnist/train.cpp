@@ -15,8 +15,10 @@ namespace io = hwnas::io;
 
 /// What to train and under which name, with the options of its search where it has one.
 hwnas::Genotype choose(TrainCommand& command, std::string& name) {
-    if (command.arch.empty() == command.profile.empty()) throw UsageError("train: give --run DIR with --profile A, B or C, or --arch 'normal:...'");
-    if (!command.profile.empty() && command.run.empty()) throw UsageError("train: --profile needs --run, the directory of a search");
+    if (command.arch.empty() == command.profile.empty())
+        throw UsageError("train: give --run DIR with --profile A, B or C, or --arch 'normal:...'");
+    if (!command.profile.empty() && command.run.empty())
+        throw UsageError("train: --profile needs --run, the directory of a search");
     if (!command.run.empty()) {
         SearchConfig config;
         Surroundings around;
@@ -36,7 +38,8 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
     }
     name = command.profile + name;
     const fs::path file = fs::path(command.run) / "genotypes" / (command.profile + ".json");
-    if (!fs::exists(file)) hwnas::fail("{}: is missing; the search of {} has not ended yet", file.string(), command.run);
+    if (!fs::exists(file))
+        hwnas::fail("{}: is missing; the search of {} has not ended yet", file.string(), command.run);
     return io::read_genotype(file);
 }
 
@@ -50,58 +53,78 @@ int run_train(const TrainCommand& asked) {
     const auto device = hwnas::cpu::device({.threads = command.around.threads});
     const auto space = make_space(command.space, command.channels, data.train);
     const hwnas::Network network(space, genotype, device, hwnas::seed(command.seed));
-    const fs::path out = !command.out.empty() ? fs::path(command.out) : !command.run.empty() ? fs::path(command.run) / "retrained"
-                                                                                              : fs::path("runs") / (utc_stamp() + "-train");
+    const fs::path out = !command.out.empty()   ? fs::path(command.out)
+                         : !command.run.empty() ? fs::path(command.run) / "retrained"
+                                                : fs::path("runs") / (utc_stamp() + "-train");
     io::make_directories(out);
     const fs::path weights = out / (name + ".safetensors"), summary = out / (name + ".json");
 
     say("output", out.string());
     say_data(data);
     say("device", device.backend().description());
-    say("network", fmt::format("{}: {} parameters, {} multiply-adds, {} channels", name, hwnas::with_commas(network.size().parameters),
-                               hwnas::with_commas(network.size().macs), command.channels));
-    say("training", fmt::format("{} epochs, batch {}, learning rate {}, seed {}", command.epochs, command.batch, command.learning_rate, command.seed));
+    say("network", fmt::format("{}: {} parameters, {} multiply-adds, {} channels", name,
+                               hwnas::with_commas(network.size().parameters), hwnas::with_commas(network.size().macs),
+                               command.channels));
+    say("training", fmt::format("{} epochs, batch {}, learning rate {}, seed {}", command.epochs, command.batch,
+                                command.learning_rate, command.seed));
 
-    const auto validation = data.validation.count > 0 ? hwnas::DeviceDataset::upload(data.validation, device) : hwnas::DeviceDataset{};
+    const auto validation =
+        data.validation.count > 0 ? hwnas::DeviceDataset::upload(data.validation, device) : hwnas::DeviceDataset{};
     std::optional<double> validated;
     TrainingMeter meter(command.around.quiet);
     hwnas::FitResult fitted;
     {
         const Stoppable scope;
-        fitted = hwnas::fit(network, data.train, {.epochs = command.epochs, .batch = command.batch, .learning_rate = command.learning_rate, .seed = hwnas::seed(command.seed),
-                                                  .on_step = [&](const hwnas::TrainingProgress& progress) {
-                                                      const bool epoch_ends = progress.step == progress.steps;
-                                                      if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
-                                                      meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
-                                                      return !stop_requested();
-                                                  }});
+        fitted = hwnas::fit(
+            network, data.train,
+            {.epochs = command.epochs,
+             .batch = command.batch,
+             .learning_rate = command.learning_rate,
+             .seed = hwnas::seed(command.seed),
+             .on_step = [&](const hwnas::TrainingProgress& progress) {
+                 const bool epoch_ends = progress.step == progress.steps;
+                 if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
+                 meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
+                 return !stop_requested();
+             }});
         meter.finish();
     }
     if (!fitted.finished) {
-        fmt::print(stderr, "fashion_mnist: interrupted, nothing is written; training a network starts over: a search can be resumed, this cannot\n");
+        fmt::print(stderr,
+                   "fashion_mnist: interrupted, nothing is written; training a network starts over: a search can be "
+                   "resumed, this cannot\n");
         return exit_interrupted;
     }
     const auto tested = hwnas::evaluate(network, data.test);
     const auto latency = hwnas::measure(network);
-    io::save_network(weights, network, {{"name", name}, {"epochs", std::to_string(command.epochs)}, {"seed", std::to_string(command.seed)}});
-    io::write_json(summary, {{"schema", "hwnas-retrained/1"},
-                             {"name", name},
-                             {"genotype", genotype.str()},
-                             {"space", command.space},
-                             {"channels", command.channels},
-                             {"epochs", command.epochs},
-                             {"batch", command.batch},
-                             {"learning_rate", command.learning_rate},
-                             {"seed", command.seed},
-                             {"train_images", data.train.count},
-                             {"parameters", {{"total", network.size().parameters}, {"primitives", network.size().primitive_parameters}}},
-                             {"macs", network.size().macs},
-                             {"accuracy", {{"train", fitted.metric}, {"validation", validated ? io::Json(*validated) : io::Json(nullptr)}, {"test", tested.metric}}},
-                             {"latency_ms", {{"measured", latency.median}}}});
-    say("accuracy", fmt::format("{} of {} test images{}", hwnas::percent(tested.metric), hwnas::with_commas(tested.count),
-                                validated ? ", " + hwnas::percent(*validated) + " of the validation images" : ""));
+    io::save_network(
+        weights, network,
+        {{"name", name}, {"epochs", std::to_string(command.epochs)}, {"seed", std::to_string(command.seed)}});
+    io::write_json(
+        summary,
+        {{"schema", "hwnas-retrained/1"},
+         {"name", name},
+         {"genotype", genotype.str()},
+         {"space", command.space},
+         {"channels", command.channels},
+         {"epochs", command.epochs},
+         {"batch", command.batch},
+         {"learning_rate", command.learning_rate},
+         {"seed", command.seed},
+         {"train_images", data.train.count},
+         {"parameters", {{"total", network.size().parameters}, {"primitives", network.size().primitive_parameters}}},
+         {"macs", network.size().macs},
+         {"accuracy",
+          {{"train", fitted.metric},
+           {"validation", validated ? io::Json(*validated) : io::Json(nullptr)},
+           {"test", tested.metric}}},
+         {"latency_ms", {{"measured", latency.median}}}});
+    say("accuracy",
+        fmt::format("{} of {} test images{}", hwnas::percent(tested.metric), hwnas::with_commas(tested.count),
+                    validated ? ", " + hwnas::percent(*validated) + " of the validation images" : ""));
     say("latency", fmt::format("{:.3f} ms for one image on one thread", latency.median));
-    say("time", fmt::format("{}, {} images/s", hwnas::duration(meter.seconds()), hwnas::with_commas(static_cast<std::int64_t>(meter.images_per_second()))));
+    say("time", fmt::format("{}, {} images/s", hwnas::duration(meter.seconds()),
+                            hwnas::with_commas(static_cast<std::int64_t>(meter.images_per_second()))));
     say("weights", weights.string());
     say("result", summary.string());
     return 0;
@@ -114,15 +137,19 @@ int run_evaluate(const EvaluateCommand& command) {
     const auto& image = network.space().options().image;
     const auto data = load_data(command.around, 0, 0);
     if (data.test.image != std::array{image.height, image.width, image.channels})
-        hwnas::fail("{}: a network for images of {} x {}, the test images have {} x {}", command.weights, image.height, image.width, data.test.image[0], data.test.image[1]);
+        hwnas::fail("{}: a network for images of {} x {}, the test images have {} x {}", command.weights, image.height,
+                    image.width, data.test.image[0], data.test.image[1]);
     const auto tested = hwnas::evaluate(network, data.test);
     const auto latency = hwnas::measure(network);
-    say("network", fmt::format("{}, {} channels: {} parameters, {} multiply-adds", network.space().name(), network.space().options().channels,
-                               hwnas::with_commas(network.size().parameters), hwnas::with_commas(network.size().macs)));
+    say("network", fmt::format("{}, {} channels: {} parameters, {} multiply-adds", network.space().name(),
+                               network.space().options().channels, hwnas::with_commas(network.size().parameters),
+                               hwnas::with_commas(network.size().macs)));
     say("genotype", network.genotype().str());
     say("device", device.backend().description());
-    say("accuracy", fmt::format("{} of {} test images, loss {:.4f}", hwnas::percent(tested.metric), hwnas::with_commas(tested.count), tested.loss));
-    say("latency", fmt::format("{:.3f} ms for one image on one thread (median of {} runs)", latency.median, latency.count));
+    say("accuracy", fmt::format("{} of {} test images, loss {:.4f}", hwnas::percent(tested.metric),
+                                hwnas::with_commas(tested.count), tested.loss));
+    say("latency",
+        fmt::format("{:.3f} ms for one image on one thread (median of {} runs)", latency.median, latency.count));
     return 0;
 }
 

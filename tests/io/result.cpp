@@ -14,11 +14,27 @@ using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
 
 io::SearchResult sample() {
-    io::SearchResult result{.space = "pointwise", .mode = "relaxed", .epochs = 20, .train_images = 55'000, .batch = 128, .channels = 16, .seed = 42, .device = "cpu",
-                            .control = {.rays = {{"conv", {2, 1, 0}, -1}}, .samples = 200, .distinct = 7, .spearman = {{"conv", -0.5}, {"skip", -0.25}}}, .family = {}};
-    result.family.push_back({.name = "A", .complexity = {{"conv", 0.5}, {"skip", 0.5}}, .genotype = hwnas::Genotype::parse("normal:|conv~0|conv~1|"),
-                             .counts = {{"conv", 2}, {"skip", 0}}, .size = {.parameters = 100, .primitive_parameters = 18, .macs = 2'000},
-                             .accuracies = {.supernet = 0.875, .derived = 0.5, .recalibrated = 0.75}, .predicted_ms = 0.125, .measured_ms = 0.25});
+    io::SearchResult result{.space = "pointwise",
+                            .mode = "relaxed",
+                            .epochs = 20,
+                            .train_images = 55'000,
+                            .batch = 128,
+                            .channels = 16,
+                            .seed = 42,
+                            .device = "cpu",
+                            .control = {.rays = {{"conv", {2, 1, 0}, -1}},
+                                        .samples = 200,
+                                        .distinct = 7,
+                                        .spearman = {{"conv", -0.5}, {"skip", -0.25}}},
+                            .family = {}};
+    result.family.push_back({.name = "A",
+                             .complexity = {{"conv", 0.5}, {"skip", 0.5}},
+                             .genotype = hwnas::Genotype::parse("normal:|conv~0|conv~1|"),
+                             .counts = {{"conv", 2}, {"skip", 0}},
+                             .size = {.parameters = 100, .primitive_parameters = 18, .macs = 2'000},
+                             .accuracies = {.supernet = 0.875, .derived = 0.5, .recalibrated = 0.75},
+                             .predicted_ms = 0.125,
+                             .measured_ms = 0.25});
     return result;
 }
 
@@ -27,13 +43,14 @@ io::SearchResult sample() {
 TEST_CASE("result.json is written to the letter of its schema", "[io][result]") {
     const TemporaryDirectory directory;
     io::write_result(directory / "result.json", sample());
-    CHECK(io::read_json(directory / "result.json").dump() ==
-          R"({"schema":"hwnas-result/1",)"
-          R"("search":{"space":"pointwise","mode":"relaxed","epochs":20,"train_images":55000,"batch":128,"channels":16,"seed":42,"device":"cpu"},)"
-          R"("control":{"rays":{"conv":[2,1,0]},"ray_spearman":{"conv":-1.0},"samples":200,"distinct":7,"spearman":{"conv":-0.5,"skip":-0.25}},)"
-          R"("family":[{"name":"A","complexity":{"conv":0.5,"skip":0.5},"genotype":"normal:|conv~0|conv~1|","counts":{"conv":2,"skip":0},)"
-          R"("parameters":{"total":100,"primitives":18},"macs":2000,)"
-          R"("accuracy":{"supernet":0.875,"derived":0.5,"recalibrated":0.75,"retrained":null},"latency_ms":{"predicted":0.125,"measured":0.25}}]})");
+    CHECK(
+        io::read_json(directory / "result.json").dump() ==
+        R"({"schema":"hwnas-result/1",)"
+        R"("search":{"space":"pointwise","mode":"relaxed","epochs":20,"train_images":55000,"batch":128,"channels":16,"seed":42,"device":"cpu"},)"
+        R"("control":{"rays":{"conv":[2,1,0]},"ray_spearman":{"conv":-1.0},"samples":200,"distinct":7,"spearman":{"conv":-0.5,"skip":-0.25}},)"
+        R"("family":[{"name":"A","complexity":{"conv":0.5,"skip":0.5},"genotype":"normal:|conv~0|conv~1|","counts":{"conv":2,"skip":0},)"
+        R"("parameters":{"total":100,"primitives":18},"macs":2000,)"
+        R"("accuracy":{"supernet":0.875,"derived":0.5,"recalibrated":0.75,"retrained":null},"latency_ms":{"predicted":0.125,"measured":0.25}}]})");
 }
 
 TEST_CASE("a network that was retrained says so", "[io][result]") {

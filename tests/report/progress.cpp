@@ -12,7 +12,11 @@ struct Screen {
     double time = 100;
     std::string text;
     hwnas::ProgressOptions options(bool terminal, bool quiet = false) {
-        return {.quiet = quiet, .terminal = terminal, .interval = 30, .clock = [this] { return time; }, .write = [this](std::string_view part) { text += part; }};
+        return {.quiet = quiet,
+                .terminal = terminal,
+                .interval = 30,
+                .clock = [this] { return time; },
+                .write = [this](std::string_view part) { text += part; }};
     }
 };
 
@@ -70,8 +74,15 @@ TEST_CASE("quiet writes nothing and reads no metrics", "[report][progress]") {
 }
 
 TEST_CASE("what a line of training says", "[report][progress]") {
-    const hwnas::TrainingLine line{.epoch = 3, .epochs = 20, .loss = 0.81234, .metric = 0.712, .images_per_second = 1411.6, .seconds_left = 252};
+    const hwnas::TrainingLine line{
+        .epoch = 3, .epochs = 20, .loss = 0.81234, .metric = 0.712, .images_per_second = 1411.6, .seconds_left = 252};
     CHECK(line.str() == "epoch  3/20  loss 0.8123  accuracy 71.20 %  1,412 images/s  4 min 12 s left");
-    const hwnas::TrainingLine other{.epoch = 1, .epochs = 2, .loss = 2, .metric = 0.5, .metric_name = "squared error", .images_per_second = 9, .seconds_left = 1};
+    const hwnas::TrainingLine other{.epoch = 1,
+                                    .epochs = 2,
+                                    .loss = 2,
+                                    .metric = 0.5,
+                                    .metric_name = "squared error",
+                                    .images_per_second = 9,
+                                    .seconds_left = 1};
     CHECK(other.str() == "epoch 1/2  loss 2.0000  squared error 0.5000  9 images/s  1 s left");
 }

@@ -3,7 +3,8 @@
 
 #include "support/catch.hpp"
 
-TEST_CASE("a text table aligns the first column left and the others right, without trailing blanks", "[report][table]") {
+TEST_CASE("a text table aligns the first column left and the others right, without trailing blanks",
+          "[report][table]") {
     hwnas::TextTable table;
     table.add({"name", "A", "B"});
     table.add({"parameters", "58,810", "7"});

@@ -51,15 +51,18 @@ inline std::vector<std::int64_t> extents(const Shape& shape) {
     return result;
 }
 
-inline void write_sealed(const std::filesystem::path& path, std::string_view schema, const std::vector<NamedTensor>& state, Metadata metadata) {
+inline void write_sealed(const std::filesystem::path& path, std::string_view schema,
+                         const std::vector<NamedTensor>& state, Metadata metadata) {
     SafeTensors content;
     content.metadata = std::move(metadata);
     content.metadata["schema"] = schema;
     for (const auto& [name, any] : state)
-        std::visit([&, &name = name](const auto& tensor) {
-            const auto values = tensor.to_vector();
-            content.tensors.push_back(safe_tensor(name, extents(tensor.shape()), std::span(values)));
-        }, any);
+        std::visit(
+            [&, &name = name](const auto& tensor) {
+                const auto values = tensor.to_vector();
+                content.tensors.push_back(safe_tensor(name, extents(tensor.shape()), std::span(values)));
+            },
+            any);
     content.metadata["sha256"] = content_digest(content);
     write_safetensors(path, content);
 }
@@ -69,7 +72,9 @@ inline SafeTensors read_sealed(const std::filesystem::path& path, std::string_vi
     const std::string file = path.string();
     const auto found = content.metadata.find("schema");
     if (found == content.metadata.end()) fail("{}: no schema in its metadata, this is no {} of hwnas", file, what);
-    if (found->second != schema) fail("{}: schema \"{}\" where \"{}\" is expected, this is no {} that this library reads", file, shown(found->second), schema, what);
+    if (found->second != schema)
+        fail("{}: schema \"{}\" where \"{}\" is expected, this is no {} that this library reads", file,
+             shown(found->second), schema, what);
     const auto digest = content.metadata.find("sha256");
     if (digest == content.metadata.end() || digest->second != content_digest(content))
         fail("{}: the content does not match its SHA-256, the file is damaged", file);
@@ -77,39 +82,51 @@ inline SafeTensors read_sealed(const std::filesystem::path& path, std::string_vi
 }
 
 /// Copies the values into `state`, all or nothing.
-inline void restore(const std::string& file, const SafeTensors& content, const std::vector<NamedTensor>& state, std::string_view what) {
+inline void restore(const std::string& file, const SafeTensors& content, const std::vector<NamedTensor>& state,
+                    std::string_view what) {
     std::unordered_map<std::string_view, const SafeTensor*> stored;
     for (const auto& tensor : content.tensors) stored.emplace(tensor.name, &tensor);
     std::vector<const SafeTensor*> chosen;
     for (const auto& [name, any] : state) {
         const auto found = stored.find(name);
-        if (found == stored.end()) fail("{}: no tensor \"{}\" among its {}, this is the {} of another network", file, name, content.tensors.size(), what);
-        std::visit([&, &name = name](const auto& tensor) {
-            using T = std::remove_pointer_t<decltype(tensor.data())>;
-            const auto dtype = safetensors_dtype<T>();
-            const auto shape = extents(tensor.shape());
-            const SafeTensor& from = *found->second;
-            if (from.dtype != dtype || from.shape != shape)
-                fail("{}: tensor \"{}\" is {} {}, {} {} is needed (the {} of another network)", file, name, from.dtype, shape_text(from.shape), dtype, shape_text(shape), what);
-        }, any);
+        if (found == stored.end())
+            fail("{}: no tensor \"{}\" among its {}, this is the {} of another network", file, name,
+                 content.tensors.size(), what);
+        std::visit(
+            [&, &name = name](const auto& tensor) {
+                using T = std::remove_pointer_t<decltype(tensor.data())>;
+                const auto dtype = safetensors_dtype<T>();
+                const auto shape = extents(tensor.shape());
+                const SafeTensor& from = *found->second;
+                if (from.dtype != dtype || from.shape != shape)
+                    fail("{}: tensor \"{}\" is {} {}, {} {} is needed (the {} of another network)", file, name,
+                         from.dtype, shape_text(from.shape), dtype, shape_text(shape), what);
+            },
+            any);
         chosen.push_back(found->second);
     }
     if (content.tensors.size() != state.size()) {
         for (const auto& [name, any] : state) stored.erase(name);
         for (const auto& tensor : content.tensors)
-            if (stored.contains(tensor.name)) fail("{}: tensor \"{}\" has no place here, this is the {} of another network", file, shown(tensor.name), what);
+            if (stored.contains(tensor.name))
+                fail("{}: tensor \"{}\" has no place here, this is the {} of another network", file, shown(tensor.name),
+                     what);
     }
     for (std::size_t i = 0; i < state.size(); ++i)
-        std::visit([&](const auto& tensor) {
-            using T = std::remove_pointer_t<decltype(tensor.data())>;
-            tensor.assign(values<T>(*chosen[i]));
-        }, state[i].tensor);
+        std::visit(
+            [&](const auto& tensor) {
+                using T = std::remove_pointer_t<decltype(tensor.data())>;
+                tensor.assign(values<T>(*chosen[i]));
+            },
+            state[i].tensor);
 }
 
 }  // namespace detail
 
-/// Writes a training state, SingleLevelTrainer::state(), and text about it; throws Error naming the path and the reason.
-inline void save_checkpoint(const std::filesystem::path& path, const std::vector<NamedTensor>& state, Metadata metadata = {}) {
+/// Writes a training state, SingleLevelTrainer::state(), and text about it; throws Error naming the path and the
+/// reason.
+inline void save_checkpoint(const std::filesystem::path& path, const std::vector<NamedTensor>& state,
+                            Metadata metadata = {}) {
     detail::write_sealed(path, detail::checkpoint_schema, state, std::move(metadata));
 }
 
@@ -118,24 +135,28 @@ inline Metadata checkpoint_metadata(const std::filesystem::path& path) {
     return detail::read_sealed(path, detail::checkpoint_schema, "checkpoint").metadata;
 }
 
-/// Assigns the values of a checkpoint to `state` and returns its text. Every name must be there with its dtype and shape,
-/// and no other; otherwise Error names file and tensor and nothing is assigned.
+/// Assigns the values of a checkpoint to `state` and returns its text. Every name must be there with its dtype and
+/// shape, and no other; otherwise Error names file and tensor and nothing is assigned.
 inline Metadata load_checkpoint(const std::filesystem::path& path, const std::vector<NamedTensor>& state) {
     SafeTensors content = detail::read_sealed(path, detail::checkpoint_schema, "checkpoint");
     detail::restore(path.string(), content, state, "checkpoint");
     return std::move(content.metadata);
 }
 
-/// Throws Error naming the first key whose value differs between two JSON objects: the options of a checkpoint and those
-/// of the run that wants to go on from it. `file` opens the message, `here` says where the other options come from.
-inline void check_same_options(const std::string& file, const std::string& stored, const Json& options, std::string_view here) {
+/// Throws Error naming the first key whose value differs between two JSON objects: the options of a checkpoint and
+/// those of the run that wants to go on from it. `file` opens the message, `here` says where the other options come
+/// from.
+inline void check_same_options(const std::string& file, const std::string& stored, const Json& options,
+                               std::string_view here) {
     const Json before = detail::parse_json<Json>(stored, file + ": config");
     for (const auto& [key, value] : options.items()) {
         const auto found = before.find(key);
-        if (found == before.end()) fail("{}: option {} is {} in {}, unknown there (start a new run)", file, key, detail::shown(value.dump()), here);
+        if (found == before.end())
+            fail("{}: option {} is {} in {}, unknown there (start a new run)", file, key, detail::shown(value.dump()),
+                 here);
         if (*found != value)
-            fail("{}: option {} is {} there, {} in {} (go on with the same options, or start a new run)", file, key, detail::shown(found->dump()),
-                 detail::shown(value.dump()), here);
+            fail("{}: option {} is {} there, {} in {} (go on with the same options, or start a new run)", file, key,
+                 detail::shown(found->dump()), detail::shown(value.dump()), here);
     }
 }
 
@@ -147,29 +168,39 @@ inline const char* sharing_name(RowSharing sharing) {
 
 inline Json space_json(const SearchSpace& space) {
     const auto& o = space.options();
-    return {{"name", space.name()}, {"primitives", space.architecture().primitives},
-            {"image", {o.image.height, o.image.width, o.image.channels}}, {"classes", o.classes},
-            {"channels", o.channels}, {"cells", o.cells}, {"nodes", o.nodes}, {"sharing", sharing_name(o.sharing)}};
+    return {{"name", space.name()},
+            {"primitives", space.architecture().primitives},
+            {"image", {o.image.height, o.image.width, o.image.channels}},
+            {"classes", o.classes},
+            {"channels", o.channels},
+            {"cells", o.cells},
+            {"nodes", o.nodes},
+            {"sharing", sharing_name(o.sharing)}};
 }
 
 inline SearchSpace space_from_json(const Json& json, const std::string& file) {
     const auto image = require<std::vector<std::int64_t>>(json, "image", file);
-    if (image.size() != 3) fail("{}: key \"image\" has {} numbers, height, width and channels are expected", file, image.size());
+    if (image.size() != 3)
+        fail("{}: key \"image\" has {} numbers, height, width and channels are expected", file, image.size());
     const auto sharing = require<std::string>(json, "sharing", file);
-    if (sharing != "kind" && sharing != "all" && sharing != "none") fail("{}: sharing \"{}\" is unknown (kind, all, none)", file, shown(sharing));
+    if (sharing != "kind" && sharing != "all" && sharing != "none")
+        fail("{}: sharing \"{}\" is unknown (kind, all, none)", file, shown(sharing));
     const SpaceOptions options{.image = {image[0], image[1], image[2]},
                                .classes = require<std::int64_t>(json, "classes", file),
                                .channels = require<std::int64_t>(json, "channels", file),
                                .cells = require<int>(json, "cells", file),
                                .nodes = require<int>(json, "nodes", file),
-                               .sharing = sharing == "kind" ? RowSharing::kind : sharing == "all" ? RowSharing::all : RowSharing::none};
+                               .sharing = sharing == "kind"  ? RowSharing::kind
+                                          : sharing == "all" ? RowSharing::all
+                                                             : RowSharing::none};
     const auto name = require<std::string>(json, "name", file);
     if (name != "paper" && name != "pointwise" && name != "separable")
         fail("{}: space \"{}\" is not built in, load the network with the space it was made from", file, shown(name));
     auto space = SearchSpace::named(name, options);
     const auto primitives = require<std::vector<std::string>>(json, "primitives", file);
     if (primitives != space.architecture().primitives)
-        fail("{}: space {} with the primitives {} is not built in, load the network with the space it was made from", file, name, shown(fmt::format("{}", fmt::join(primitives, ", "))));
+        fail("{}: space {} with the primitives {} is not built in, load the network with the space it was made from",
+             file, name, shown(fmt::format("{}", fmt::join(primitives, ", "))));
     return space;
 }
 
@@ -180,7 +211,8 @@ inline std::vector<NamedTensor> named_tensors(const ModuleState<float>& state) {
     return result;
 }
 
-inline Network restored(const std::string& file, const SafeTensors& content, const SearchSpace& space, const Device& device) {
+inline Network restored(const std::string& file, const SafeTensors& content, const SearchSpace& space,
+                        const Device& device) {
     const auto found = content.metadata.find("genotype");
     if (found == content.metadata.end()) fail("{}: no genotype in its metadata", file);
     Network network(space, Genotype::parse(found->second, space.name()), device);

@@ -60,21 +60,23 @@ inline std::vector<std::pair<std::string, int>> counts_of(const Genotype& genoty
 /// The result as JSON, keys in the order of the schema.
 inline Json result_json(const SearchResult& result) {
     Json rays = Json::object(), ray_spearman = Json::object(), family = Json::array();
-    for (const auto& ray : result.control.rays) rays[ray.primitive] = ray.counts, ray_spearman[ray.primitive] = ray.spearman;
+    for (const auto& ray : result.control.rays)
+        rays[ray.primitive] = ray.counts, ray_spearman[ray.primitive] = ray.spearman;
     for (const auto& member : result.family) {
         const auto& [supernet, derived, recalibrated] = member.accuracies;
-        family.push_back({{"name", member.name},
-                          {"complexity", detail::by_name(member.complexity)},
-                          {"genotype", member.genotype.str()},
-                          {"counts", detail::by_name(member.counts)},
-                          {"parameters", {{"total", member.size.parameters}, {"primitives", member.size.primitive_parameters}}},
-                          {"macs", member.size.macs},
-                          {"accuracy",
-                           {{"supernet", supernet},
-                            {"derived", derived},
-                            {"recalibrated", recalibrated},
-                            {"retrained", member.retrained ? Json(*member.retrained) : Json(nullptr)}}},
-                          {"latency_ms", {{"predicted", member.predicted_ms}, {"measured", member.measured_ms}}}});
+        family.push_back(
+            {{"name", member.name},
+             {"complexity", detail::by_name(member.complexity)},
+             {"genotype", member.genotype.str()},
+             {"counts", detail::by_name(member.counts)},
+             {"parameters", {{"total", member.size.parameters}, {"primitives", member.size.primitive_parameters}}},
+             {"macs", member.size.macs},
+             {"accuracy",
+              {{"supernet", supernet},
+               {"derived", derived},
+               {"recalibrated", recalibrated},
+               {"retrained", member.retrained ? Json(*member.retrained) : Json(nullptr)}}},
+             {"latency_ms", {{"predicted", member.predicted_ms}, {"measured", member.measured_ms}}}});
     }
     return {{"schema", "hwnas-result/1"},
             {"search",
@@ -96,6 +98,8 @@ inline Json result_json(const SearchResult& result) {
 }
 
 /// Writes result.json atomically; throws Error naming the path, or the place of a number that is not finite.
-inline void write_result(const std::filesystem::path& path, const SearchResult& result) { write_json(path, result_json(result)); }
+inline void write_result(const std::filesystem::path& path, const SearchResult& result) {
+    write_json(path, result_json(result));
+}
 
 }  // namespace hwnas::io

@@ -17,20 +17,24 @@
 namespace hwnas {
 
 struct ProgressOptions {
-    bool quiet = false;       ///< writes nothing
-    bool terminal = false;    ///< redraw one line
-    double interval = 30;     ///< seconds between plain lines
-    std::function<double()> clock = {};                 ///< seconds; default: steady_clock
-    std::function<void(std::string_view)> write = {};   ///< default: standard error
+    bool quiet = false;                                ///< writes nothing
+    bool terminal = false;                             ///< redraw one line
+    double interval = 30;                              ///< seconds between plain lines
+    std::function<double()> clock = {};                ///< seconds; default: steady_clock
+    std::function<void(std::string_view)> write = {};  ///< default: standard error
     /// As standard error is: a terminal or not.
-    static ProgressOptions standard_error(bool quiet = false) { return {.quiet = quiet, .terminal = ::isatty(STDERR_FILENO) == 1}; }
+    static ProgressOptions standard_error(bool quiet = false) {
+        return {.quiet = quiet, .terminal = ::isatty(STDERR_FILENO) == 1};
+    }
 };
 
 class ProgressLine {
 public:
     explicit ProgressLine(ProgressOptions options = ProgressOptions::standard_error()) : options_(std::move(options)) {
         if (!options_.clock)
-            options_.clock = [] { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); };
+            options_.clock = [] {
+                return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+            };
         if (!options_.write)
             options_.write = [](std::string_view text) {
                 std::fwrite(text.data(), 1, text.size(), stderr);
@@ -44,7 +48,8 @@ public:
 
     double now() const { return options_.clock(); }
     /// text() is called, and its line shown, only when one is due: metrics that cost something are not read in vain.
-    template <class F> void update(F&& text) {
+    template <class F>
+    void update(F&& text) {
         if (options_.quiet) return;
         const double time = now();
         if (time - drawn_at_ < (options_.terminal ? 0.1 : options_.interval)) return;
@@ -80,17 +85,18 @@ private:
 
 /// What a line of training says: "epoch  3/20  loss 0.8123  accuracy 71.20 %  1,412 images/s  4 min 12 s left".
 struct TrainingLine {
-    int epoch = 0, epochs = 0;                    ///< epoch counts from 1
+    int epoch = 0, epochs = 0;  ///< epoch counts from 1
     double loss = 0;
     double metric = 0;
-    std::string_view metric_name = "accuracy";    ///< an accuracy is shown in percent
+    std::string_view metric_name = "accuracy";  ///< an accuracy is shown in percent
     double images_per_second = 0;
     double seconds_left = 0;
     std::string str() const {
         const auto width = std::to_string(epochs).size();
         const std::string shown = metric_name == "accuracy" ? percent(metric) : fmt::format("{:.4f}", metric);
-        return fmt::format("epoch {:>{}}/{}  loss {:.4f}  {} {}  {} images/s  {} left", epoch, width, epochs, loss, metric_name, shown,
-                           with_commas(static_cast<std::int64_t>(images_per_second + 0.5)), duration(seconds_left));
+        return fmt::format("epoch {:>{}}/{}  loss {:.4f}  {} {}  {} images/s  {} left", epoch, width, epochs, loss,
+                           metric_name, shown, with_commas(static_cast<std::int64_t>(images_per_second + 0.5)),
+                           duration(seconds_left));
     }
 };
 

@@ -49,7 +49,9 @@ inline std::string with_commas(std::int64_t value) {
     return text;
 }
 /// A share as "87.31 %".
-inline std::string percent(double share) { return fmt::format("{:.2f} %", 100 * share); }
+inline std::string percent(double share) {
+    return fmt::format("{:.2f} %", 100 * share);
+}
 /// Seconds as "8 s", "4 min 05 s" or "2 h 07 min".
 inline std::string duration(double seconds) {
     const auto s = static_cast<std::int64_t>(std::max(0.0, seconds) + 0.5);

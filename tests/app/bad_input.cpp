@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// What the program says to bad input: one line, what, where and the way out; exit code 2 for usage and 1 for failure.
+#include "app/program.hpp"
+
+#include <hwnas/io/json.hpp>
+
+namespace {
+
+using hwnas_test::Finished;
+using hwnas_test::run;
+using hwnas_test::TemporaryDirectory;
+
+/// "2 fashion_mnist: ..." with the directory of the test cut out.
+std::string answer(const TemporaryDirectory& directory, const std::vector<std::string>& arguments,
+                   std::uint64_t file_limit = 0) {
+    const auto finished = run(directory, arguments, file_limit);
+    std::string text = fmt::format("{} {}", finished.code, finished.err);
+    const std::string prefix = directory.path().string() + "/";
+    for (auto at = text.find(prefix); at != std::string::npos; at = text.find(prefix)) text.erase(at, prefix.size());
+    return text;
+}
+
+/// A tiny search that ends in about a second.
+std::vector<std::string> tiny_search(const std::string& data, std::vector<std::string> more = {}) {
+    std::vector<std::string> words{"search",    "--data", data,      "--no-verify", "--validation", "20",
+                                   "--epochs",  "1",      "--batch", "10",          "--channels",   "4",
+                                   "--threads", "1"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+}
+
+}  // namespace
+
+TEST_CASE("usage errors are one line and exit with 2", "[app]") {
+    const TemporaryDirectory directory;
+    const auto says = [&](const std::vector<std::string>& arguments) { return answer(directory, arguments); };
+    CHECK(says({}) == "2 fashion_mnist: no command given (search, train, evaluate, profile, info; --help says more)\n");
+    CHECK(says({"serach"}) == "2 fashion_mnist: unknown command \"serach\", did you mean search?\n");
+    CHECK(says({"search", "--epoch", "3"}) ==
+          "2 fashion_mnist: search: unknown option \"--epoch\", did you mean --epochs?\n");
+    CHECK(says({"search", "--temperature", "0"}) ==
+          "2 fashion_mnist: search: unknown option \"--temperature\" (fashion_mnist search --help lists them)\n");
+    CHECK(says({"search", "more"}) ==
+          "2 fashion_mnist: search: unknown argument \"more\" (fashion_mnist search --help lists them)\n");
+    CHECK(says({"search", "--space", "darts"}) ==
+          "2 fashion_mnist: --space: \"darts\" is unknown (choose paper, pointwise, separable)\n");
+    CHECK(says({"search", "--mode", "soft"}) ==
+          "2 fashion_mnist: --mode: \"soft\" is unknown (choose relaxed, straight_through, single_path)\n");
+    CHECK(says({"search", "--epochs", "0"}) ==
+          "2 fashion_mnist: --epochs: \"0\" is not a whole number from 1 to 10000\n");
+    CHECK(says({"search", "--epochs", "1.5"}) ==
+          "2 fashion_mnist: --epochs: \"1.5\" is not a whole number from 1 to 10000\n");
+    CHECK(says({"search", "--batch", "1"}) ==
+          "2 fashion_mnist: --batch: \"1\" is not a whole number from 2 to 10000\n");
+    CHECK(says({"search", "--seed", "-1"}) == "2 fashion_mnist: --seed: \"-1\" is not a whole number from 0 on\n");
+    CHECK(says({"search", "--learning-rate", "nan"}) ==
+          "2 fashion_mnist: --learning-rate: \"nan\" is not a number from 1e-08 to 10\n");
+    CHECK(says({"search", "--threads", "9999999999"}) ==
+          "2 fashion_mnist: --threads: \"9999999999\" is not a whole number from 0 to 1024\n");
+    CHECK(says({"search", "--resume", ".", "--quick"}) ==
+          "2 fashion_mnist: --quick does not go with --resume: the run keeps its options\n");
+    CHECK(says({"search", "--complexity-weight", "0", "--latency-weight", "0"}) ==
+          "2 fashion_mnist: --complexity-weight and --latency-weight are both 0: nothing would tell the architectures "
+          "apart\n");
+    CHECK(says({"train"}) ==
+          "2 fashion_mnist: train: give --run DIR with --profile A, B or C, or --arch 'normal:...'\n");
+    CHECK(says({"train", "--profile", "A"}) ==
+          "2 fashion_mnist: train: --profile needs --run, the directory of a search\n");
+    CHECK(says({"evaluate"}) == "2 fashion_mnist: evaluate: --weights FILE is missing, the file that train wrote\n");
+    const auto bare = says({"search", "--seed"});
+    CHECK(bare.rfind("2 fashion_mnist: ", 0) == 0);
+    CHECK(std::count(bare.begin(), bare.end(), '\n') == 1);
+}
+
+TEST_CASE("help and info exit with 0", "[app]") {
+    const TemporaryDirectory directory;
+    const auto help = run(directory, {"search", "--help"});
+    CHECK(help.code == 0);
+    CHECK(help.err.empty());
+    for (const char* option : {"--seed", "--threads", "--epochs", "--batch", "--space", "--channels", "--mode",
+                               "--latency", "--data", "--out", "--resume", "--quiet", "--quick"})
+        CHECK_THAT(help.out, Catch::Matchers::ContainsSubstring(option));
+    CHECK_THAT(help.out, !Catch::Matchers::ContainsSubstring("--no-verify"));
+    CHECK(run(directory, {"--help"}).code == 0);
+    const auto info = run(directory, {"info", "--threads", "3", "--data", "nowhere"});
+    CHECK(info.code == 0);
+    CHECK_THAT(info.out, Catch::Matchers::ContainsSubstring("cpu, 3 threads") &&
+                             Catch::Matchers::ContainsSubstring("nowhere: not there"));
+}
+
+TEST_CASE("missing, truncated and other data are refused before a run directory is made", "[app]") {
+    const TemporaryDirectory directory;
+    CHECK(answer(directory, {"search", "--data", "nowhere", "--out", "run"}) ==
+          "1 fashion_mnist: no Fashion-MNIST at nowhere: apt-get install dataset-fashion-mnist, or --data DIR\n");
+    const auto data = hwnas_test::tiny_data(directory, 60, 10);
+    CHECK_THAT(answer(directory, {"search", "--data", data, "--out", "run"}),
+               Catch::Matchers::ContainsSubstring("this is not Fashion-MNIST"));
+    const auto whole = hwnas::io::read_file(directory / "data/train-images-idx3-ubyte");
+    directory.put("data/train-images-idx3-ubyte", std::string_view(whole).substr(0, 1'000));
+    const auto truncated = answer(directory, tiny_search(data, {"--out", "run"}));
+    CHECK(truncated.rfind("1 fashion_mnist: data/train-images-idx3-ubyte: ", 0) == 0);
+    CHECK_THAT(truncated, Catch::Matchers::ContainsSubstring("truncated"));
+    CHECK_FALSE(std::filesystem::exists(directory / "run"));
+}
+
+TEST_CASE("an output that cannot be written and bad tables are refused", "[app]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas_test::tiny_data(directory, 60, 10);
+    directory.put("file", "text");
+    CHECK(answer(directory, tiny_search(data, {"--out", "file"})) ==
+          "1 fashion_mnist: file/genotypes: cannot create the directory (Not a directory)\n");
+    CHECK(answer(directory, tiny_search(data, {"--out", "/dev/full"})) ==
+          "1 fashion_mnist: /dev/full/genotypes: cannot create the directory (Not a directory)\n");
+    // A full disk: no file of more than 300 bytes can be written, so that not even config.json appears.
+    CHECK(answer(directory, tiny_search(data, {"--out", "full", "--quiet"}), 300) ==
+          "1 fashion_mnist: full/config.json: cannot be written (File too large), the previous content is unchanged\n");
+    CHECK(std::distance(std::filesystem::directory_iterator(directory / "full"), {}) == 1);
+
+    CHECK(answer(directory, tiny_search(data, {"--latency", "none.json", "--out", "a"})) ==
+          "1 fashion_mnist: none.json: cannot be opened (No such file or directory)\n");
+    directory.put("table.json", R"({"schema": "hwnas-latency/1",)");
+    CHECK(answer(directory, tiny_search(data, {"--latency", "table.json", "--out", "b"}))
+              .rfind("1 fashion_mnist: table.json: not JSON at line 1", 0) == 0);
+    const std::string other = HWNAS_SOURCE_DIR "/tests/data/latency_pointwise.json";
+    const auto foreign = answer(directory, tiny_search(data, {"--latency", other, "--out", "c"}));
+    CHECK(foreign.rfind("1 fashion_mnist: latency table: no row for ", 0) == 0);
+    CHECK(std::count(foreign.begin(), foreign.end(), '\n') == 1);
+}
+
+TEST_CASE("resuming what is no run, or with other options, is refused", "[app]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas_test::tiny_data(directory, 60, 10);
+    CHECK(answer(directory, {"search", "--resume", "none"}) ==
+          "1 fashion_mnist: none: there is no such run directory; pass --resume the one a search printed\n");
+    std::filesystem::create_directories(directory / "empty");
+    CHECK(answer(directory, {"search", "--resume", "empty"}) ==
+          "1 fashion_mnist: empty/config.json: cannot be opened (No such file or directory)\n");
+
+    REQUIRE(run(directory, tiny_search(data, {"--out", "run", "--quiet"})).code == 0);
+    CHECK(answer(directory, tiny_search(data, {"--out", "run"})) ==
+          "1 fashion_mnist: run: holds a run already; go on with it by --resume run, or choose another --out\n");
+    CHECK(answer(directory, {"search", "--resume", "run", "--epochs", "2"}) ==
+          "2 fashion_mnist: --epochs is 2 here and 1 in run/config.json: a resumed run keeps its options, start a new "
+          "one for others\n");
+    CHECK(answer(directory, {"search", "--resume", "run", "--epochs", "1", "--quiet"}) == "0 ");
+
+    const auto checkpoint = hwnas::io::read_file(directory / "run/checkpoint.safetensors");
+    const auto resumed = [&] { return answer(directory, {"search", "--resume", "run", "--quiet"}); };
+    directory.put("run/checkpoint.safetensors", checkpoint.substr(0, checkpoint.size() / 2));
+    CHECK(resumed().rfind("1 fashion_mnist: run/checkpoint.safetensors: ", 0) == 0);
+    auto flipped = checkpoint;
+    flipped[flipped.size() - 5] = static_cast<char>(flipped[flipped.size() - 5] ^ 4);
+    directory.put("run/checkpoint.safetensors", flipped);
+    CHECK(resumed() ==
+          "1 fashion_mnist: run/checkpoint.safetensors: the content does not match its SHA-256, the file is damaged\n");
+    directory.put("run/checkpoint.safetensors", checkpoint);
+
+    const auto config = hwnas::io::read_file(directory / "run/config.json");
+    auto edited = config;
+    edited.replace(edited.find("\"learning_rate\": 0.002"), 22, "\"learning_rate\": 0.003");
+    directory.put("run/config.json", edited);
+    CHECK(resumed() ==
+          "1 fashion_mnist: run/checkpoint.safetensors: option learning_rate is 0.002 there, 0.003 in run (go on with "
+          "the same options, or start a new run)\n");
+    edited = config;
+    edited.replace(edited.find("hwnas-config/1"), 14, "hwnas-config/9");
+    directory.put("run/config.json", edited);
+    CHECK(resumed().rfind("1 fashion_mnist: run/config.json: schema version \"hwnas-config/9\" is unknown", 0) == 0);
+    directory.put("run/config.json", config);
+
+    std::filesystem::rename(directory / "run/latency.json", directory / "moved.json");
+    CHECK(resumed() ==
+          "1 fashion_mnist: run/latency.json: is missing, and a resumed run never measures; start a new run\n");
+    std::filesystem::rename(directory / "moved.json", directory / "run/latency.json");
+    CHECK(resumed() == "0 ");
+}
+
+TEST_CASE("train and evaluate refuse what does not fit", "[app]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas_test::tiny_data(directory, 60, 10);
+    const std::vector<std::string> common{"--data", data,         "--no-verify", "--validation", "20", "--batch",
+                                          "10",     "--channels", "4",           "--epochs",     "1"};
+    const auto with = [&](std::vector<std::string> words) {
+        words.insert(words.end(), common.begin(), common.end());
+        return words;
+    };
+    CHECK(answer(directory, with({"train", "--run", "none", "--profile", "A"})) ==
+          "1 fashion_mnist: none/config.json: cannot be opened (No such file or directory)\n");
+    CHECK(answer(directory, with({"train", "--arch", "normal:"}))
+              .rfind("1 fashion_mnist: genotype: no \"|\" at character 8", 0) == 0);
+    CHECK(answer(directory, with({"train", "--arch", "normal:|swim~0|swim~1|"}))
+              .rfind("1 fashion_mnist: genotype: 1 groups of cells, space pointwise has 2", 0) == 0);
+    CHECK(answer(directory, {"evaluate", "--weights", "none"}) ==
+          "1 fashion_mnist: none: cannot be opened (No such file or directory)\n");
+    directory.put("junk", "not safetensors at all");
+    CHECK(answer(directory, {"evaluate", "--weights", "junk"}).rfind("1 fashion_mnist: junk: ", 0) == 0);
+    CHECK(answer(directory, {"profile", "--out", "data"}) ==
+          "1 fashion_mnist: data: is a directory, give the name of a file\n");
+}
