@@ -2,6 +2,7 @@
 #include "latency/space_table.hpp"
 #include "support/modules.hpp"
 
+#include <hwnas/hypernet/simplex.hpp>
 #include <hwnas/space/relaxation.hpp>
 #include <hwnas/train/objective.hpp>
 
