@@ -259,7 +259,7 @@ io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family,
     const auto test = hwnas::DeviceDataset::upload(data.test, family.supernet().device());
     hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(quiet));
     for (const auto& [name, s] : profiles(space)) {
-        line.update([&, &name = name] { return fmt::format("testing network {}", name); });
+        line.update([who = name] { return "testing network " + who; });
         const auto genotype = family.at(s);
         io::MemberResult member{.name = name,
                                 .complexity = {},

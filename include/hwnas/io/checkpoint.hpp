@@ -56,13 +56,13 @@ inline void write_sealed(const std::filesystem::path& path, std::string_view sch
     SafeTensors content;
     content.metadata = std::move(metadata);
     content.metadata["schema"] = schema;
-    for (const auto& [name, any] : state)
+    for (const auto& entry : state)
         std::visit(
-            [&, &name = name](const auto& tensor) {
+            [&](const auto& tensor) {
                 const auto values = tensor.to_vector();
-                content.tensors.push_back(safe_tensor(name, extents(tensor.shape()), std::span(values)));
+                content.tensors.push_back(safe_tensor(entry.name, extents(tensor.shape()), std::span(values)));
             },
-            any);
+            entry.tensor);
     content.metadata["sha256"] = content_digest(content);
     write_safetensors(path, content);
 }
@@ -87,26 +87,26 @@ inline void restore(const std::string& file, const SafeTensors& content, const s
     std::unordered_map<std::string_view, const SafeTensor*> stored;
     for (const auto& tensor : content.tensors) stored.emplace(tensor.name, &tensor);
     std::vector<const SafeTensor*> chosen;
-    for (const auto& [name, any] : state) {
-        const auto found = stored.find(name);
+    for (const auto& entry : state) {
+        const auto found = stored.find(entry.name);
         if (found == stored.end())
-            fail("{}: no tensor \"{}\" among its {}, this is the {} of another network", file, name,
+            fail("{}: no tensor \"{}\" among its {}, this is the {} of another network", file, entry.name,
                  content.tensors.size(), what);
         std::visit(
-            [&, &name = name](const auto& tensor) {
+            [&](const auto& tensor) {
                 using T = std::remove_pointer_t<decltype(tensor.data())>;
                 const auto dtype = safetensors_dtype<T>();
                 const auto shape = extents(tensor.shape());
                 const SafeTensor& from = *found->second;
                 if (from.dtype != dtype || from.shape != shape)
-                    fail("{}: tensor \"{}\" is {} {}, {} {} is needed (the {} of another network)", file, name,
+                    fail("{}: tensor \"{}\" is {} {}, {} {} is needed (the {} of another network)", file, entry.name,
                          from.dtype, shape_text(from.shape), dtype, shape_text(shape), what);
             },
-            any);
+            entry.tensor);
         chosen.push_back(found->second);
     }
     if (content.tensors.size() != state.size()) {
-        for (const auto& [name, any] : state) stored.erase(name);
+        for (const auto& entry : state) stored.erase(entry.name);
         for (const auto& tensor : content.tensors)
             if (stored.contains(tensor.name))
                 fail("{}: tensor \"{}\" has no place here, this is the {} of another network", file, shown(tensor.name),
