@@ -18,7 +18,7 @@ namespace {
 namespace io = hwnas::io;
 
 // The short search of run.sh: long enough that S controls the counts, short enough for two slow cores.
-constexpr std::int64_t quick_images = 6'000;
+constexpr std::int64_t quick_images = 10'000;
 constexpr int quick_epochs = 3;
 
 std::string shown(const io::Json& value) {
