@@ -11,7 +11,7 @@ int main() try {
     const auto device = hwnas::cpu::device({.threads = 2});                  // or hwnas::cuda::device(0): the only line that changes
     const auto data   = example::shortened(hwnas::io::fashion_mnist({.validation = 5'000}));  // .train 55,000  .validation 5,000  .test 10,000
     const auto space  = hwnas::SearchSpace::pointwise({.image = {.height = 28, .width = 28, .channels = 1}, .classes = 10, .channels = 16});
-    const hwnas::LatencyTable table = hwnas::profile(space, device, {.seconds = example::fast() ? 0.5 : 10.0});  // plain data: save it, load another device's
+    const hwnas::LatencyTable table = hwnas::profile(space, device, example::timing());  // plain data: save it, load another device's
 
     hwnas::SuperNet supernet{space, device, hwnas::seed(42)};                 // a named random stream per object: one seed for all
     hwnas::HyperNet hypernet{space, device, hwnas::seed(42)};

@@ -12,20 +12,32 @@ public:
     using value_type = float;
 
     TwoBranches(const hwnas::Device& device, hwnas::Seed seed)
-        : device_(device), seed_(seed), init_(device, seed),
+        : device_(device),
+          seed_(seed),
+          init_(device, seed),
           stem_(init_.in("stem"), 3, 1, channels),
           // A chain 0 -> 1 -> 2 -> 3 with a shortcut past each node; only the last node leaves the cell.
-          fine_(cell("fine", {.graph = {.inputs = 1, .nodes = 3, .edges = {{0, 1}, {0, 2}, {1, 2}, {1, 3}, {2, 3}}, .concat = {3}},
-                              .inputs = {{.channels = channels}}, .channels = channels, .height = 28, .width = 28})),
+          fine_(cell(
+              "fine",
+              {.graph = {.inputs = 1, .nodes = 3, .edges = {{0, 1}, {0, 2}, {1, 2}, {1, 3}, {2, 3}}, .concat = {3}},
+               .inputs = {{.channels = channels}},
+               .channels = channels,
+               .height = 28,
+               .width = 28})),
           // Two nodes that read the input alone and one that reads them; all three leave it.
           coarse_(cell("coarse", {.graph = {.inputs = 1, .nodes = 3, .edges = {{0, 1}, {0, 2}, {1, 3}, {2, 3}}},
-                                  .inputs = {{.channels = channels, .halvings = 1}}, .channels = 2 * channels, .height = 14, .width = 14})),
+                                  .inputs = {{.channels = channels, .halvings = 1}},
+                                  .channels = 2 * channels,
+                                  .height = 14,
+                                  .width = 14})),
           head_(init_.in("head"), fine_.out_channels() + coarse_.out_channels(), 10) {}
 
-    hwnas::Variable<float> forward(const hwnas::Variable<float>& x, const hwnas::Relaxation<float>& relaxation, hwnas::Phase phase) const {
+    hwnas::Variable<float> forward(const hwnas::Variable<float>& x, const hwnas::Relaxation<float>& relaxation,
+                                   hwnas::Phase phase) const {
         const auto stem = stem_(x, phase);
         const auto fine = fine_.forward({stem}, relaxation, phase), coarse = coarse_.forward({stem}, relaxation, phase);
-        return head_(hwnas::concat<float>({hwnas::global_average_pool(hwnas::relu(fine)), hwnas::global_average_pool(hwnas::relu(coarse))}));
+        return head_(hwnas::concat<float>(
+            {hwnas::global_average_pool(hwnas::relu(fine)), hwnas::global_average_pool(hwnas::relu(coarse))}));
     }
     hwnas::ModuleState<float> state() const {
         hwnas::ModuleState<float> state;
@@ -47,8 +59,8 @@ private:
 
     /// A cell whose edges are the next rows of the architecture.
     hwnas::Cell cell(const std::string& name, hwnas::CellOptions options) {
-        options.primitives = {hwnas::primitives::depthwise_conv(3), hwnas::primitives::depthwise_conv(5), hwnas::primitives::identity(),
-                              hwnas::primitives::max_pool()};
+        options.primitives = {hwnas::primitives::depthwise_conv(3), hwnas::primitives::depthwise_conv(5),
+                              hwnas::primitives::identity(), hwnas::primitives::max_pool()};
         options.transform = hwnas::NodeTransform::pointwise;
         options.first_row = architecture_.rows();
         hwnas::Cell cell(options, init_.in(name));
@@ -69,14 +81,15 @@ int main() try {
     const auto data = example::shortened(hwnas::io::fashion_mnist());
     TwoBranches network{hwnas::cpu::device({.threads = 2}), hwnas::seed(7)};
     hwnas::HyperNet hypernet{network.architecture(), network.device(), hwnas::seed(7)};
-    hwnas::SingleLevelTrainer trainer{std::move(network), std::move(hypernet), std::nullopt, {.epochs = example::epochs(5), .latency_weight = 0}};
+    hwnas::SingleLevelTrainer trainer{
+        std::move(network), std::move(hypernet), std::nullopt, {.epochs = example::epochs(5), .latency_weight = 0}};
     const auto family = trainer.fit(data.train);
 
     const auto& architecture = family.architecture();
     const auto show = [&](const char* what, const hwnas::Complexity& s) {
         const auto accuracy = family.accuracies(s, data.validation);
-        fmt::print("{}: {}\n   mixture {:.1f} %, chosen {:.1f} %, recalibrated {:.1f} %\n", what, family.at(s), 100 * accuracy.supernet, 100 * accuracy.derived,
-                   100 * accuracy.recalibrated);
+        fmt::print("{}: {}\n   mixture {:.1f} %, chosen {:.1f} %, recalibrated {:.1f} %\n", what, family.at(s),
+                   100 * accuracy.supernet, 100 * accuracy.derived, 100 * accuracy.recalibrated);
     };
     show("all alike", hwnas::uniform_complexity(architecture.k()));
     show("no 5x5", hwnas::penalised(architecture.k(), architecture.index("depthwise_conv_5x5"), 0.7));

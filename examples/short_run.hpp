@@ -5,6 +5,7 @@
 
 #include <hwnas/family/budget.hpp>
 #include <hwnas/io/fashion_mnist.hpp>
+#include <hwnas/latency/profiler.hpp>
 
 #include <cstdio>
 #include <cstdlib>
@@ -14,6 +15,8 @@ namespace example {
 
 inline bool fast() { return std::getenv("HWNAS_EXAMPLE_FAST") != nullptr; }
 inline int epochs(int whole) { return fast() ? 1 : whole; }
+
+inline hwnas::ProfileOptions timing() { return {.seconds = fast() ? 0.5 : 10.0}; }
 
 inline hwnas::io::FashionMnist shortened(hwnas::io::FashionMnist data) {
     if (!fast()) return data;

@@ -12,9 +12,12 @@ namespace {
 /// One search for all tests here: 4 classes, penalties that matter.
 const Family& searched() {
     static const Family family = [] {
-        const auto space = SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 4, .cells = 2, .nodes = 2});
-        auto trainer = tiny_trainer(space, test_device(1), {.epochs = 12, .batch = 32, .hyper_learning_rate = 1e-2, .complexity_weight = 3, .latency_weight = 0.05},
-                                    made_up_table(space));
+        const auto space =
+            SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 4, .cells = 2, .nodes = 2});
+        auto trainer = tiny_trainer(
+            space, test_device(1),
+            {.epochs = 12, .batch = 32, .hyper_learning_rate = 1e-2, .complexity_weight = 3, .latency_weight = 0.05},
+            made_up_table(space));
         return trainer.fit(shades(512, 1));
     }();
     return family;
@@ -30,7 +33,8 @@ TEST_CASE("family: S gives architectures", "[family]") {
     const auto choices = family.choices(uniform_complexity(3));
     for (std::size_t row = 0; row < static_cast<std::size_t>(a.rows()); ++row) {
         CHECK(std::abs(gamma[3 * row] + gamma[3 * row + 1] + gamma[3 * row + 2] - 1) < 1e-9);
-        for (std::size_t m = 0; m < 3; ++m) CHECK(gamma[3 * row + m] <= gamma[3 * row + static_cast<std::size_t>(choices[row])]);
+        for (std::size_t m = 0; m < 3; ++m)
+            CHECK(gamma[3 * row + m] <= gamma[3 * row + static_cast<std::size_t>(choices[row])]);
     }
     CHECK(family.at(uniform_complexity(3)).choices(a) == choices);
     CHECK(family.at(uniform_complexity(3)).space == "pointwise");
@@ -83,7 +87,8 @@ TEST_CASE("family: the best within a budget", "[family]") {
     CHECK(any.measured_ms > 0);
     CHECK(any.predicted_ms == family.latency()->predict(any.genotype));
     CHECK(any.genotype == family.at(any.complexity));
-    CHECK(std::abs(evaluate(any.network, validation).metric - any.accuracy) < 1e-6);  // what was scored is what is returned
+    CHECK(std::abs(evaluate(any.network, validation).metric - any.accuracy) <
+          1e-6);  // what was scored is what is returned
     const auto smaller = family.best({.parameters = any.parameters - 1}, validation, 4);
     CHECK(smaller.parameters < any.parameters);
     const auto fewer = family.best({.macs = any.macs - 1}, validation, 4);
@@ -97,8 +102,10 @@ TEST_CASE("family: the best within a budget", "[family]") {
         family.best({.parameters = 10}, validation);
         FAIL("a budget of 10 parameters was kept");
     } catch (const InfeasibleBudget& error) {
-        CHECK_THAT(error.what(), ContainsSubstring("best: no network of the family keeps 10 parameters; the smallest has "));
-        CHECK(error.parameters == BasicNetwork<float>::network_size(family.supernet().space(), error.smallest).parameters);
+        CHECK_THAT(error.what(),
+                   ContainsSubstring("best: no network of the family keeps 10 parameters; the smallest has "));
+        CHECK(error.parameters ==
+              BasicNetwork<float>::network_size(family.supernet().space(), error.smallest).parameters);
         CHECK(error.parameters > 10);
         // Nothing in the family is smaller.
         for (std::uint64_t i = 0; i < 50; ++i) {
@@ -106,11 +113,16 @@ TEST_CASE("family: the best within a budget", "[family]") {
             CHECK(BasicNetwork<float>::network_size(family.supernet().space(), other).parameters >= error.parameters);
         }
     }
-    CHECK_THROWS_WITH(family.best({.latency_ms = 1e-9, .parameters = 5'000, .macs = 1'000'000}, validation),
-                      ContainsSubstring("best: no network of the family keeps 1e-09 ms, 5000 parameters, 1000000 MACs; the smallest has "));
-    const auto untimed = BasicFamily<SuperNet>(family.supernet().clone(), family.hypernet().clone(), std::nullopt,
-                                               std::make_shared<DeviceDataset>(DeviceDataset::upload(validation, family.supernet().device())), classification<float>());
-    CHECK_THROWS_WITH(untimed.best({.latency_ms = 1}, validation), "best: a latency budget needs a family searched with a LatencyModel");
+    CHECK_THROWS_WITH(
+        family.best({.latency_ms = 1e-9, .parameters = 5'000, .macs = 1'000'000}, validation),
+        ContainsSubstring(
+            "best: no network of the family keeps 1e-09 ms, 5000 parameters, 1000000 MACs; the smallest has "));
+    const auto untimed = BasicFamily<SuperNet>(
+        family.supernet().clone(), family.hypernet().clone(), std::nullopt,
+        std::make_shared<DeviceDataset>(DeviceDataset::upload(validation, family.supernet().device())),
+        classification<float>());
+    CHECK_THROWS_WITH(untimed.best({.latency_ms = 1}, validation),
+                      "best: a latency budget needs a family searched with a LatencyModel");
     CHECK(untimed.best({}, validation, 2).measured_ms == 0);
 }
 

@@ -9,8 +9,11 @@ using namespace hwnas::testing;
 
 namespace {
 
-const HyperNetOptions forms[] = {{.form = HyperNetForm::mlp, .hidden = 8}, {.form = HyperNetForm::pivots, .pivots = 5, .bandwidth = 0.3}};
-Tensor<double> tensor_of(const Complexity& s, const Device& device) { return Tensor<double>::from(s, {static_cast<std::int64_t>(s.size())}, device); }
+const HyperNetOptions forms[] = {{.form = HyperNetForm::mlp, .hidden = 8},
+                                 {.form = HyperNetForm::pivots, .pivots = 5, .bandwidth = 0.3}};
+Tensor<double> tensor_of(const Complexity& s, const Device& device) {
+    return Tensor<double>::from(s, {static_cast<std::int64_t>(s.size())}, device);
+}
 
 }  // namespace
 
@@ -21,7 +24,8 @@ TEST_CASE("hypernet: gradients of both forms", "[hypernet]") {
         std::vector<Variable<double>> leaves;
         std::uint64_t i = 0;
         for (const auto& p : net.state().parameters) {
-            if (p.name != "pivots") p.variable.value().assign(random_tensor<double>(p.variable.shape(), ++i, device).to_vector());
+            if (p.name != "pivots")
+                p.variable.value().assign(random_tensor<double>(p.variable.shape(), ++i, device).to_vector());
             leaves.push_back(p.variable);
         }
         const auto s = Variable<double>::leaf(tensor_of({0.2, 0.5, 0.3}, device));
@@ -54,11 +58,13 @@ TEST_CASE("hypernet: starts near uniform and knows S", "[hypernet]") {
 
 TEST_CASE("hypernet: the nearest pivot wins", "[hypernet]") {
     const auto device = test_device(1);
-    const BasicHyperNet<double> net(1, 3, device, seed(1), {.form = HyperNetForm::pivots, .pivots = 3, .bandwidth = 0.05});
+    const BasicHyperNet<double> net(1, 3, device, seed(1),
+                                    {.form = HyperNetForm::pivots, .pivots = 3, .bandwidth = 0.05});
     const auto state = net.state();
     REQUIRE(state.parameters.size() == 2);
     state.parameters[0].variable.value().assign(std::vector<double>{1, 0, 0, 0, 1, 0, 0, 0, 1});  // the vertices
-    state.parameters[1].variable.value().assign(std::vector<double>{1, 0, 0, 0, 2, 0, 0, 0, 3});  // table: which pivot speaks
+    state.parameters[1].variable.value().assign(
+        std::vector<double>{1, 0, 0, 0, 2, 0, 0, 0, 3});  // table: which pivot speaks
     for (int m = 0; m < 3; ++m) {
         const auto alpha = net.logits(penalised(3, m, 0.9));
         for (int other = 0; other < 3; ++other)
@@ -80,12 +86,14 @@ TEST_CASE("hypernet: clones and refusals", "[hypernet]") {
         CHECK(copy.logits({0.2, 0.3, 0.5}) == before);
         CHECK(net.clone().logits({0.2, 0.3, 0.5}) == net.logits({0.2, 0.3, 0.5}));
         CHECK_THROWS_WITH(net.logits({0.5, 0.5}), "complexity: 2 entries for 3 primitives");
-        CHECK_THROWS_WITH(net.forward(Variable<float>(random_tensor<float>({2}, 1, device))), "hypernet: complexity vector of shape [2], expected [3]");
+        CHECK_THROWS_WITH(net.forward(Variable<float>(random_tensor<float>({2}, 1, device))),
+                          "hypernet: complexity vector of shape [2], expected [3]");
     }
     CHECK_THROWS_WITH(HyperNet(0, 3, device), "hypernet: 0 rows of 3 primitives");
     CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.hidden = 0}), "hypernet: 0 hidden units");
     CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.form = HyperNetForm::pivots, .pivots = 0}), "hypernet: 0 pivots");
-    CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.form = HyperNetForm::pivots, .bandwidth = 0}), "hypernet: bandwidth 0 is not above 0");
+    CHECK_THROWS_WITH(HyperNet(1, 3, device, {}, {.form = HyperNetForm::pivots, .bandwidth = 0}),
+                      "hypernet: bandwidth 0 is not above 0");
 }
 
 TEST_CASE("simplex: profiles, rays and random points", "[hypernet]") {
@@ -108,6 +116,7 @@ TEST_CASE("simplex: profiles, rays and random points", "[hypernet]") {
     CHECK(std::abs(square - 1.0 / 6) < 0.01);  // E[S_m^2] = 2 / (k (k + 1))
     CHECK(random_complexity(3, seed(1).stream("points"), 5) == random_complexity(3, seed(1).stream("points"), 5));
     CHECK_THROWS_WITH(check_complexity({0.5, 0.6, -0.1}, 3), "complexity: entry -0.1 is outside 0 to 1");
-    CHECK_THROWS_WITH(check_complexity({0.5, 0.6, 0.1}, 3), Catch::Matchers::ContainsSubstring("complexity: entries sum to 1.2"));
+    CHECK_THROWS_WITH(check_complexity({0.5, 0.6, 0.1}, 3),
+                      Catch::Matchers::ContainsSubstring("complexity: entries sum to 1.2"));
     CHECK_THROWS_WITH(check_complexity({std::nan(""), 0.6, 0.4}, 3), "complexity: entry nan is outside 0 to 1");
 }

@@ -24,7 +24,8 @@ TEST_CASE("layers: batch norm keeps PyTorch's running statistics", "[nn]") {
         for (std::size_t c = 0; c < 3; ++c) {
             double m = 0, v = 0;
             for (std::size_t row = 0; row < 30; ++row) m += values[row * 3 + c] / 30;
-            for (std::size_t row = 0; row < 30; ++row) v += (values[row * 3 + c] - m) * (values[row * 3 + c] - m) / 29;  // unbiased
+            for (std::size_t row = 0; row < 30; ++row)
+                v += (values[row * 3 + c] - m) * (values[row * 3 + c] - m) / 29;  // unbiased
             mean[c] += 0.1 * (m - mean[c]);
             variance[c] += 0.1 * (v - variance[c]);
         }
@@ -50,8 +51,10 @@ TEST_CASE("layers: a folded convolution equals convolution and batch norm in eva
         ModuleState<float> state;
         layer.collect(state);
         std::uint64_t i = 0;
-        for (const auto& [name, variable] : state.parameters) variable.value().assign(random_tensor<float>(variable.shape(), ++i, device, 0.3, 1.7).to_vector());
-        for (const auto& [name, tensor] : state.buffers) tensor.assign(random_tensor<float>(tensor.shape(), ++i, device, 0.3, 1.7).to_vector());
+        for (const auto& [name, variable] : state.parameters)
+            variable.value().assign(random_tensor<float>(variable.shape(), ++i, device, 0.3, 1.7).to_vector());
+        for (const auto& [name, tensor] : state.buffers)
+            tensor.assign(random_tensor<float>(tensor.shape(), ++i, device, 0.3, 1.7).to_vector());
         const Variable<float> x(random_tensor<float>({2, 7, 6, 5}, 50, device));
         const auto expected = layer(x, Phase::eval).value().to_vector();
         layer.fold();
@@ -69,9 +72,11 @@ TEST_CASE("initializer: a tensor depends on its own name and the seed, not on it
     CHECK(again.name == "b/weight");
     CHECK(again.variable.value().to_vector() == alone);
     CHECK(init.in("b").normal("bias", {4, 5}, 0.5).variable.value().to_vector() != alone);
-    CHECK(Initializer<float>(device, seed(8)).in("b").normal("weight", {4, 5}, 0.5).variable.value().to_vector() != alone);
+    CHECK(Initializer<float>(device, seed(8)).in("b").normal("weight", {4, 5}, 0.5).variable.value().to_vector() !=
+          alone);
     // The same numbers in double, and the moments asked for.
-    const auto precise = Initializer<double>(device, seed(7)).in("b").normal("weight", {4, 5}, 0.5).variable.value().to_vector();
+    const auto precise =
+        Initializer<double>(device, seed(7)).in("b").normal("weight", {4, 5}, 0.5).variable.value().to_vector();
     CHECK(relative_error(alone, precise) < 1e-6);
     const auto many = init.normal("many", {101, 99}, 2).variable.value().to_vector();
     double mean = 0, square = 0;

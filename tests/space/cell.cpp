@@ -21,22 +21,27 @@ CellOptions options_for(const std::string& space, const CellGraph& graph, int ce
     options.first_row = 3;  // rows before it belong to somebody else
     while (static_cast<int>(options.inputs.size()) < graph.inputs) options.inputs.push_back(options.inputs.back());
     options.inputs.resize(static_cast<std::size_t>(graph.inputs));
-    for (std::size_t i = 0; i < options.inputs.size(); ++i) options.inputs[i].channels = 3 + static_cast<std::int64_t>(i);
+    for (std::size_t i = 0; i < options.inputs.size(); ++i)
+        options.inputs[i].channels = 3 + static_cast<std::int64_t>(i);
     return options;
 }
-Initializer<double> initializer(const Device& device) { return {device, seed(5)}; }
+Initializer<double> initializer(const Device& device) {
+    return {device, seed(5)};
+}
 
 /// Scales and shifts away from 1 and 0, so that they matter.
 void shake(const ModuleState<double>& state, const Device& device) {
     std::uint64_t i = 100;
     for (const auto& [name, variable] : state.parameters)
-        if (variable.shape().rank() == 1) variable.value().assign(random_tensor<double>(variable.shape(), ++i, device, 0.5, 1.5).to_vector());
+        if (variable.shape().rank() == 1)
+            variable.value().assign(random_tensor<double>(variable.shape(), ++i, device, 0.5, 1.5).to_vector());
 }
 std::vector<Variable<double>> inputs_for(const CellOptions& options, std::int64_t images, const Device& device) {
     std::vector<Variable<double>> inputs;
     for (std::size_t i = 0; i < options.inputs.size(); ++i) {
         const auto& [channels, halvings] = options.inputs[i];
-        inputs.push_back(Variable<double>::leaf(random_tensor<double>({images, options.height << halvings, options.width << halvings, channels}, 20 + i, device)));
+        inputs.push_back(Variable<double>::leaf(random_tensor<double>(
+            {images, options.height << halvings, options.width << halvings, channels}, 20 + i, device)));
     }
     return inputs;
 }
@@ -51,7 +56,8 @@ struct Run {
     std::vector<std::vector<double>> inputs;
     std::vector<double> gamma;
 };
-template <class F> Run run(const BasicCell<double>& cell, const std::vector<Variable<double>>& inputs, F&& forward) {
+template <class F>
+Run run(const BasicCell<double>& cell, const std::vector<Variable<double>>& inputs, F&& forward) {
     ModuleState<double> state;
     cell.collect(state);
     for (const auto& p : state.parameters) p.variable.set_grad({});
@@ -64,7 +70,8 @@ template <class F> Run run(const BasicCell<double>& cell, const std::vector<Vari
 }
 double worst_of(const Run& a, const Run& b) {  // over the weights that b has
     double worst = relative_error(a.y, b.y);
-    for (const auto& [name, gradient] : b.weights) worst = std::max(worst, gradient_error(a.weights.at(name), gradient));
+    for (const auto& [name, gradient] : b.weights)
+        worst = std::max(worst, gradient_error(a.weights.at(name), gradient));
     for (std::size_t i = 0; i < b.inputs.size(); ++i) worst = std::max(worst, gradient_error(a.inputs[i], b.inputs[i]));
     return worst;
 }
@@ -76,7 +83,8 @@ TEST_CASE("cell: relaxed at one-hot gamma, straight-through and single path equa
     for (const char* name : names)
         for (std::uint64_t trial = 0; trial < 6; ++trial) {
             INFO(name << ", graph " << trial);
-            auto options = options_for(name, trial == 0 ? CellGraph::dense() : random_graph(trial), trial % 2 == 1 ? 0 : 1);
+            auto options =
+                options_for(name, trial == 0 ? CellGraph::dense() : random_graph(trial), trial % 2 == 1 ? 0 : 1);
             const int edges = static_cast<int>(options.graph.edges.size());
             const BasicCell<double> relaxed(options, initializer(device));
             ModuleState<double> state;
@@ -97,8 +105,12 @@ TEST_CASE("cell: relaxed at one-hot gamma, straight-through and single path equa
                 INFO(search_mode_name(mode));
                 const auto rows = rows_of(choices);
                 const auto leaf = Variable<double>::leaf(gamma);
-                const Relaxation<double> relaxation{leaf, mode, Tensor<std::int32_t>::from(std::vector<std::int32_t>(rows.begin(), rows.end()), {edges + 3}, device)};
-                const auto found = run(relaxed, inputs, [&] { return relaxed.forward(inputs, relaxation, Phase::train); });
+                const Relaxation<double> relaxation{
+                    leaf, mode,
+                    Tensor<std::int32_t>::from(std::vector<std::int32_t>(rows.begin(), rows.end()), {edges + 3},
+                                               device)};
+                const auto found =
+                    run(relaxed, inputs, [&] { return relaxed.forward(inputs, relaxation, Phase::train); });
                 CHECK(worst_of(found, expected) < 1e-10);
                 for (const auto& [weight, gradient] : found.weights)
                     if (!expected.weights.count(weight)) CHECK(gradient == std::vector<double>(gradient.size(), 0.0));
@@ -107,9 +119,12 @@ TEST_CASE("cell: relaxed at one-hot gamma, straight-through and single path equa
                 int unselected = 0;
                 for (int row = 3; row < edges + 3; ++row)
                     for (int m = 0; m < 3; ++m)
-                        unselected += m != rows[static_cast<std::size_t>(row)] && dgamma[static_cast<std::size_t>(row * 3 + m)] != 0;
-                if (mode != SearchMode::single_path) CHECK(unselected > 0);
-                else CHECK(unselected == 0);
+                        unselected += m != rows[static_cast<std::size_t>(row)] &&
+                                      dgamma[static_cast<std::size_t>(row * 3 + m)] != 0;
+                if (mode != SearchMode::single_path)
+                    CHECK(unselected > 0);
+                else
+                    CHECK(unselected == 0);
             }
         }
 }
@@ -120,14 +135,17 @@ TEST_CASE("cell: single path does not run what is not drawn", "[space]") {
         INFO(name);
         const auto options = options_for(name, CellGraph::dense());
         const BasicCell<double> cell(options, initializer(device));
-        const std::vector<int> choices{1, 2, 1, 2, 0, 1, 2, 0, 1, 2, 1, 2, 1, 1};  // nothing convolves into nodes 0 and 3
+        const std::vector<int> choices{1, 2, 1, 2, 0, 1, 2,
+                                       0, 1, 2, 1, 2, 1, 1};  // nothing convolves into nodes 0 and 3
         ModuleState<double> state;
         cell.collect(state);
         int poisoned = 0;
         for (const auto& [parameter, variable] : state.parameters)
             for (std::size_t e = 0; e < choices.size(); ++e) {
-                const auto mine = fmt::format("edge_{}/", e), drawn = mine + options.primitives[static_cast<std::size_t>(choices[e])].name() + "/";
-                if ((parameter.rfind(mine, 0) == 0 && parameter.rfind(drawn, 0) != 0) || parameter.rfind("node_0/", 0) == 0 || parameter.rfind("node_3/", 0) == 0) {
+                const auto mine = fmt::format("edge_{}/", e),
+                           drawn = mine + options.primitives[static_cast<std::size_t>(choices[e])].name() + "/";
+                if ((parameter.rfind(mine, 0) == 0 && parameter.rfind(drawn, 0) != 0) ||
+                    parameter.rfind("node_0/", 0) == 0 || parameter.rfind("node_3/", 0) == 0) {
                     variable.value().assign(std::nan(""));
                     ++poisoned;
                     break;
@@ -139,8 +157,11 @@ TEST_CASE("cell: single path does not run what is not drawn", "[space]") {
         Relaxation<double> relaxation = Relaxation<double>::one_hot(rows, 3, device);
         relaxation.gamma = Variable<double>::leaf(relaxation.gamma.value());
         relaxation.mode = SearchMode::single_path;
-        relaxation.selected = Tensor<std::int32_t>::from(std::vector<std::int32_t>(rows.begin(), rows.end()), {17}, device);
-        const auto finite = [](const std::vector<double>& values) { return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); }); };
+        relaxation.selected =
+            Tensor<std::int32_t>::from(std::vector<std::int32_t>(rows.begin(), rows.end()), {17}, device);
+        const auto finite = [](const std::vector<double>& values) {
+            return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
+        };
         const auto found = run(cell, inputs, [&] { return cell.forward(inputs, relaxation, Phase::train); });
         CHECK(finite(found.y));
         for (const auto& [weight, gradient] : found.weights) CHECK(finite(gradient));
@@ -159,7 +180,8 @@ TEST_CASE("cell: a draw for every image equals the images one by one", "[space]"
         const auto inputs = inputs_for(options, 3, device);
         const auto gamma = random_mixture<double>(3, rows, 3, 40, device);
         const NoGrad no_grad;
-        const auto together = cell.forward(inputs, {Variable<double>(gamma)}, Phase::eval).value();  // batch norm would mix images
+        const auto together =
+            cell.forward(inputs, {Variable<double>(gamma)}, Phase::eval).value();  // batch norm would mix images
         for (std::int64_t n = 0; n < 3; ++n) {
             std::vector<Variable<double>> image;
             for (const auto& x : inputs) image.emplace_back(x.value().rows(n, 1));
@@ -201,13 +223,15 @@ TEST_CASE("cell: a primitive without parameters runs once for all edges that lea
     auto options = options_for("pointwise", CellGraph::dense());
     const BasicCell<double> relaxed(options, initializer(device));
     const Relaxation<double> uniform{Variable<double>(random_mixture<double>(1, 17, 3, 1, device))};
-    CHECK(pools(relaxed, [&](const auto& inputs) { relaxed.forward(inputs, uniform, Phase::eval); }) == 5);  // 14 edges, 5 vertices
+    CHECK(pools(relaxed, [&](const auto& inputs) { relaxed.forward(inputs, uniform, Phase::eval); }) ==
+          5);                                                                      // 14 edges, 5 vertices
     options.choices = std::vector<int>{2, 0, 2, 1, 1, 2, 2, 0, 2, 2, 0, 0, 0, 2};  // pools leave vertices 0, 1, 3 and 4
     const BasicCell<double> discrete(options, initializer(device));
     std::set<int> sources;
     for (std::size_t e = 0; e < 14; ++e)
         if ((*options.choices)[e] == 2) sources.insert(options.graph.edges[e].from);
-    CHECK(pools(discrete, [&](const auto& inputs) { discrete.forward(inputs, Phase::eval); }) == static_cast<int>(sources.size()));
+    CHECK(pools(discrete, [&](const auto& inputs) { discrete.forward(inputs, Phase::eval); }) ==
+          static_cast<int>(sources.size()));
 }
 
 TEST_CASE("cell: graphs that cannot run", "[space]") {
@@ -221,11 +245,14 @@ TEST_CASE("cell: graphs that cannot run", "[space]") {
     };
     CHECK(message({.inputs = 0, .nodes = 1}) == "cell: 0 inputs and 1 nodes; at least one of each is needed");
     CHECK(message({.inputs = 200, .nodes = 100}) == "cell: 300 vertices, at most 256 are supported");
-    CHECK(message({.inputs = 1, .nodes = 1, .edges = {{1, 1}}}) == "cell: edge 1 -> 1 does not run from an earlier vertex to a node (1 inputs, 1 nodes)");
-    CHECK(message({.inputs = 2, .nodes = 1, .edges = {{0, 1}}}) == "cell: edge 0 -> 1 does not run from an earlier vertex to a node (2 inputs, 1 nodes)");
+    CHECK(message({.inputs = 1, .nodes = 1, .edges = {{1, 1}}}) ==
+          "cell: edge 1 -> 1 does not run from an earlier vertex to a node (1 inputs, 1 nodes)");
+    CHECK(message({.inputs = 2, .nodes = 1, .edges = {{0, 1}}}) ==
+          "cell: edge 0 -> 1 does not run from an earlier vertex to a node (2 inputs, 1 nodes)");
     CHECK(message({.inputs = 1, .nodes = 1, .edges = {{0, 1}, {0, 1}}}) == "cell: edge 0 -> 1 is given twice");
     CHECK(message({.inputs = 1, .nodes = 2, .edges = {{0, 1}}}) == "cell: no edge leads to node 2");
-    CHECK(message({.inputs = 1, .nodes = 1, .edges = {{0, 1}}, .concat = {2}}) == "cell: output vertex 2 does not exist");
+    CHECK(message({.inputs = 1, .nodes = 1, .edges = {{0, 1}}, .concat = {2}}) ==
+          "cell: output vertex 2 does not exist");
     CHECK(message({.inputs = 1, .nodes = 1, .edges = {{0, 1}}}).empty());
     const auto sorted = CellGraph{.inputs = 1, .nodes = 2, .edges = {{1, 2}, {0, 2}, {0, 1}}}.checked();
     CHECK(sorted.edges[0].to == 1);
@@ -240,17 +267,21 @@ TEST_CASE("cell: options and calls that cannot run", "[space]") {
         change(options);
         BasicCell<double>(options, initializer(device));
     };
-    CHECK_THROWS_WITH(make([](auto& o) { o.primitives.clear(); }), "cell: no primitives given; an edge needs at least one to choose from");
-    CHECK_THROWS_WITH(make([](auto& o) { o.primitives.assign(65, primitives::identity()); }), "cell: 65 primitives, at most 64 are supported");
+    CHECK_THROWS_WITH(make([](auto& o) { o.primitives.clear(); }),
+                      "cell: no primitives given; an edge needs at least one to choose from");
+    CHECK_THROWS_WITH(make([](auto& o) { o.primitives.assign(65, primitives::identity()); }),
+                      "cell: 65 primitives, at most 64 are supported");
     CHECK_THROWS_WITH(make([](auto& o) { o.channels = 0; }), "cell: 0 channels");
     CHECK_THROWS_WITH(make([](auto& o) { o.stride = 3; }), "cell: stride 3 (1 or 2)");
     CHECK_THROWS_WITH(make([](auto& o) { o.inputs.pop_back(); }), "cell: 1 inputs described, the graph has 2");
     CHECK_THROWS_WITH(make([](auto& o) { o.choices = std::vector<int>{0}; }), "cell: 1 choices for 5 edges");
-    CHECK_THROWS_WITH(make([](auto& o) { o.primitives.push_back(primitives::identity()); }), "cell: two primitives are named identity");
+    CHECK_THROWS_WITH(make([](auto& o) { o.primitives.push_back(primitives::identity()); }),
+                      "cell: two primitives are named identity");
     CHECK_THROWS_WITH(make([](auto& o) { o.inputs[0].channels = 0; }), "cell: an input of 0 channels, halved 1 times");
     CHECK_THROWS_WITH(make([](auto& o) { o.reduction = Reduction::factorized, o.inputs[0].halvings = 2; }),
                       "cell: an input must be halved 2 times, factorized reduction halves once");
-    CHECK_THROWS_WITH(Primitive("a b", nullptr, [](const auto& x, const auto&, const Site&, Phase) { return x; }), ContainsSubstring("primitive: \"a b\" is no name"));
+    CHECK_THROWS_WITH(Primitive("a b", nullptr, [](const auto& x, const auto&, const Site&, Phase) { return x; }),
+                      ContainsSubstring("primitive: \"a b\" is no name"));
 
     const auto options = options_for("paper", CellGraph::dense(2));
     const BasicCell<double> cell(options, initializer(device));
@@ -259,16 +290,21 @@ TEST_CASE("cell: options and calls that cannot run", "[space]") {
     const BasicCell<double> discrete(discrete_options, initializer(device));
     const auto inputs = inputs_for(options, 2, device);
     Relaxation<double> gamma{Variable<double>(random_mixture<double>(1, 8, 3, 1, device))};
-    CHECK_THROWS_WITH(cell.forward(inputs, Phase::eval), "cell: this cell is relaxed, call forward(inputs, relaxation, phase)");
-    CHECK_THROWS_WITH(discrete.forward(inputs, gamma, Phase::eval), "cell: this cell is discrete, call forward(inputs, phase)");
+    CHECK_THROWS_WITH(cell.forward(inputs, Phase::eval),
+                      "cell: this cell is relaxed, call forward(inputs, relaxation, phase)");
+    CHECK_THROWS_WITH(discrete.forward(inputs, gamma, Phase::eval),
+                      "cell: this cell is discrete, call forward(inputs, phase)");
     CHECK_THROWS_WITH(cell.forward({inputs[0]}, gamma, Phase::eval), "cell: 1 inputs given, the graph has 2");
     gamma.mode = SearchMode::single_path;
-    CHECK_THROWS_WITH(cell.forward(inputs, gamma, Phase::eval), "cell: single_path needs one draw for the batch and its selected rows (gamma [1, 8, 3])");
+    CHECK_THROWS_WITH(cell.forward(inputs, gamma, Phase::eval),
+                      "cell: single_path needs one draw for the batch and its selected rows (gamma [1, 8, 3])");
     const Relaxation<double> few{Variable<double>(random_mixture<double>(1, 7, 3, 1, device))};
     CHECK_THROWS_WITH(cell.forward(inputs, few, Phase::eval), "cell: gamma [1, 7, 3] for rows 3 to 7 of 3 primitives");
-    const std::vector<Variable<double>> small{Variable<double>(random_tensor<double>({2, 4, 4, 3}, 1, device)), inputs[1]};
+    const std::vector<Variable<double>> small{Variable<double>(random_tensor<double>({2, 4, 4, 3}, 1, device)),
+                                              inputs[1]};
     CHECK_THROWS_WITH(cell.forward(small, {Variable<double>(random_mixture<double>(1, 8, 3, 1, device))}, Phase::eval),
                       "cell: input 0 arrives as [2, 2, 2, 4], 3 x 3 was declared");
     CHECK_THROWS_WITH(search_mode("sofa"), "mode: \"sofa\" is unknown (relaxed, straight_through, single_path)");
-    for (const auto mode : {SearchMode::relaxed, SearchMode::straight_through, SearchMode::single_path}) CHECK(search_mode(search_mode_name(mode)) == mode);
+    for (const auto mode : {SearchMode::relaxed, SearchMode::straight_through, SearchMode::single_path})
+        CHECK(search_mode(search_mode_name(mode)) == mode);
 }

@@ -12,7 +12,9 @@ using namespace hwnas::testing;
 namespace {
 
 const char* const names[] = {"paper", "pointwise", "separable"};
-SpaceOptions tiny() { return {.image = {8, 8, 1}, .classes = 3, .channels = 2, .cells = 2, .nodes = 2}; }
+SpaceOptions tiny() {
+    return {.image = {8, 8, 1}, .classes = 3, .channels = 2, .cells = 2, .nodes = 2};
+}
 
 }  // namespace
 
@@ -53,14 +55,20 @@ TEST_CASE("network: inherits by name and equals the supernet at one-hot gamma", 
             const auto& a = space.architecture();
             const BasicSuperNet<double> supernet(space, device, seed(1));
             std::uint64_t i = 100;
-            for (const auto& buffer : supernet.state().buffers) buffer.tensor.assign(random_tensor<double>(buffer.tensor.shape(), ++i, device, 0.5, 1.5).to_vector());
+            for (const auto& buffer : supernet.state().buffers)
+                buffer.tensor.assign(random_tensor<double>(buffer.tensor.shape(), ++i, device, 0.5, 1.5).to_vector());
             const auto choices = random_choices(a.rows(), a.k(), trial);
             const BasicNetwork<double> network(space, Genotype::from_choices(a, choices), device, seed(99));
             const auto x = random_tensor<double>({3, 8, 8, 1}, 2, device);
-            const auto expected = supernet.forward(Variable<double>(x), Relaxation<double>::one_hot(choices, a.k(), device), Phase::eval).value().to_vector();
-            CHECK(relative_error(network.forward(Variable<double>(x), Phase::eval).value().to_vector(), expected) > 1e-3);
+            const auto expected =
+                supernet.forward(Variable<double>(x), Relaxation<double>::one_hot(choices, a.k(), device), Phase::eval)
+                    .value()
+                    .to_vector();
+            CHECK(relative_error(network.forward(Variable<double>(x), Phase::eval).value().to_vector(), expected) >
+                  1e-3);
             network.inherit(supernet.state());
-            CHECK(relative_error(network.forward(Variable<double>(x), Phase::eval).value().to_vector(), expected) < 1e-12);
+            CHECK(relative_error(network.forward(Variable<double>(x), Phase::eval).value().to_vector(), expected) <
+                  1e-12);
 
             // Folded, recorded and planned it still says the same; and the network it came from is as it was.
             const BasicPrepared<double> prepared(network, 3);
@@ -69,7 +77,8 @@ TEST_CASE("network: inherits by name and equals the supernet at one-hot gamma", 
             CHECK(relative_error(prepared.output().to_vector(), expected) < 1e-10);
             prepared.run();
             CHECK(relative_error(prepared.output().to_vector(), expected) < 1e-10);
-            CHECK(relative_error(network.forward(Variable<double>(x), Phase::eval).value().to_vector(), expected) < 1e-12);
+            CHECK(relative_error(network.forward(Variable<double>(x), Phase::eval).value().to_vector(), expected) <
+                  1e-12);
         }
 }
 
@@ -79,7 +88,8 @@ TEST_CASE("supernet: a clone is equal and independent", "[supernet]") {
     const auto& a = space.architecture();
     const SuperNet net(space, device, seed(1));
     const auto x = Variable<float>(random_tensor<float>({4, 8, 8, 1}, 2, device));
-    const Relaxation<float> uniform = Relaxation<float>::constant(std::vector<double>(static_cast<std::size_t>(a.rows() * a.k()), 1.0 / a.k()), a.rows(), a.k(), device);
+    const Relaxation<float> uniform = Relaxation<float>::constant(
+        std::vector<double>(static_cast<std::size_t>(a.rows() * a.k()), 1.0 / a.k()), a.rows(), a.k(), device);
     net.forward(x, uniform, Phase::train);  // moves the running statistics
     const auto copy = net.clone();
     const auto before = copy.forward(x, uniform, Phase::eval).value().to_vector();
@@ -115,8 +125,9 @@ TEST_CASE("supernet: inputs of another shape", "[supernet]") {
     const SuperNet supernet(space, device);
     const Network network(space, Genotype::from_choices(a, random_choices(a.rows(), a.k(), 1)), device);
     const Variable<float> x(random_tensor<float>({2, 8, 7, 1}, 1, device));
-    CHECK_THROWS_WITH(supernet.forward(x, Relaxation<float>::one_hot(random_choices(a.rows(), a.k(), 1), a.k(), device), Phase::eval),
-                      "supernet: input has shape [2, 8, 7, 1], expected [N, 8, 8, 1]");
+    CHECK_THROWS_WITH(
+        supernet.forward(x, Relaxation<float>::one_hot(random_choices(a.rows(), a.k(), 1), a.k(), device), Phase::eval),
+        "supernet: input has shape [2, 8, 7, 1], expected [N, 8, 8, 1]");
     CHECK_THROWS_WITH(network.forward(x, Phase::eval), "network: input has shape [2, 8, 7, 1], expected [N, 8, 8, 1]");
     CHECK_THROWS_WITH(Prepared(network, 0), "prepared: batch 0");
 }

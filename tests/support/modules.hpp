@@ -14,18 +14,24 @@
 namespace hwnas::testing {
 
 /// Gradients by parameter name; zeros where none arrived.
-template <class T> std::map<std::string, std::vector<T>> gradients(const ModuleState<T>& state) {
+template <class T>
+std::map<std::string, std::vector<T>> gradients(const ModuleState<T>& state) {
     std::map<std::string, std::vector<T>> result;
     for (const auto& [name, variable] : state.parameters)
-        result[name] = variable.grad().defined() ? variable.grad().to_vector() : std::vector<T>(static_cast<std::size_t>(variable.shape().elements()), T(0));
+        result[name] = variable.grad().defined()
+                           ? variable.grad().to_vector()
+                           : std::vector<T>(static_cast<std::size_t>(variable.shape().elements()), T(0));
     return result;
 }
-template <class T> std::vector<T> gradient(const Variable<T>& leaf) {
-    return leaf.grad().defined() ? leaf.grad().to_vector() : std::vector<T>(static_cast<std::size_t>(leaf.shape().elements()), T(0));
+template <class T>
+std::vector<T> gradient(const Variable<T>& leaf) {
+    return leaf.grad().defined() ? leaf.grad().to_vector()
+                                 : std::vector<T>(static_cast<std::size_t>(leaf.shape().elements()), T(0));
 }
 
 /// |a - b| / |b| for gradients, which may be 0 up to rounding where a batch norm follows.
-template <class T> double gradient_error(const std::vector<T>& a, const std::vector<T>& b) {
+template <class T>
+double gradient_error(const std::vector<T>& a, const std::vector<T>& b) {
     if (a.size() != b.size()) return HUGE_VAL;
     double difference = 0, norm = 0;
     for (std::size_t i = 0; i < a.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), norm += b[i] * b[i];
@@ -34,7 +40,8 @@ template <class T> double gradient_error(const std::vector<T>& a, const std::vec
 
 /// The worst relative error of backward() against central differences over `leaves`; at most `each` elements of a leaf
 /// are varied. f() -> Variable<double> must be smooth there.
-template <class F> double difference_error(F&& f, const std::vector<Variable<double>>& leaves, std::size_t each = 1'000'000) {
+template <class F>
+double difference_error(F&& f, const std::vector<Variable<double>>& leaves, std::size_t each = 1'000'000) {
     const Variable<double> output = f();
     const auto projection = random_values<double>(output.shape().elements(), 1);
     backward(output, Tensor<double>::from(projection, output.shape(), output.device()));
@@ -69,7 +76,8 @@ template <class F> double difference_error(F&& f, const std::vector<Variable<dou
         largest = std::max(largest, std::sqrt(scale));
     }
     // A weight before a batch norm has a gradient of almost 0: rounding is measured against the largest.
-    for (const auto& [difference, scale] : found) worst = std::max(worst, std::isfinite(difference) ? difference / std::max(scale, 1e-3 * largest) : HUGE_VAL);
+    for (const auto& [difference, scale] : found)
+        worst = std::max(worst, std::isfinite(difference) ? difference / std::max(scale, 1e-3 * largest) : HUGE_VAL);
     return worst;
 }
 
@@ -77,7 +85,9 @@ template <class F> double difference_error(F&& f, const std::vector<Variable<dou
 inline CellGraph random_graph(std::uint64_t seed) {
     const auto key = Seed{seed}.stream("graph");
     std::uint64_t draws = 0;
-    const auto draw = [&](int n) { return static_cast<int>(random::words_at(key, draws++, 0).w[0] % static_cast<std::uint32_t>(n)); };
+    const auto draw = [&](int n) {
+        return static_cast<int>(random::words_at(key, draws++, 0).w[0] % static_cast<std::uint32_t>(n));
+    };
     CellGraph graph{.inputs = 1 + draw(3), .nodes = 1 + draw(5)};
     for (int to = graph.inputs; to < graph.inputs + graph.nodes; ++to) {
         const int certain = draw(to);
@@ -93,11 +103,14 @@ inline std::vector<int> random_choices(int rows, int k, std::uint64_t seed) {
     std::vector<int> choices;
     const auto key = Seed{seed}.stream("choices");
     for (int row = 0; row < rows; ++row)
-        choices.push_back(static_cast<int>(random::words_at(key, static_cast<std::uint64_t>(row), 0).w[0] % static_cast<std::uint32_t>(k)));
+        choices.push_back(static_cast<int>(random::words_at(key, static_cast<std::uint64_t>(row), 0).w[0] %
+                                           static_cast<std::uint32_t>(k)));
     return choices;
 }
 /// Rows of positive weights that sum to 1, [groups, rows, k].
-template <class T> Tensor<T> random_mixture(std::int64_t groups, std::int64_t rows, std::int64_t k, std::uint64_t seed, const Device& device) {
+template <class T>
+Tensor<T> random_mixture(std::int64_t groups, std::int64_t rows, std::int64_t k, std::uint64_t seed,
+                         const Device& device) {
     auto values = random_values<T>(groups * rows * k, seed, 0.1, 1.0);
     for (std::size_t row = 0; row < values.size(); row += static_cast<std::size_t>(k)) {
         T sum = 0;

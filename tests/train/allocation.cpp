@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A warm recorded step allocates nothing: every way to get memory is counted, in all threads, by taking the place of the
-// C library's functions in this executable (operator new ends in malloc or aligned_alloc). Sanitizers do that themselves.
+// A warm recorded step allocates nothing: every way to get memory is counted, in all threads, by taking the place of
+// the C library's functions in this executable (operator new ends in malloc or aligned_alloc). Sanitizers do that
+// themselves.
 #include "train/tiny.hpp"
 
 #include <atomic>
@@ -10,16 +11,17 @@
 #define HWNAS_TEST_SANITIZED 1
 #endif
 #endif
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(HWNAS_TEST_SANITIZED)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && \
+    !defined(HWNAS_TEST_SANITIZED)
 #define HWNAS_TEST_COUNTS 1
 #endif
 
 #if defined(HWNAS_TEST_COUNTS)
 
-#include <cerrno>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <cerrno>
 
 namespace {
 
@@ -37,10 +39,18 @@ void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
 
-void* malloc(std::size_t bytes) { return count(), __libc_malloc(bytes); }
-void* calloc(std::size_t items, std::size_t bytes) { return count(), __libc_calloc(items, bytes); }
-void* realloc(void* pointer, std::size_t bytes) { return count(), __libc_realloc(pointer, bytes); }
-void* aligned_alloc(std::size_t alignment, std::size_t bytes) { return count(), __libc_memalign(alignment, bytes); }
+void* malloc(std::size_t bytes) {
+    return count(), __libc_malloc(bytes);
+}
+void* calloc(std::size_t items, std::size_t bytes) {
+    return count(), __libc_calloc(items, bytes);
+}
+void* realloc(void* pointer, std::size_t bytes) {
+    return count(), __libc_realloc(pointer, bytes);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+    return count(), __libc_memalign(alignment, bytes);
+}
 int posix_memalign(void** pointer, std::size_t alignment, std::size_t bytes) {
     count();
     *pointer = __libc_memalign(alignment, bytes);
@@ -81,8 +91,8 @@ TEST_CASE("trainer: a warm step allocates nothing in any thread", "[train]") {
     std::free(aligned);
     CHECK(counted([&] { pointer = ::operator new(100); }) == 1);
     ::operator delete(pointer);
-    CHECK(counted([&] { pointer = ::operator new(128, std::align_val_t{64}); }) == 1);
-    ::operator delete(pointer, std::align_val_t{64});
+    CHECK(counted([&] { pointer = ::operator new (128, std::align_val_t{64}); }) == 1);
+    ::operator delete (pointer, std::align_val_t{64});
     CHECK(counted([&] { pointer = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }) == 1);
     munmap(pointer, 4096);
     const auto device = cpu::device({.threads = 3});

@@ -11,7 +11,8 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 Network fresh(const Device& device, std::int64_t outputs = 4) {
-    const auto space = SearchSpace::pointwise({.image = {8, 8, 1}, .classes = outputs, .channels = 4, .cells = 2, .nodes = 2});
+    const auto space =
+        SearchSpace::pointwise({.image = {8, 8, 1}, .classes = outputs, .channels = 4, .cells = 2, .nodes = 2});
     const auto& a = space.architecture();
     return {space, Genotype::from_choices(a, random_choices(a.rows(), a.k(), 2)), device, seed(3)};
 }
@@ -24,13 +25,14 @@ TEST_CASE("fit: learns a separable set", "[train]") {
     const auto train = shades(512, 1), test = shades(200, 2);
     CHECK(evaluate(network, test).metric < 0.6);
     int steps = 0;
-    const auto result = fit(network, train, {.epochs = 6, .batch = 32, .on_step = [&](const TrainingProgress& progress) {
-                                ++steps;
-                                CHECK(progress.steps == 16);
-                                CHECK(progress.epochs == 6);
-                                CHECK(progress.metrics().size() == 2);
-                                return true;
-                            }});
+    const auto result =
+        fit(network, train, {.epochs = 6, .batch = 32, .on_step = [&](const TrainingProgress& progress) {
+                                 ++steps;
+                                 CHECK(progress.steps == 16);
+                                 CHECK(progress.epochs == 6);
+                                 CHECK(progress.metrics().size() == 2);
+                                 return true;
+                             }});
     CHECK(steps == 96);
     CHECK(result.finished);
     CHECK(result.metric > 0.97);
@@ -53,16 +55,20 @@ TEST_CASE("fit: stops when asked, and tells bad options and losses", "[train]") 
     const auto network = fresh(device);
     auto train = shades(64, 1);
     int steps = 0;
-    CHECK_FALSE(fit(network, train, {.epochs = 3, .batch = 16, .on_step = [&](const TrainingProgress&) { return ++steps < 5; }}).finished);
+    CHECK_FALSE(
+        fit(network, train, {.epochs = 3, .batch = 16, .on_step = [&](const TrainingProgress&) { return ++steps < 5; }})
+            .finished);
     CHECK(steps == 5);
     CHECK_THROWS_WITH(fit(network, train, {.epochs = 0}), "fit: 0 epochs; at least 1 is needed");
     CHECK_THROWS_WITH(fit(network, train, {.batch = 1}), "fit: batch 1; batch norm needs at least 2");
     CHECK_THROWS_WITH(fit(network, train, {.batch = 65}), "fit: batch 65 is larger than the 64 training examples");
     CHECK_THROWS_WITH(fit(network, train, {.learning_rate = 0}), "fit: learning rate 0 is not above 0");
-    CHECK_THROWS_WITH(fit(network, train, {.batch = 16, .label_smoothing = 1.0}), "cross_entropy: label smoothing 1 is not in [0, 1)");
+    CHECK_THROWS_WITH(fit(network, train, {.batch = 16, .label_smoothing = 1.0}),
+                      "cross_entropy: label smoothing 1 is not in [0, 1)");
     network.state().parameters[0].variable.value().assign(std::nanf(""));
     CHECK_THROWS_WITH(fit(network, train, {.epochs = 2, .batch = 16, .learning_rate = 0.5}),
-                      "fit: the loss is not finite in epoch 1 (learning rate 0.5 too high, or values that are not finite in the data)");
+                      "fit: the loss is not finite in epoch 1 (learning rate 0.5 too high, or values that are not "
+                      "finite in the data)");
 }
 
 TEST_CASE("task: regression on float targets", "[train]") {
@@ -71,7 +77,8 @@ TEST_CASE("task: regression on float targets", "[train]") {
     const auto make = [](std::int64_t count, std::uint64_t seed) {  // two bits of the shade, -1 or 1
         auto data = shades(count, seed);
         std::vector<float> targets;
-        for (const auto label : data.labels) targets.push_back(label / 2 ? 1.0f : -1.0f), targets.push_back(label % 2 ? 1.0f : -1.0f);
+        for (const auto label : data.labels)
+            targets.push_back(label / 2 ? 1.0f : -1.0f), targets.push_back(label % 2 ? 1.0f : -1.0f);
         return dataset_from_tensors(data.values, targets, {.name = "bits", .image = {8, 8, 1}});
     };
     const auto train = make(512, 1), test = make(128, 2);
@@ -83,7 +90,8 @@ TEST_CASE("task: regression on float targets", "[train]") {
     CHECK(before.metric > 0.5);
     fit(network, train, {.epochs = 8, .batch = 32, .task = task});
     CHECK(evaluate(network, test, task).metric < 0.1);
-    CHECK_THROWS_WITH(evaluate(network, shades(8, 1), task), ContainsSubstring("mean_squared_error: target has no value"));
+    CHECK_THROWS_WITH(evaluate(network, shades(8, 1), task),
+                      ContainsSubstring("mean_squared_error: target has no value"));
     CHECK_THROWS_WITH(evaluate(network, test), ContainsSubstring("cross_entropy: labels have no value"));
 }
 
@@ -107,7 +115,8 @@ TEST_CASE("adam: parameters move into one block and all handles follow", "[train
     adam.step(rate, step);
     // The first step of Adam is the learning rate against the sign of the gradient.
     const auto moved = a.variable.value().to_vector();
-    for (std::size_t i = 0; i < moved.size(); ++i) CHECK(std::abs(moved[i] - (values[i] - (values[i] > 0 ? 0.1f : -0.1f))) < 1e-4f);
+    for (std::size_t i = 0; i < moved.size(); ++i)
+        CHECK(std::abs(moved[i] - (values[i] - (values[i] > 0 ? 0.1f : -0.1f))) < 1e-4f);
     CHECK(std::abs(c.variable.value().item() - 1.9f) < 1e-5f);
     std::vector<NamedTensor> state;
     adam.collect(state, "net");

@@ -12,7 +12,9 @@
 namespace hwnas::testing {
 
 /// Even smaller: one cell of two nodes, two channels, 5 rows.
-inline SearchSpace smallest_space() { return SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 2, .cells = 1, .nodes = 2}); }
+inline SearchSpace smallest_space() {
+    return SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 2, .cells = 1, .nodes = 2});
+}
 
 /// A task that asks for nothing: whatever moves then comes from the cost terms.
 inline Task no_task() {
@@ -20,10 +22,12 @@ inline Task no_task() {
             .metric = [](const auto& outputs, const auto&) { return Tensor<float>::scalar(0.0f, outputs.device()); },
             .metric_name = "nothing"};
 }
-inline SingleLevelTrainer<SuperNet> tiny_trainer(const SearchSpace& space, const Device& device, TrainerOptions options, std::optional<LatencyTable> table = {}) {
+inline SingleLevelTrainer<SuperNet> tiny_trainer(const SearchSpace& space, const Device& device, TrainerOptions options,
+                                                 std::optional<LatencyTable> table = {}) {
     std::optional<LatencyModel> model;
     if (table) model.emplace(space, *std::move(table));
-    return {SuperNet(space, device, seed(42)), HyperNet(space, device, seed(42), {.hidden = 32}), std::move(model), std::move(options)};
+    return {SuperNet(space, device, seed(42)), HyperNet(space, device, seed(42), {.hidden = 32}), std::move(model),
+            std::move(options)};
 }
 
 }  // namespace hwnas::testing

@@ -16,7 +16,9 @@ namespace {
 
 const SearchMode modes[] = {SearchMode::relaxed, SearchMode::straight_through, SearchMode::single_path};
 
-LatencyTable stored_table() { return io::read_latency_table(HWNAS_SOURCE_DIR "/tests/data/latency_pointwise_tiny.json"); }
+LatencyTable stored_table() {
+    return io::read_latency_table(HWNAS_SOURCE_DIR "/tests/data/latency_pointwise_tiny.json");
+}
 
 /// {loss, task loss, complexity, latency in ms} of every step, out of the running means.
 std::vector<double> trace_of(TrainerOptions options, const Device& device) {
@@ -39,12 +41,14 @@ std::vector<std::pair<std::string, std::string>> bytes_of(const std::vector<Name
         std::visit(
             [&](const auto& t) {
                 const auto values = t.to_vector();
-                result.emplace_back(name, std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof values[0]));
+                result.emplace_back(
+                    name, std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof values[0]));
             },
             tensor);
     return result;
 }
-void check_same(const std::vector<std::pair<std::string, std::string>>& a, const std::vector<std::pair<std::string, std::string>>& b) {
+void check_same(const std::vector<std::pair<std::string, std::string>>& a,
+                const std::vector<std::pair<std::string, std::string>>& b) {
     REQUIRE(a.size() == b.size());
     for (std::size_t i = 0; i < a.size(); ++i) {
         INFO(a[i].first);
@@ -61,8 +65,17 @@ TEST_CASE("trainer: the trace of a tiny search is the stored one", "[train]") {
     nlohmann::json written;
     for (const auto mode : modes) {
         INFO(search_mode_name(mode));
-        const TrainerOptions options{.epochs = 3, .batch = 32, .mode = mode, .learning_rate = 2e-3, .hyper_learning_rate = 3e-3, .hyper_warmup = 0.25,
-                                     .complexity_weight = 1, .complexity_curvature = 0.5, .latency_weight = 0.5, .logit_penalty = 0.01, .label_smoothing = 0.1};
+        const TrainerOptions options{.epochs = 3,
+                                     .batch = 32,
+                                     .mode = mode,
+                                     .learning_rate = 2e-3,
+                                     .hyper_learning_rate = 3e-3,
+                                     .hyper_warmup = 0.25,
+                                     .complexity_weight = 1,
+                                     .complexity_curvature = 0.5,
+                                     .latency_weight = 0.5,
+                                     .logit_penalty = 0.01,
+                                     .label_smoothing = 0.1};
         const auto trace = trace_of(options, test_device(1));
         REQUIRE(trace.size() == 4 * 12);
         written[search_mode_name(mode)] = trace;
@@ -87,7 +100,8 @@ TEST_CASE("trainer: the same bits at 1, 2 and 5 threads, and after a stop", "[tr
         for (const bool per_image : {false, true}) {
             if (per_image && mode == SearchMode::single_path) continue;
             INFO(search_mode_name(mode) << (per_image ? ", a draw per image" : ""));
-            TrainerOptions options{.epochs = 2, .batch = 32, .mode = mode, .draw_per_image = per_image, .weight_decay = 1e-3};
+            TrainerOptions options{
+                .epochs = 2, .batch = 32, .mode = mode, .draw_per_image = per_image, .weight_decay = 1e-3};
             const auto train = [&](int threads) {
                 auto trainer = tiny_trainer(tiny_space(), test_device(threads), options, stored_table());
                 trainer.fit(data);
@@ -109,7 +123,9 @@ TEST_CASE("trainer: the same bits at 1, 2 and 5 threads, and after a stop", "[tr
             second.begin(data);
             const auto from = first.state(), to = second.state();
             for (std::size_t i = 0; i < from.size(); ++i)
-                std::visit([&](const auto& t) { std::get<std::decay_t<decltype(t)>>(to[i].tensor).assign(t.to_vector()); }, from[i].tensor);
+                std::visit(
+                    [&](const auto& t) { std::get<std::decay_t<decltype(t)>>(to[i].tensor).assign(t.to_vector()); },
+                    from[i].tensor);
             second.fit();
             check_same(bytes_of(second.state()), one);
         }
@@ -119,9 +135,15 @@ TEST_CASE("trainer: a tiny search learns", "[train]") {
     for (const auto mode : modes) {
         INFO(search_mode_name(mode));
         std::vector<std::vector<double>> epochs;
-        auto trainer = tiny_trainer(tiny_space(), test_device(1),
-                                    {.epochs = 6, .batch = 32, .mode = mode, .learning_rate = 1e-2, .complexity_weight = 0.1, .latency_weight = 0,
-                                     .on_epoch = [&](const TrainingProgress& progress) { epochs.push_back(progress.metrics()); }});
+        auto trainer =
+            tiny_trainer(tiny_space(), test_device(1),
+                         {.epochs = 6,
+                          .batch = 32,
+                          .mode = mode,
+                          .learning_rate = 1e-2,
+                          .complexity_weight = 0.1,
+                          .latency_weight = 0,
+                          .on_epoch = [&](const TrainingProgress& progress) { epochs.push_back(progress.metrics()); }});
         CHECK_FALSE(trainer.finished());
         trainer.fit(shades(512, 1, 10));
         REQUIRE(epochs.size() == 6);
@@ -135,15 +157,24 @@ TEST_CASE("trainer: a tiny search learns", "[train]") {
 TEST_CASE("trainer: the latency gradient reaches the hypernetwork", "[train]") {
     const auto space = tiny_space();
     auto table = made_up_table(space);
-    for (auto& row : table.rows) row.median = row.unit.rfind("depthwise", 0) == 0 ? 1.0 : 0.01;  // convolutions are dear, identity is free
+    for (auto& row : table.rows)
+        row.median = row.unit.rfind("depthwise", 0) == 0 ? 1.0 : 0.01;  // convolutions are dear, identity is free
     for (const auto mode : modes)
         for (const bool on_sample : {false, true}) {
             INFO(search_mode_name(mode) << (on_sample ? ", on the sample" : ""));
             std::vector<double> milliseconds;
-            auto trainer = tiny_trainer(space, test_device(1),
-                                        {.epochs = 30, .batch = 32, .mode = mode, .hyper_learning_rate = 1e-2, .complexity_weight = 0, .latency_weight = 1,
-                                         .costs_on_sample = on_sample, .task = no_task(), .on_epoch = [&](const TrainingProgress& progress) { milliseconds.push_back(progress.metrics()[4]); }},
-                                        table);
+            auto trainer = tiny_trainer(
+                space, test_device(1),
+                {.epochs = 30,
+                 .batch = 32,
+                 .mode = mode,
+                 .hyper_learning_rate = 1e-2,
+                 .complexity_weight = 0,
+                 .latency_weight = 1,
+                 .costs_on_sample = on_sample,
+                 .task = no_task(),
+                 .on_epoch = [&](const TrainingProgress& progress) { milliseconds.push_back(progress.metrics()[4]); }},
+                table);
             const auto family = trainer.fit(shades(64, 1, 10));
             CHECK(milliseconds.back() < 0.9 * milliseconds.front());
             const auto gamma = family.mixture(uniform_complexity(3));
@@ -161,7 +192,12 @@ TEST_CASE("trainer: raising S_m lowers the count of m under each complexity cost
             if (mode == SearchMode::single_path && cost != ComplexityCost::count) continue;
             INFO(search_mode_name(mode) << ", " << complexity_cost_name(cost));
             auto trainer = tiny_trainer(space, test_device(1),
-                                        {.epochs = 60, .batch = 16, .mode = mode, .hyper_learning_rate = 2e-2, .complexity_weight = 10, .latency_weight = 0,
+                                        {.epochs = 60,
+                                         .batch = 16,
+                                         .mode = mode,
+                                         .hyper_learning_rate = 2e-2,
+                                         .complexity_weight = 10,
+                                         .latency_weight = 0,
                                          .complexity_cost = cost},
                                         made_up_table(space));
             const auto family = trainer.fit(shades(160, 1));
@@ -172,14 +208,19 @@ TEST_CASE("trainer: raising S_m lowers the count of m under each complexity cost
                     const auto s = penalised(3, m, i / 10.0);
                     const auto choices = family.choices(s);
                     const auto gamma = family.mixture(s);
-                    penalty.push_back(i), count.push_back(static_cast<double>(std::count(choices.begin(), choices.end(), m))), share.push_back(0);
-                    for (std::size_t row = 0; row < choices.size(); ++row) share.back() += gamma[3 * row + static_cast<std::size_t>(m)] / static_cast<double>(choices.size());
+                    penalty.push_back(i),
+                        count.push_back(static_cast<double>(std::count(choices.begin(), choices.end(), m))),
+                        share.push_back(0);
+                    for (std::size_t row = 0; row < choices.size(); ++row)
+                        share.back() +=
+                            gamma[3 * row + static_cast<std::size_t>(m)] / static_cast<double>(choices.size());
                 }
                 INFO(fmt::format("counts {}, shares {:.3f}", fmt::join(count, " "), fmt::join(share, " ")));
                 CHECK(spearman(penalty, share) < -0.9);
                 CHECK(share.front() > 5 * share.back());
                 CHECK(count.back() == 0);
-                // Where it alone has parameters, a convolution costs four times the others, and so few steps settle that first.
+                // Where it alone has parameters, a convolution costs four times the others, and so few steps settle
+                // that first.
                 if (cost == ComplexityCost::parameters && m == 0) continue;
                 CHECK(count.front() >= 2);
                 CHECK(spearman(penalty, count) < -0.5);
@@ -198,30 +239,45 @@ TEST_CASE("trainer: options that cannot work", "[train]") {
         change(options);
         return options;
     };
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.temperature_end = 0; })), "trainer: temperature from 1 to 0 reaches 0; Gumbel-Softmax needs it above 0");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.temperature_start = -1; })), "trainer: temperature from -1 to 0.2 reaches 0; Gumbel-Softmax needs it above 0");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.hyper_learning_rate = 0; })), "trainer: hyper_learning_rate 0 is not above 0");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.complexity_weight = -1, o.logit_penalty = 0.01; })), "trainer: complexity_weight -1, latency_weight 0 and logit_penalty 0.01 must not be negative");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.hyper_warmup = 1; })), "trainer: hyper_warmup 1 is not in 0 to 1 (1 excluded)");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.complexity_curvature = 1.5; })), "trainer: complexity_curvature 1.5 is not in 0 to 1");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.latency_weight = 0.1; })), "trainer: latency_weight 0.1 needs a LatencyModel");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.complexity_cost = ComplexityCost::latency; })), "complexity cost: latency needs a LatencyModel");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.temperature_end = 0; })),
+                      "trainer: temperature from 1 to 0 reaches 0; Gumbel-Softmax needs it above 0");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.temperature_start = -1; })),
+                      "trainer: temperature from -1 to 0.2 reaches 0; Gumbel-Softmax needs it above 0");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.hyper_learning_rate = 0; })),
+                      "trainer: hyper_learning_rate 0 is not above 0");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.complexity_weight = -1, o.logit_penalty = 0.01; })),
+                      "trainer: complexity_weight -1, latency_weight 0 and logit_penalty 0.01 must not be negative");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.hyper_warmup = 1; })),
+                      "trainer: hyper_warmup 1 is not in 0 to 1 (1 excluded)");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.complexity_curvature = 1.5; })),
+                      "trainer: complexity_curvature 1.5 is not in 0 to 1");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.latency_weight = 0.1; })),
+                      "trainer: latency_weight 0.1 needs a LatencyModel");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.complexity_cost = ComplexityCost::latency; })),
+                      "complexity cost: latency needs a LatencyModel");
     CHECK_THROWS_WITH(make(with([](auto& o) { o.mode = SearchMode::single_path, o.draw_per_image = true; })),
                       "trainer: single_path draws once a batch, not per image");
     CHECK_THROWS_WITH(make(with([](auto& o) { o.epochs = 0; })).fit(data), "trainer: 0 epochs; at least 1 is needed");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.batch = 1; })).fit(data), "trainer: batch 1; batch norm needs at least 2");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.batch = 41; })).fit(data), "trainer: batch 41 is larger than the 40 training examples");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.learning_rate = 0; })).fit(data), "trainer: learning rate 0 is not above 0");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.batch = 1; })).fit(data),
+                      "trainer: batch 1; batch norm needs at least 2");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.batch = 41; })).fit(data),
+                      "trainer: batch 41 is larger than the 40 training examples");
+    CHECK_THROWS_WITH(make(with([](auto& o) { o.learning_rate = 0; })).fit(data),
+                      "trainer: learning rate 0 is not above 0");
     CHECK_THROWS_WITH(make(plain).fit(), "trainer: fit() without data; call begin(train) first, or fit(train)");
     CHECK_THROWS_WITH(make(plain).family(), "trainer: family() before fit()");
     CHECK_THROWS_WITH(SingleLevelTrainer(SuperNet(space, device), HyperNet(4, 3, device), std::nullopt, plain),
                       "trainer: the supernet has 5 rows of 3 primitives, the hypernetwork 4 of 3");
-    CHECK_THROWS_WITH(make(plain).fit(dataset_from_tensors(std::vector<float>(10 * 81), std::vector<std::int32_t>(10), {.image = {9, 9, 1}, .classes = 4})),
+    CHECK_THROWS_WITH(make(plain).fit(dataset_from_tensors(std::vector<float>(10 * 81), std::vector<std::int32_t>(10),
+                                                           {.image = {9, 9, 1}, .classes = 4})),
                       "supernet: input has shape [8, 9, 9, 1], expected [N, 8, 8, 1]");
-    CHECK_THROWS_WITH(make(with([](auto& o) { o.task = no_task(), o.task.loss = [](const auto& outputs, const auto&) { return outputs; }; })).fit(data),
+    CHECK_THROWS_WITH(make(with([](auto& o) {
+                          o.task = no_task(), o.task.loss = [](const auto& outputs, const auto&) { return outputs; };
+                      })).fit(data),
                       "trainer: the task loss has shape [8, 4], expected one element");
     auto poisoned = make(plain);
     poisoned.supernet().state().parameters[0].variable.value().assign(std::nanf(""));
     CHECK_THROWS_WITH(poisoned.fit(data),
-                      "trainer: the loss is not finite in epoch 1 (learning rate 0.002 too high, or values that are not finite in the data)");
+                      "trainer: the loss is not finite in epoch 1 (learning rate 0.002 too high, or values that are "
+                      "not finite in the data)");
 }
