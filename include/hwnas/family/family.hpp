@@ -193,7 +193,7 @@ public:
                 const double metric = evaluate(trial, data, task_).metric;
                 candidate.score = task_.higher_is_better ? metric : -metric;
             }
-            std::stable_sort(batch.begin(), batch.end(), [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
+            std::sort(batch.begin(), batch.end(), [&](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : larger(a, b); });
             for (const auto& candidate : batch) {
                 auto winner = network(candidate.genotype);
                 recalibrate(winner, *train_);
