@@ -26,8 +26,8 @@ template <class T> struct BasicTrainerOptions {
     double hyper_learning_rate = 3e-3;    ///< of the hypernetwork a
     double hyper_warmup = 0.2;            ///< part of the run over which it rises from 0: early task gradients are large and say little
     double weight_decay = 0;              ///< of w, decoupled
-    double complexity_weight = 2.0;       ///< lambda
-    double complexity_curvature = 0.85;   ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
+    double complexity_weight = 4.0;       ///< lambda
+    double complexity_curvature = 0.8;   ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
     double latency_weight = 0.1;          ///< kappa; needs a LatencyModel unless 0
     double logit_penalty = 0.001;         ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;
