@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -127,7 +126,8 @@ inline void make_directories(const std::filesystem::path& path) {
     if (error) fail("{}: cannot create the directory ({})", path.string(), error.message());
 }
 
-/// Replaces a file by the concatenation of parts: temporary name, fsync, rename, fsync of the directory.
+/// Replaces a file by the concatenation of parts: temporary name, fsync, rename, fsync of the directory. One
+/// writer a file at a time.
 /// Whatever fails, the old file stays as it was, the temporary is removed and Error names the path and the reason.
 inline void write_file_atomic(const std::filesystem::path& path, std::span<const std::string_view> parts) {
     struct stat status {};
@@ -135,13 +135,12 @@ inline void write_file_atomic(const std::filesystem::path& path, std::span<const
     if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
         fail("{}: exists and is not a regular file, choose another name", path.string());
     const auto directory = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
-    static std::atomic<unsigned> serial{0};
-    const auto temporary =
-        directory / fmt::format(".{}.{}.{}.tmp", path.filename().string(), ::getpid(), serial.fetch_add(1));
+    // One name for each file: what a kill left behind is replaced by the next write instead of staying for good.
+    const auto temporary = directory / fmt::format(".{}.tmp", path.filename().string());
     const auto refuse = [&](int error) {
         fail("{}: cannot be written ({}), the previous content is unchanged", path.string(), detail::reason(error));
     };
-    detail::Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)};
+    detail::Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666)};
     if (file.get() < 0) refuse(errno);
     int error = 0;
     for (const auto part : parts)

@@ -20,6 +20,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <tuple>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -238,8 +239,8 @@ inline SafeTensors read_safetensors(const std::filesystem::path& path) {
         for (const auto& [key, value] : entry.items())
             result.metadata[key] = detail::typed<std::string>(value, detail::shown(key), file + ": __metadata__");
     }
-    std::stable_sort(places.begin(), places.end(), [](const auto& a, const auto& b) {
-        return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    std::sort(places.begin(), places.end(), [](const auto& a, const auto& b) {
+        return std::tie(a.begin, a.end, a.tensor.name) < std::tie(b.begin, b.end, b.tensor.name);
     });
     std::uint64_t reached = 0;
     for (auto& place : places) {
