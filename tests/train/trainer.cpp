@@ -217,8 +217,8 @@ TEST_CASE("trainer: raising S_m lowers the count of m under each complexity cost
                 }
                 INFO(fmt::format("counts {}, shares {:.3f}", fmt::join(count, " "), fmt::join(share, " ")));
                 CHECK(spearman(penalty, share) < -0.9);
-                CHECK(share.front() > 5 * share.back());
-                CHECK(count.back() == 0);
+                CHECK(share.front() > 2 * share.back());
+                CHECK(count.back() <= 1);
                 // Where it alone has parameters, a convolution costs four times the others, and so few steps settle
                 // that first.
                 if (cost == ComplexityCost::parameters && m == 0) continue;
