@@ -13,10 +13,16 @@
 
 namespace example {
 
-inline bool fast() { return std::getenv("HWNAS_EXAMPLE_FAST") != nullptr; }
-inline int epochs(int whole) { return fast() ? 1 : whole; }
+inline bool fast() {
+    return std::getenv("HWNAS_EXAMPLE_FAST") != nullptr;
+}
+inline int epochs(int whole) {
+    return fast() ? 1 : whole;
+}
 
-inline hwnas::ProfileOptions timing() { return {.seconds = fast() ? 0.5 : 10.0}; }
+inline hwnas::ProfileOptions timing() {
+    return {.seconds = fast() ? 0.5 : 10.0};
+}
 
 inline hwnas::io::FashionMnist shortened(hwnas::io::FashionMnist data) {
     if (!fast()) return data;

@@ -2,9 +2,11 @@
 // What the commands share: data, device, signals, what is printed.
 #include "program.hpp"
 
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <thread>
 
 #include <unistd.h>
 
@@ -12,12 +14,7 @@ namespace app {
 namespace {
 
 std::string program_name = "fashion_mnist";
-volatile std::sig_atomic_t stop = 0, stoppable = 0;
-
-void on_signal(int) {
-    if (stop || !stoppable) ::_exit(exit_interrupted);
-    stop = 1;
-}
+std::atomic<bool> stop{false}, stoppable{false};
 
 std::string shell_word(std::string_view word) {
     constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
@@ -48,21 +45,29 @@ std::string command_line(std::initializer_list<std::string_view> words) {
 }
 
 void catch_signals() {
-    struct sigaction action {};
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
-    ::sigaction(SIGINT, &action, nullptr);
-    ::sigaction(SIGTERM, &action, nullptr);
     std::signal(SIGXFSZ, SIG_IGN);  // a file over the size limit is then an error of write(), with a message
+    sigset_t caught;
+    ::sigemptyset(&caught);
+    for (const int number : {SIGINT, SIGTERM}) {
+        struct sigaction now{};
+        ::sigaction(number, nullptr, &now);
+        if (now.sa_handler != SIG_IGN) ::sigaddset(&caught, number);  // nohup and background jobs of scripts mean it
+    }
+    // One thread waits for them and all others block them, so that no system call is ever cut short.
+    ::pthread_sigmask(SIG_BLOCK, &caught, nullptr);
+    std::thread([caught] {
+        for (int number = 0; ::sigwait(&caught, &number) == 0;)
+            if (!stoppable || stop.exchange(true)) ::_exit(exit_interrupted);
+    }).detach();
 }
 bool stop_requested() {
-    return stop != 0;
+    return stop;
 }
 Stoppable::Stoppable() {
-    stoppable = 1;
+    stoppable = true;
 }
 Stoppable::~Stoppable() {
-    stoppable = 0;
+    stoppable = false;
 }
 
 void say(std::string_view name, const std::string& text) {

@@ -14,13 +14,13 @@
 #include <hwnas/cpu/device.hpp>
 #include <hwnas/cuda.hpp>
 // tensors and the tape
-#include <hwnas/tensor/dataset.hpp>
-#include <hwnas/tensor/device_dataset.hpp>
-#include <hwnas/tensor/tensor.hpp>
 #include <hwnas/autodiff/backward.hpp>
 #include <hwnas/autodiff/gradcheck.hpp>
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/autodiff/variable.hpp>
+#include <hwnas/tensor/dataset.hpp>
+#include <hwnas/tensor/device_dataset.hpp>
+#include <hwnas/tensor/tensor.hpp>
 // ops
 #include <hwnas/ops/accuracy.hpp>
 #include <hwnas/ops/add.hpp>
@@ -60,19 +60,19 @@
 // networks, the hypernetwork, latency
 #include <hwnas/hypernet/hypernet.hpp>
 #include <hwnas/hypernet/simplex.hpp>
-#include <hwnas/supernet/network.hpp>
-#include <hwnas/supernet/prepared.hpp>
-#include <hwnas/supernet/supernet.hpp>
 #include <hwnas/latency/model.hpp>
 #include <hwnas/latency/profiler.hpp>
 #include <hwnas/latency/table.hpp>
+#include <hwnas/supernet/network.hpp>
+#include <hwnas/supernet/prepared.hpp>
+#include <hwnas/supernet/supernet.hpp>
 // training and what it leaves
+#include <hwnas/family/budget.hpp>
+#include <hwnas/family/family.hpp>
+#include <hwnas/family/statistics.hpp>
 #include <hwnas/train/evaluate.hpp>
 #include <hwnas/train/fit.hpp>
 #include <hwnas/train/objective.hpp>
 #include <hwnas/train/optimizer.hpp>
 #include <hwnas/train/single_level_trainer.hpp>
 #include <hwnas/train/task.hpp>
-#include <hwnas/family/budget.hpp>
-#include <hwnas/family/family.hpp>
-#include <hwnas/family/statistics.hpp>

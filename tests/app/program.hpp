@@ -46,6 +46,11 @@ public:
         const rlimit limit{file_limit, file_limit};
         if (o < 0 || e < 0 || ::dup2(o, 1) < 0 || ::dup2(e, 2) < 0 || ::chdir(work.c_str()) != 0) ::_exit(126);
         if (file_limit > 0) ::setrlimit(RLIMIT_FSIZE, &limit);
+        // Whoever runs the tests may ignore or block the signals that they send.
+        sigset_t none;
+        ::sigemptyset(&none);
+        ::sigprocmask(SIG_SETMASK, &none, nullptr);
+        for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_DFL);
         ::unsetenv("HWNAS_DATA");
         ::setenv("HWNAS_COMMAND", "fashion_mnist", 1);
         ::execv(argv[0], argv.data());

@@ -62,6 +62,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     REQUIRE(hwnas_test::wait_until([&] { return rows(directory / "parts/metrics.csv") >= 1; }));
     first.signal(SIGINT);
     const auto stopped = first.wait();
+    INFO(stopped.err);
     CHECK(stopped.code == 130);
     CHECK_THAT(stopped.err, Catch::Matchers::ContainsSubstring(
                                 "checkpoint saved; go on with: fashion_mnist search --resume parts\n"));
@@ -75,7 +76,9 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     second.signal(SIGKILL);
     second.wait();
     // A row that a kill left without its checkpoint goes when the run goes on.
-    { std::ofstream(directory / "parts/metrics.csv", std::ios::app) << "9,1,1,1,1,1,1\n"; }
+    {
+        std::ofstream(directory / "parts/metrics.csv", std::ios::app) << "9,1,1,1,1,1,1\n";
+    }
 
     const auto last = run(directory, {"search", "--resume", "parts", "--quiet"});
     CHECK(last.err.empty());

@@ -14,11 +14,14 @@ using namespace hwnas::testing;
 
 namespace {
 using V = Variable<double>;
-V leaf(const Shape& shape, std::uint64_t seed, const Device& device) { return V::leaf(random_tensor<double>(shape, seed, device)); }
+V leaf(const Shape& shape, std::uint64_t seed, const Device& device) {
+    return V::leaf(random_tensor<double>(shape, seed, device));
+}
 /// An op whose gradient rule is wrong by a factor.
 V wrong_square(const V& x, double factor) {
     const auto y = Tensor<double>::empty(x.shape(), x.device());
-    submit(x.device(), contract::Multiply<double>{y.data(), x.value().data(), x.value().data(), y.elements(), y.elements(), 0});
+    submit(x.device(),
+           contract::Multiply<double>{y.data(), x.value().data(), x.value().data(), y.elements(), y.elements(), 0});
     return record(y, {&x}, [value = x.value(), factor](const Tensor<double>& dy, const auto& inputs) {
         give(inputs[0], (2.0 * factor * (V(value) * V(dy))).value());
     });
@@ -104,14 +107,19 @@ TEST_CASE("the tape frees what it saved as it is walked, and at once where nothi
 TEST_CASE("backward says what is wrong", "[autodiff]") {
     const auto device = test_device();
     const auto x = leaf({2, 3}, 1, device);
-    CHECK_THROWS_WITH(backward(V(x.value()), x.value()), "backward: the value depends on nothing that wants a gradient");
-    CHECK_THROWS_WITH(backward(x * x), "backward: a loss has one element, this value has shape [2, 3] (pass a seed gradient)");
-    CHECK_THROWS_WITH(backward(x * x, Tensor<double>::full({3}, 1, device)), "backward: seed [3] for a value of shape [2, 3]");
-    CHECK_THROWS_WITH(V(x.value()).grad(), "variable: this value wants no gradient (make it with Variable::leaf, or check NoGrad)");
+    CHECK_THROWS_WITH(backward(V(x.value()), x.value()),
+                      "backward: the value depends on nothing that wants a gradient");
+    CHECK_THROWS_WITH(backward(x * x),
+                      "backward: a loss has one element, this value has shape [2, 3] (pass a seed gradient)");
+    CHECK_THROWS_WITH(backward(x * x, Tensor<double>::full({3}, 1, device)),
+                      "backward: seed [3] for a value of shape [2, 3]");
+    CHECK_THROWS_WITH(V(x.value()).grad(),
+                      "variable: this value wants no gradient (make it with Variable::leaf, or check NoGrad)");
     CHECK_FALSE(x.grad().defined());
 }
 
-TEST_CASE("gradcheck passes a right rule, finds one wrong by a thousandth, and one that gives no gradient", "[autodiff][gradcheck]") {
+TEST_CASE("gradcheck passes a right rule, finds one wrong by a thousandth, and one that gives no gradient",
+          "[autodiff][gradcheck]") {
     const auto device = test_device();
     const auto x = random_tensor<double>({3, 4}, 1, device);
     CHECK(gradcheck([](const auto& v) { return wrong_square(v[0], 1.0); }, {x}).passed);

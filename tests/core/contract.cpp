@@ -14,7 +14,8 @@ namespace contract = hwnas::contract;
 namespace {
 
 /// Where the first member that is no pointer stands, by kernel name.
-template <class T> std::map<std::string, std::size_t> first_numbers() {
+template <class T>
+std::map<std::string, std::size_t> first_numbers() {
     return {
 #define FIRST(S, member) {contract::S<T>::name, offsetof(contract::S<T>, member)}
         FIRST(Fill, n),
@@ -64,7 +65,8 @@ template <class T> std::map<std::string, std::size_t> first_numbers() {
         {contract::Advance::name, offsetof(contract::Advance, by)}};
 }
 
-template <class T> void check_list() {
+template <class T>
+void check_list() {
     const auto numbers = first_numbers<T>();
     std::set<std::string> names;
     int position = 0;

@@ -11,14 +11,18 @@ using random::Key;
 using random::Words;
 
 namespace {
-std::vector<std::uint32_t> words(const Words& w) { return {w.w[0], w.w[1], w.w[2], w.w[3]}; }
+std::vector<std::uint32_t> words(const Words& w) {
+    return {w.w[0], w.w[1], w.w[2], w.w[3]};
+}
 }  // namespace
 
 TEST_CASE("Philox4x32-10 gives the published answers of Random123", "[core]") {
     using List = std::vector<std::uint32_t>;
-    CHECK(words(random::philox(Words{{0, 0, 0, 0}}, Key{0, 0})) == List{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+    CHECK(words(random::philox(Words{{0, 0, 0, 0}}, Key{0, 0})) ==
+          List{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
     const std::uint32_t ones = 0xffffffff;
-    CHECK(words(random::philox(Words{{ones, ones, ones, ones}}, Key{ones, ones})) == List{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+    CHECK(words(random::philox(Words{{ones, ones, ones, ones}}, Key{ones, ones})) ==
+          List{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
     CHECK(words(random::philox(Words{{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}}, Key{0xa4093822, 0x299f31d0})) ==
           List{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
@@ -32,7 +36,8 @@ TEST_CASE("words_at uses all bits of index and step", "[core]") {
     CHECK(base != words(random::words_at(key, 5, 8)));
     CHECK(base != words(random::words_at(key, 5, 7 + (std::uint64_t{1} << 32))));
     CHECK(base != words(random::words_at(Key{1, 3}, 5, 7)));
-    CHECK(words(random::words_at(key, 5 | std::uint64_t{6} << 32, 7)) == words(random::philox(Words{{5, 6, 7, 0}}, key)));
+    CHECK(words(random::words_at(key, 5 | std::uint64_t{6} << 32, 7)) ==
+          words(random::philox(Words{{5, 6, 7, 0}}, key)));
 }
 
 TEST_CASE("uniform stays inside (0, 1), its mean is a half", "[core]") {
@@ -77,7 +82,9 @@ TEST_CASE("log is accurate to 1e-15 relative", "[core]") {
         compare(1.0 + std::ldexp(u, -static_cast<int>(w.w[2] % 40)));
         compare(1.0 - std::ldexp(u, -1 - static_cast<int>(w.w[2] % 40)));
     }
-    for (const double x : {1.0, 2.0, 0.5, 1.4142135623730951, 1.4142135623730954, 2.2250738585072014e-308, 1.7976931348623157e308}) compare(x);
+    for (const double x :
+         {1.0, 2.0, 0.5, 1.4142135623730951, 1.4142135623730954, 2.2250738585072014e-308, 1.7976931348623157e308})
+        compare(x);
     CHECK(worst < 1e-15);
     CHECK(random::log(1.0) == 0.0);
 }

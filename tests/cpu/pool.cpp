@@ -16,7 +16,8 @@ TEST_CASE("the pool runs every chunk exactly once, for any chunk and thread coun
         CHECK(pool.threads() == threads);
         for (const std::int64_t chunks : {0, 1, 2, 3, 7, 64, 1000}) {
             std::vector<std::atomic<int>> seen(static_cast<std::size_t>(chunks));
-            for (int repeat = 0; repeat < 5; ++repeat) pool.parallel(chunks, [&](std::int64_t chunk) { ++seen[static_cast<std::size_t>(chunk)]; });
+            for (int repeat = 0; repeat < 5; ++repeat)
+                pool.parallel(chunks, [&](std::int64_t chunk) { ++seen[static_cast<std::size_t>(chunk)]; });
             INFO(threads << " threads, " << chunks << " chunks");
             CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& count) { return count == 5; }));
         }
@@ -34,7 +35,9 @@ TEST_CASE("what chunks wrote is visible when parallel returns, over many short r
 }
 
 TEST_CASE("a pool that has parked wakes up, and one that never worked goes away", "[cpu]") {
-    { const cpu::Pool idle(4); }
+    {
+        const cpu::Pool idle(4);
+    }
     for (int repeat = 0; repeat < 20; ++repeat) {
         cpu::Pool pool(3);
         std::atomic<int> count{0};
@@ -101,10 +104,13 @@ TEST_CASE("the CPU device describes itself and refuses a senseless thread count"
     const auto device = cpu::device({.threads = 1, .isa = cpu::Isa::portable});
     CHECK(device.name() == "cpu");
     CHECK(device.backend().description() == "cpu, 1 thread, portable kernels");
-    CHECK(cpu::device({.threads = 3, .isa = cpu::Isa::portable}).backend().description() == "cpu, 3 threads, portable kernels");
+    CHECK(cpu::device({.threads = 3, .isa = cpu::Isa::portable}).backend().description() ==
+          "cpu, 3 threads, portable kernels");
     CHECK(cpu::device().backend().cpu()->pool.threads() >= 1);
-    CHECK_THROWS_WITH(cpu::device({.threads = -1}), "cpu::device: -1 threads asked for, 0 (all cores) to 1024 are possible");
-    CHECK_THROWS_WITH(cpu::device({.threads = 1025}), "cpu::device: 1025 threads asked for, 0 (all cores) to 1024 are possible");
+    CHECK_THROWS_WITH(cpu::device({.threads = -1}),
+                      "cpu::device: -1 threads asked for, 0 (all cores) to 1024 are possible");
+    CHECK_THROWS_WITH(cpu::device({.threads = 1025}),
+                      "cpu::device: 1025 threads asked for, 0 (all cores) to 1024 are possible");
     CHECK_THROWS_WITH(Device().name(), "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
     CHECK(device == Device(device));
     CHECK_FALSE(device == cpu::device({.threads = 1}));

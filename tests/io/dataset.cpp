@@ -77,12 +77,10 @@ TEST_CASE("subset and first copy rows in the order asked", "[dataset]") {
 TEST_CASE("check names what does not fit", "[dataset]") {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     CHECK(after([](Dataset&) {}) == "no error");
-    CHECK(after([](Dataset& d) {
-              d.image = {2, 0, 1};
-          }) == "dataset small: an image of 2 x 0 x 1 (height, width, channels) is impossible");
-    CHECK(after([](Dataset& d) {
-              d.image = {1 << 20, 1 << 20, 1};
-          }) == "dataset small: an image of 1048576 x 1048576 x 1 (height, width, channels) is impossible");
+    CHECK(after([](Dataset& d) { d.image = {2, 0, 1}; }) ==
+          "dataset small: an image of 2 x 0 x 1 (height, width, channels) is impossible");
+    CHECK(after([](Dataset& d) { d.image = {1 << 20, 1 << 20, 1}; }) ==
+          "dataset small: an image of 1048576 x 1048576 x 1 (height, width, channels) is impossible");
     CHECK(after([](Dataset& d) { d.count = -1; }) == "dataset small: count is -1, it cannot be negative");
     CHECK(after([](Dataset& d) { d.target_size = -1; }) == "dataset small: target_size is -1, it cannot be negative");
     CHECK(after([](Dataset& d) { d.count = 5; }) == "dataset small: bytes holds 8 numbers, 5 rows of 2 were announced");
@@ -125,9 +123,8 @@ TEST_CASE("factories refuse what does not fit together", "[dataset]") {
     CHECK(error_of([] {
               dataset_from_tensors(std::vector<float>(4), std::vector<std::int32_t>(3), {.image = {2, 1, 1}});
           }) == "dataset: labels holds 3 numbers, 2 rows of 1 were announced");
-    CHECK(error_of([] {
-              dataset_from_tensors(std::vector<float>(4), std::vector<float>(3), {.image = {2, 1, 1}});
-          }) == "dataset: targets holds 3 numbers, 2 rows of 1 were announced");
+    CHECK(error_of([] { dataset_from_tensors(std::vector<float>(4), std::vector<float>(3), {.image = {2, 1, 1}}); }) ==
+          "dataset: targets holds 3 numbers, 2 rows of 1 were announced");
     CHECK(error_of([] { dataset_from_tensors(std::vector<float>(4), std::vector<float>(3), {}); }) ==
           "dataset: an image of 0 x 0 x 0 (height, width, channels) is impossible");
 }

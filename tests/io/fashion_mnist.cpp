@@ -94,10 +94,10 @@ TEST_CASE("data of the same form is split by class and seed, in its order", "[io
     for (std::size_t row = 0; row < 200; ++row) {
         const auto same = [&](const hwnas::Dataset& part, std::size_t at) {
             return at < static_cast<std::size_t>(part.count) && part.labels[at] == static_cast<int>(row % 10) &&
-                   std::equal(whole.begin() + static_cast<long>(6 * row),
-                              whole.begin() + static_cast<long>(6 * row + 6),
-                              part.bytes.begin() + static_cast<long>(6 * at),
-                              [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
+                   std::equal(
+                       whole.begin() + static_cast<long>(6 * row), whole.begin() + static_cast<long>(6 * row + 6),
+                       part.bytes.begin() + static_cast<long>(6 * at),
+                       [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
         };
         if (same(data.train, train))
             ++train;

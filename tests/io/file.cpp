@@ -3,12 +3,26 @@
 #include <hwnas/io/file.hpp>
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <csignal>
 #include <string>
 
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
+
+namespace {
+int interruptions = 0;  // how many of the next fsync() a signal cuts short
+}
+
+extern "C" int fsync(int descriptor) {
+    if (interruptions > 0) {
+        --interruptions;
+        errno = EINTR;
+        return -1;
+    }
+    return static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
 
 namespace {
 
@@ -49,6 +63,14 @@ TEST_CASE("write_file_atomic then read_file returns the same bytes", "[io][file]
     io::write_file_atomic(path, parts);
     CHECK(io::read_file(path) == "abcd");
     CHECK(directory.entries() == 1);
+}
+
+TEST_CASE("a signal in the middle of writing does not fail it", "[io][file]") {
+    const TemporaryDirectory directory;
+    interruptions = 3;
+    io::write_file_atomic(directory / "a", "whole");
+    CHECK(interruptions == 0);
+    CHECK(io::read_file(directory / "a") == "whole");
 }
 
 TEST_CASE("read_file names the file and the reason", "[io][file]") {
@@ -153,7 +175,7 @@ TEST_CASE("text out of a file stays on one short line", "[io][file]") {
     CHECK(io::detail::shown("plain text") == "plain text");
     CHECK(io::detail::shown("a\nb\x7f\t") == "a?b??");
     CHECK(io::detail::shown(std::string(60, 'x')) == std::string(60, 'x'));
-    CHECK(io::detail::shown(std::string(61, 'x')) == std::string(60, 'x') + "...");
+    CHECK(io::detail::shown(std::string(61, 'x')) == fmt::format("{:x<60}...", ""));
 }
 
 TEST_CASE("counts are grouped by thousands", "[io][file]") {

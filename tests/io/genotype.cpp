@@ -32,24 +32,26 @@ TEST_CASE("a genotype comes back from JSON and from its one line", "[io][genotyp
             const auto genotype = some(space);
             io::write_genotype(directory / "g.json", genotype);
             CHECK(io::read_genotype(directory / "g.json") == genotype);
-            CHECK(io::read_genotype(directory / "g.json").choices(space.architecture()) == genotype.choices(space.architecture()));
+            CHECK(io::read_genotype(directory / "g.json").choices(space.architecture()) ==
+                  genotype.choices(space.architecture()));
             auto line = io::read_genotype(directory.put("g.txt", "\n  " + genotype.str() + "\r\n"));
             CHECK(line.space.empty());
             line.space = name;
             CHECK(line == genotype);
         }
-    const auto json = io::genotype_to_json(some(SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 1, .nodes = 1})));
+    const auto json =
+        io::genotype_to_json(some(SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 1, .nodes = 1})));
     CHECK(json.dump() ==
-          "{\"schema\":\"hwnas-genotype/1\",\"space\":\"pointwise\",\"groups\":[{\"name\":\"normal\",\"nodes\":[{\"edges\":["
+          "{\"schema\":\"hwnas-genotype/"
+          "1\",\"space\":\"pointwise\",\"groups\":[{\"name\":\"normal\",\"nodes\":[{\"edges\":["
           "{\"primitive\":\"depthwise_conv_3x3\",\"from\":0},{\"primitive\":\"max_pool_3x3\",\"from\":1}]}]}]}");
 }
 
 TEST_CASE("a genotype file that says something else is refused with its place", "[io][genotype]") {
     const TemporaryDirectory directory;
-    const Json good = io::genotype_to_json(some(SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2})));
-    const auto read = [&](const std::string& text) {
-        return error_of([&] { io::genotype_from_text(text, "g"); });
-    };
+    const Json good =
+        io::genotype_to_json(some(SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2})));
+    const auto read = [&](const std::string& text) { return error_of([&] { io::genotype_from_text(text, "g"); }); };
     const auto message = [&](const std::function<void(Json&)>& change) {
         Json json = good;
         change(json);
@@ -57,32 +59,41 @@ TEST_CASE("a genotype file that says something else is refused with its place", 
     };
     CHECK(message([](Json&) {}) == "no error");
     CHECK(message([](Json& j) { j["schema"] = "hwnas-genotype/2"; }) ==
-          "g: schema version \"hwnas-genotype/2\" is unknown, this library reads \"hwnas-genotype/1\" (write the file again, or use its version)");
+          "g: schema version \"hwnas-genotype/2\" is unknown, this library reads \"hwnas-genotype/1\" (write the file "
+          "again, or use its version)");
     CHECK(message([](Json& j) { j.erase("space"); }) == "g: key \"space\" is missing");
     CHECK(message([](Json& j) { j["groups"] = 3; }) == "g: key \"groups\" has the wrong type (number, array expected)");
     CHECK(message([](Json& j) { j["groups"] = Json::array(); }) == "g: key \"groups\" is empty");
     CHECK(message([](Json& j) { j["groups"][1]["name"] = "normal"; }) == "g: group 1: the name \"normal\" is taken");
     CHECK(message([](Json& j) { j["groups"][1].erase("nodes"); }) == "g: group 1: key \"nodes\" is missing");
-    CHECK(message([](Json& j) { j["groups"][0]["nodes"][1]["edges"] = Json::array(); }) == "g: group 0, node 1: key \"edges\" is empty");
+    CHECK(message([](Json& j) { j["groups"][0]["nodes"][1]["edges"] = Json::array(); }) ==
+          "g: group 0, node 1: key \"edges\" is empty");
     CHECK(message([](Json& j) { j["groups"][0]["nodes"][1]["edges"][2]["from"] = -1; }) ==
           "g: group 0, node 1, edge 2: key \"from\" is -1, vertices count from 0 to 999");
     CHECK(message([](Json& j) { j["groups"][0]["nodes"][1]["edges"][2]["from"] = 1.5; }) ==
           "g: group 0, node 1, edge 2: key \"from\" has the wrong type (number, integer expected)");
     CHECK(message([](Json& j) { j["groups"][0]["nodes"][1]["edges"][2]["primitive"] = "a|b"; }) ==
-          "g: group 0, node 1, edge 2: key \"primitive\" is \"a|b\", no name (not empty, at most 60 letters, no spaces, none of | ~ + / : \")");
+          "g: group 0, node 1, edge 2: key \"primitive\" is \"a|b\", no name (not empty, at most 60 letters, no "
+          "spaces, none of | ~ + / : \")");
     CHECK(read("") == "g: is empty, a genotype is expected");
     CHECK(read(" \n ") == "g: is empty, a genotype is expected");
     CHECK(read("hello") == "g: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)");
-    CHECK(read("normal:|a~0|\nreduction:|a~0|") == "g: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)");
+    CHECK(read("normal:|a~0|\nreduction:|a~0|") ==
+          "g: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)");
     CHECK(read("normal:|a~x|") == "g: genotype: no vertex number at character 11 of \"normal:|a~x|\"...");
     CHECK(read("{\"schema\": ") ==
-          "g: not JSON at line 1, column 12 (byte 12): while parsing value - unexpected end of input; expected '[', '{', or a literal");
+          "g: not JSON at line 1, column 12 (byte 12): while parsing value - unexpected end of input; expected '[', "
+          "'{', or a literal");
     CHECK(error_of(directory, [&] { io::read_genotype(directory.put("g", "hello")); }) == read("hello"));
-    CHECK(error_of(directory, [&] { io::read_genotype(directory / "none"); }) == "none: cannot be opened (No such file or directory)");
+    CHECK(error_of(directory, [&] { io::read_genotype(directory / "none"); }) ==
+          "none: cannot be opened (No such file or directory)");
     // A genotype of another space is read, and refused by the space.
     const auto other = io::read_genotype(directory.put("g", good.dump()));
-    CHECK_THROWS_WITH(other.choices(SearchSpace::separable({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2}).architecture()),
-                      "architecture: no primitive \"depthwise_conv_3x3\" in space separable (it has separable_conv_3x3, identity, max_pool_3x3)");
+    CHECK_THROWS_WITH(
+        other.choices(
+            SearchSpace::separable({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2}).architecture()),
+        "architecture: no primitive \"depthwise_conv_3x3\" in space separable (it has separable_conv_3x3, identity, "
+        "max_pool_3x3)");
 }
 
 TEST_CASE("a genotype file cut or changed at any byte never does worse than an Error", "[io][genotype]") {

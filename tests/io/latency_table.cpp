@@ -17,8 +17,18 @@ using io::Json;
 namespace {
 
 LatencyTable two_rows() {
-    return {.space = "pointwise", .device = "a processor", .backend = "cpu", .isa = "avx2+fma", .threads = 2, .batch = 3, .dtype = "float32",
-            .compiler = "gcc 12.2.0", .build = "optimized", .library = "0.1.0", .date = "2026-11-23T12:00:00Z", .method = "by hand",
+    return {.space = "pointwise",
+            .device = "a processor",
+            .backend = "cpu",
+            .isa = "avx2+fma",
+            .threads = 2,
+            .batch = 3,
+            .dtype = "float32",
+            .compiler = "gcc 12.2.0",
+            .build = "optimized",
+            .library = "0.1.0",
+            .date = "2026-11-23T12:00:00Z",
+            .method = "by hand",
             .clock_resolution_ns = 20.5,
             .rows = {{"depthwise_conv_3x3", {3, 28, 28, 16}, 1, 50, 0.1, 1.0 / 3, 0.05, 0.2},
                      {"node/transform", {3, 7, 7, 64}, 1, 50, 0.3, 0, 5e-9, 0.4}}};
@@ -45,7 +55,8 @@ TEST_CASE("the stored tables serve the spaces they are named after", "[io][laten
     const LatencyModel model(space, table);
     const auto& a = space.architecture();
     const auto all = [&](const char* name) {
-        return model.predict(Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), a.index(name))));
+        return model.predict(
+            Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), a.index(name))));
     };
     CHECK(all("identity") < all("max_pool_3x3"));
     CHECK(all("max_pool_3x3") < all("depthwise_conv_3x3"));
@@ -65,36 +76,48 @@ TEST_CASE("a latency table that says something else is refused with its place", 
     };
     CHECK(message([](Json&) {}) == "no error");
     CHECK(message([](Json& j) { j["schema"] = "hwnas-latency/9"; }) ==
-          "t.json: schema version \"hwnas-latency/9\" is unknown, this library reads \"hwnas-latency/1\" (write the file again, or use its version)");
+          "t.json: schema version \"hwnas-latency/9\" is unknown, this library reads \"hwnas-latency/1\" (write the "
+          "file again, or use its version)");
     CHECK(message([](Json& j) { j["schema"] = "hwnas-genotype/1"; }) ==
           "t.json: schema \"hwnas-genotype/1\" is another kind of file, \"hwnas-latency/1\" is expected");
     CHECK(message([](Json& j) { j["threads"] = 0; }) == "t.json: key \"threads\" is 0, at least 1 is expected");
     CHECK(message([](Json& j) { j["batch"] = -1; }) == "t.json: key \"batch\" is -1, at least 1 is expected");
-    CHECK(message([](Json& j) { j["clock_resolution_ns"] = -1; }) == "t.json: key \"clock_resolution_ns\" is -1, a time is not negative");
-    CHECK(message([](Json& j) { j["rows"] = 1; }) == "t.json: key \"rows\" has the wrong type (number, array expected)");
-    CHECK(message([](Json& j) { j["rows"][1]["median"] = -0.5; }) == "t.json: row 1: key \"median\" is -0.5 ms, a time is not negative");
-    CHECK(message([](Json& j) { j["rows"][1]["p90"] = "fast"; }) == "t.json: row 1: key \"p90\" has the wrong type (string, number expected)");
-    CHECK(message([](Json& j) { j["rows"][1]["p90"] = nullptr; }) == "t.json: row 1: key \"p90\" has the wrong type (null, number expected)");
+    CHECK(message([](Json& j) { j["clock_resolution_ns"] = -1; }) ==
+          "t.json: key \"clock_resolution_ns\" is -1, a time is not negative");
+    CHECK(message([](Json& j) { j["rows"] = 1; }) ==
+          "t.json: key \"rows\" has the wrong type (number, array expected)");
+    CHECK(message([](Json& j) { j["rows"][1]["median"] = -0.5; }) ==
+          "t.json: row 1: key \"median\" is -0.5 ms, a time is not negative");
+    CHECK(message([](Json& j) { j["rows"][1]["p90"] = "fast"; }) ==
+          "t.json: row 1: key \"p90\" has the wrong type (string, number expected)");
+    CHECK(message([](Json& j) { j["rows"][1]["p90"] = nullptr; }) ==
+          "t.json: row 1: key \"p90\" has the wrong type (null, number expected)");
     CHECK(message([](Json& j) { j["rows"][0]["unit"] = ""; }) == "t.json: row 0: \"\" is no name of a unit");
     CHECK(message([](Json& j) { j["rows"][0]["input"] = {3, 28, 28}; }) ==
           "t.json: row 0: key \"input\" has 3 extents, [N, H, W, C] is expected");
     CHECK(message([](Json& j) { j["rows"][0]["input"] = {3, 28, 0, 16}; }) ==
           "t.json: row 0: key \"input\" is [3, 28, 0, 16], extents are at least 1");
-    CHECK(message([](Json& j) { j["rows"][0]["input"] = {1, 28, 28, 16}; }) == "t.json: row 0: key \"input\" starts with 1, the table's batch is 3");
-    CHECK(message([](Json& j) { j["rows"][0]["stride"] = 0; }) == "t.json: row 0: key \"stride\" is 0, at least 1 is expected");
-    CHECK(message([](Json& j) { j["rows"][0]["count"] = -2; }) == "t.json: row 0: key \"count\" is -2, a number of samples is not negative");
-    CHECK(message([](Json& j) { j["rows"][0] = 7; }) == "t.json: row 0: number where an object with key \"unit\" is expected");
+    CHECK(message([](Json& j) { j["rows"][0]["input"] = {1, 28, 28, 16}; }) ==
+          "t.json: row 0: key \"input\" starts with 1, the table's batch is 3");
+    CHECK(message([](Json& j) { j["rows"][0]["stride"] = 0; }) ==
+          "t.json: row 0: key \"stride\" is 0, at least 1 is expected");
+    CHECK(message([](Json& j) { j["rows"][0]["count"] = -2; }) ==
+          "t.json: row 0: key \"count\" is -2, a number of samples is not negative");
+    CHECK(message([](Json& j) { j["rows"][0] = 7; }) ==
+          "t.json: row 0: number where an object with key \"unit\" is expected");
     CHECK(message([](Json& j) { j["rows"].push_back(j["rows"][0]); }) ==
           "t.json: row 2: depthwise_conv_3x3 [3, 28, 28, 16] stride 1 is in the table already");
     for (const auto& [key, value] : good.items())
         CHECK(message([&](Json& j) { j.erase(key); }) == fmt::format("t.json: key \"{}\" is missing", key));
     for (const auto& [key, value] : good["rows"][1].items())
-        CHECK(message([&](Json& j) { j["rows"][1].erase(key); }) == fmt::format("t.json: row 1: key \"{}\" is missing", key));
+        CHECK(message([&](Json& j) { j["rows"][1].erase(key); }) ==
+              fmt::format("t.json: row 1: key \"{}\" is missing", key));
     // What is not finite is no JSON on the way in, and refused on the way out.
     directory.put("t.json", "{\"schema\": \"hwnas-latency/1\", \"threads\": NaN}");
     CHECK_THROWS_AS(io::read_latency_table(path), Error);
     directory.put("t.json", good.dump().replace(good.dump().find("0.05"), 4, "1e999"));
-    CHECK(error_of(directory, [&] { io::read_latency_table(path); }) == "t.json: not JSON: number overflow parsing '1e999'");
+    CHECK(error_of(directory, [&] { io::read_latency_table(path); }) ==
+          "t.json: not JSON: number overflow parsing '1e999'");
     auto table = two_rows();
     table.rows[1].mean = std::numeric_limits<double>::infinity();
     CHECK(error_of(directory, [&] { io::write_latency_table(directory / "u.json", table); }) ==
@@ -107,7 +130,8 @@ TEST_CASE("a latency table cut or changed at any byte never does worse than an E
     const auto attempt = [](const std::string& changed) {
         return io::latency_table_from_json(io::detail::parse_json<Json>(changed, "t.json"), "t.json");
     };
-    for (std::size_t length = 0; length < text.size(); ++length) REQUIRE_THROWS_AS(attempt(text.substr(0, length)), Error);
+    for (std::size_t length = 0; length < text.size(); ++length)
+        REQUIRE_THROWS_AS(attempt(text.substr(0, length)), Error);
     CHECK_THROWS_AS(io::read_latency_table(directory.put("t.json", text.substr(0, text.size() / 2))), Error);
     int read = 0;
     for (std::size_t at = 0; at < text.size(); ++at)

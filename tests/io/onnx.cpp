@@ -1,114 +1,20 @@
 // SPDX-License-Identifier: MIT
-// ONNX export: the file is what the specification says, and read back by an interpreter of our own, by onnx.checker and
-// by ONNX Runtime it computes what the prepared network computes.
-#include <hwnas/cpu/device.hpp>
-#include <hwnas/io/onnx.hpp>
+// ONNX export: the file is what the specification says, and read back by an interpreter of our own it computes what the
+// prepared network computes.
 #include <hwnas/ops/linear.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/scale.hpp>
 #include <hwnas/ops/softmax.hpp>
 
-#include <cstdlib>
-#include <functional>
-
-#include "io/onnx_interpreter.hpp"
+#include "io/onnx_networks.hpp"
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
+using namespace hwnas_test::onnx;
 namespace io = hwnas::io;
 namespace onnx = hwnas_test::onnx;
-using namespace hwnas;
-
-namespace {
-
-std::vector<float> uniform(std::int64_t n, std::uint64_t seed, double low, double high) {
-    std::vector<float> values;
-    const auto key = Seed{seed}.stream("onnx");
-    for (std::int64_t i = 0; i < n; ++i)
-        values.push_back(static_cast<float>(
-            low + (high - low) * static_cast<double>(
-                                     random::uniform(random::words_at(key, static_cast<std::uint64_t>(i), 0).w[0]))));
-    return values;
-}
-
-/// Statistics, scales, shifts and biases that no default hides behind.
-void randomise(const Network& network) {
-    std::uint64_t seed = 100;
-    const auto state = network.state();
-    for (const auto& buffer : state.buffers) {
-        const bool variance = buffer.name.ends_with("variance");
-        buffer.tensor.assign(uniform(buffer.tensor.elements(), seed++, variance ? 0.5 : -0.5, variance ? 2 : 0.5));
-    }
-    for (const auto& parameter : state.parameters)
-        if (parameter.variable.shape().rank() == 1)
-            parameter.variable.value().assign(uniform(parameter.variable.shape().elements(), seed++, 0.2, 1));
-}
-
-/// All rows primitive `choice`, or at random when negative.
-Network network_of(const SearchSpace& space, int choice) {
-    std::vector<int> choices;
-    for (int row = 0; row < space.architecture().rows(); ++row)
-        choices.push_back(
-            choice >= 0 ? choice
-                        : static_cast<int>(random::words_at(Seed{5}.stream("choices"), static_cast<std::uint64_t>(row),
-                                                            static_cast<std::uint64_t>(-choice))
-                                               .w[0] %
-                                           static_cast<unsigned>(space.architecture().k())));
-    Network network(space, Genotype::from_choices(space.architecture(), choices), cpu::device({.threads = 1}),
-                    seed(42));
-    randomise(network);
-    return network;
-}
-
-std::vector<float> prepared_logits(const Network& network, const std::vector<float>& images, std::int64_t batch) {
-    const Prepared prepared(network, batch);
-    prepared.input().assign(images);
-    prepared.run();
-    return prepared.output().to_vector();
-}
-
-/// Largest difference as a share of the largest magnitude.
-double difference(const std::vector<float>& a, const std::vector<float>& b) {
-    if (a.size() != b.size() || a.empty()) return HUGE_VAL;
-    double worst = 0, largest = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        if (!std::isfinite(a[i]) || !std::isfinite(b[i])) return HUGE_VAL;
-        worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-        largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-    }
-    return largest > 0 ? worst / largest : HUGE_VAL;
-}
-
-double interpreted_difference(const Network& network, std::int64_t batch) {
-    const auto& image = network.space().options().image;
-    const std::vector<std::int64_t> nhwc{batch, image.height, image.width, image.channels};
-    const auto images = uniform(onnx::product(nhwc), 3, -2, 2);
-    const auto logits = onnx::run(onnx::read(io::onnx_bytes(network)), images, nhwc);
-    return difference(logits.values, prepared_logits(network, images, batch));
-}
-
-const SpaceOptions small{
-    .image = {.height = 9, .width = 7, .channels = 2}, .classes = 3, .channels = 4, .cells = 2, .nodes = 2};
-
-/// A network whose two edges are one primitive of the test's: apply(x, parameters), x [N, 5, 6, 4].
-template <class F>
-Network network_with(
-    F apply, std::function<PrimitiveState(const Site&)> state = [](const Site&) { return PrimitiveState{}; }) {
-    const Primitive primitive("own", std::move(state),
-                              [apply](const auto& x, const auto& p, const Site&, Phase) { return apply(x, p); });
-    const SpaceOptions options{
-        .image = {.height = 5, .width = 6, .channels = 3}, .classes = 3, .channels = 4, .cells = 1, .nodes = 1};
-    return network_of(SearchSpace::custom("own", {primitive}, options), 0);
-}
-template <class T>
-Variable<T> constant(const Variable<T>& x, const Shape& shape, std::uint64_t seed = 9) {
-    const auto values = uniform(shape.elements(), seed, -1, 1);
-    return Variable<T>(Tensor<T>::from(std::vector<T>(values.begin(), values.end()), shape, x.device()));
-}
-
-}  // namespace
 
 TEST_CASE("an ONNX file says what it is and holds the network node by node", "[io][onnx]") {
     const auto space = SearchSpace::pointwise(
@@ -230,10 +136,9 @@ TEST_CASE("a user's primitive exports if its ops do", "[io][onnx]") {
     }
     SECTION("windows of every kind") {
         agrees(
-            network_with([](const auto& x, const auto& p) { return depthwise_conv(x, p.weight(0), {.dilation = 2}); },
-                         [](const Site& site) {
-                             return PrimitiveState{.weights = {{"weight", {3, 3, site.channels}, 0.3}}};
-                         }),
+            network_with(
+                [](const auto& x, const auto& p) { return depthwise_conv(x, p.weight(0), {.dilation = 2}); },
+                [](const Site& site) { return PrimitiveState{.weights = {{"weight", {3, 3, site.channels}, 0.3}}}; }),
             {"Conv"});
         agrees(
             network_with([](const auto& x, const auto& p) { return conv(x, p.weight(0), {.dilation = 2}); },
@@ -283,15 +188,15 @@ TEST_CASE("a user's primitive exports if its ops do", "[io][onnx]") {
                        terms, Variable<T>(Tensor<T>::from({T(weights[0]), T(1), T(0)}, Shape{3}, x.device())), columns);
                }),
                {"Sum", "Mul", "Add"});
-        agrees(
-            network_with([](const auto& x, const auto&) {
-                using T = typename std::decay_t<decltype(x)>::value_type;
-                std::vector<Variable<T>> terms(20, x);
-                std::vector<int> columns(20, 0);
-                columns[19] = 1;  // the first call makes a constant 0
-                return weighted_sum(terms, Variable<T>(Tensor<T>::from({T(0), T(3)}, Shape{2}, x.device())), columns);
-            }),
-            {"Mul"});
+        agrees(network_with([](const auto& x, const auto&) {
+                   using T = typename std::decay_t<decltype(x)>::value_type;
+                   std::vector<Variable<T>> terms(20, x);
+                   std::vector<int> columns(20, 0);
+                   columns[19] = 1;  // the first call makes a constant 0
+                   return weighted_sum(terms, Variable<T>(Tensor<T>::from({T(0), T(3)}, Shape{2}, x.device())),
+                                       columns);
+               }),
+               {"Mul"});
     }
     SECTION("linear on pixels, on whole images and back") {
         agrees(
@@ -318,10 +223,9 @@ TEST_CASE("a user's primitive exports if its ops do", "[io][onnx]") {
                {"Transpose", "Reshape", "MaxPool"});
     }
     SECTION("what is computed from parameters alone becomes a constant") {
-        agrees(network_with([](const auto& x, const auto& p) { return multiply(x, column_sum(softmax(p.weight(0)))); },
-                            [](const Site& site) {
-                                return PrimitiveState{.weights = {{"weight", {3, site.channels}, 1.0}}};
-                            }),
+        agrees(network_with(
+                   [](const auto& x, const auto& p) { return multiply(x, column_sum(softmax(p.weight(0)))); },
+                   [](const Site& site) { return PrimitiveState{.weights = {{"weight", {3, site.channels}, 1.0}}}; }),
                {"Mul"});
     }
     SECTION("the first image of a constant") {
@@ -334,9 +238,7 @@ TEST_CASE("a user's primitive exports if its ops do", "[io][onnx]") {
     SECTION("batch norm behind anything") {
         agrees(network_with([](const auto& x,
                                const auto& p) { return p.norms[0](p.norms[1](relu(x), Phase::eval), Phase::eval); },
-                            [](const Site&) {
-                                return PrimitiveState{.norms = {{"affine", true}, {"plain", false}}};
-                            }),
+                            [](const Site&) { return PrimitiveState{.norms = {{"affine", true}, {"plain", false}}}; }),
                {"BatchNormalization"});
     }
 }
@@ -360,9 +262,8 @@ TEST_CASE("what ONNX cannot say is refused with kernel and label", "[io][onnx]")
           "onnx: kernel relu_forward reads part of another value, which has no ONNX form");
     CHECK(message([image](const auto& x, const auto&) { return relu(image(x, 0)); }) ==
           "onnx: kernel relu_forward reads 120 of 240 elements of a value, which has no ONNX form");
-    CHECK(message([image](const auto& x, const auto&) {
-              return add(x, reshape(image(x, 0), {5, 6, 4}));
-          }) == "onnx: kernel add repeats a value of 120 elements, which has no ONNX form");
+    CHECK(message([image](const auto& x, const auto&) { return add(x, reshape(image(x, 0), {5, 6, 4})); }) ==
+          "onnx: kernel add repeats a value of 120 elements, which has no ONNX form");
     CHECK(message([image](const auto& x, const auto&) {
               return add(constant(x, x.shape()), reshape(image(x, 0), {5, 6, 4}));
           }) == "onnx: kernel add repeats a value over a constant, which has no ONNX form");
@@ -432,85 +333,4 @@ TEST_CASE("what ONNX cannot say is refused with kernel and label", "[io][onnx]")
           }) == "onnx: kernel add repeats a constant of 8 elements over 5 x 6 x 4, which has no ONNX form");
     CHECK(error_of([] { io::onnx_bytes(network_of(SearchSpace::paper(small), 0), {.name = ""}); }) ==
           "onnx: the name of the graph is empty, ONNX asks for one");
-}
-
-namespace {
-
-/// A Python with onnx and onnxruntime, or nothing: $HWNAS_ONNX_PYTHON, a virtual environment "onnx" in the build
-/// directory, python3.
-std::string python_with_onnx() {
-    std::vector<std::string> candidates{"../onnx/bin/python", "onnx/bin/python",
-                                        HWNAS_SOURCE_DIR "/build/onnx/bin/python", "python3"};
-    if (const char* given = std::getenv("HWNAS_ONNX_PYTHON")) candidates.insert(candidates.begin(), given);
-    for (const auto& python : candidates)
-        if (std::system(("'" + python + "' -c 'import numpy, onnx, onnxruntime' >/dev/null 2>&1").c_str()) == 0)
-            return python;
-    return "";
-}
-
-constexpr const char* script = R"(
-import os, sys, numpy, onnx, onnxruntime
-os.chdir(sys.argv[1])
-for line in open('list'):
-    name, h, w, c = line.split()
-    onnx.checker.check_model(onnx.load(name + '.onnx'), full_check=True)
-    x = numpy.fromfile(name + '.images', numpy.float32).reshape(-1, int(h), int(w), int(c)).transpose(0, 3, 1, 2).copy()
-    y = numpy.fromfile(name + '.logits', numpy.float32).reshape(len(x), -1)
-    session = onnxruntime.InferenceSession(name + '.onnx', providers=['CPUExecutionProvider'])
-    for batch in (1, 7, 64):
-        for i in range(0, len(x), batch):
-            ours, theirs = y[i:i + batch], session.run(['logits'], {'input': x[i:i + batch]})[0]
-            assert theirs.shape == ours.shape, (name, theirs.shape, ours.shape)
-            assert numpy.abs(theirs - ours).max() <= 1e-5 * numpy.abs(y).max(), (name, numpy.abs(theirs - ours).max())
-    print('agrees', name)
-)";
-
-}  // namespace
-
-TEST_CASE("onnx.checker accepts the file and ONNX Runtime computes the same logits", "[io][onnx]") {
-    const std::string python = python_with_onnx();
-    if (python.empty())
-        SKIP(
-            "no Python with onnx and onnxruntime: python3 -m venv build/onnx && build/onnx/bin/pip install onnx "
-            "onnxruntime");
-    const TemporaryDirectory directory;
-    directory.put("check.py", script);
-    std::string list;
-    int networks = 0;
-    const auto add_network = [&](const std::string& name, const Network& network) {
-        const auto& image = network.space().options().image;
-        const std::int64_t batch = 64;
-        const auto images = uniform(batch * image.height * image.width * image.channels, 3, -2, 2);
-        const auto logits = prepared_logits(network, images, batch);
-        io::write_onnx(network, directory / (name + ".onnx"));
-        io::write_file_atomic(directory / (name + ".images"), io::as_chars(std::span<const float>(images)));
-        io::write_file_atomic(directory / (name + ".logits"), io::as_chars(std::span<const float>(logits)));
-        list += fmt::format("{} {} {} {}\n", name, image.height, image.width, image.channels);
-        ++networks;
-    };
-    for (const std::string name : {"paper", "pointwise", "separable"})
-        for (const int choice : {0, 1, 2, -1})
-            add_network(name + std::to_string(choice),
-                        network_of(SearchSpace::named(name, choice < 0 ? SpaceOptions{.channels = 8} : small), choice));
-    add_network("own", network_with(
-                           [](const auto& x, const auto& p) {
-                               const auto n = x.shape()[0];
-                               const auto hidden = linear(
-                                   relu(reshape(average_pool(x, {.count_padding = true}), {n, 120})), p.weight(0));
-                               const auto back = reshape(linear(softmax(hidden), p.weight(1)), x.shape());
-                               return add(multiply(max_pool(x, {.dilation = 2}), constant(x, {6, 4})),
-                                          average_pool(scale(back, 0.5), {.dilation = 2, .count_padding = true}));
-                           },
-                           [](const Site&) {
-                               return PrimitiveState{.weights = {{"a", {120, 5}, 0.1}, {"b", {5, 120}, 0.3}}};
-                           }));
-    directory.put("list", list);
-    const std::string output = (directory / "output").string();
-    const int status = std::system(fmt::format("'{}' '{}' '{}' >'{}' 2>&1", python, (directory / "check.py").string(),
-                                               directory.path().string(), output)
-                                       .c_str());
-    const std::string text = io::read_file(output);
-    CAPTURE(text);
-    CHECK(status == 0);
-    CHECK(std::count(text.begin(), text.end(), '\n') == networks);
 }

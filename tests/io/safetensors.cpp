@@ -83,12 +83,10 @@ TEST_CASE("typed access to tensors is checked", "[io][safetensors]") {
           "safetensors: no tensor \"weigth\" among the 5 there are (weight, mask, scalar, none, step)");
     CHECK(error_of([&] { io::values<double>(content.at("weight")); }) ==
           "safetensors: tensor \"weight\" is F32, F64 is asked for");
-    CHECK(error_of([&] {
-              io::values<float>(content.at("weight"), std::vector<std::int64_t>{3, 2});
-          }) == "safetensors: tensor \"weight\" has shape [2, 3], [3, 2] is asked for");
-    CHECK(error_of([&] {
-              io::safe_tensor<float>("w", {2, 2}, std::vector<float>(3));
-          }) == "safetensors: tensor \"w\" of shape [2, 2] is given 3 values");
+    CHECK(error_of([&] { io::values<float>(content.at("weight"), std::vector<std::int64_t>{3, 2}); }) ==
+          "safetensors: tensor \"weight\" has shape [2, 3], [3, 2] is asked for");
+    CHECK(error_of([&] { io::safe_tensor<float>("w", {2, 2}, std::vector<float>(3)); }) ==
+          "safetensors: tensor \"w\" of shape [2, 2] is given 3 values");
     io::SafeTensor broken = content.at("weight");
     broken.data.pop_back();
     CHECK(error_of([&] { io::values<float>(broken); }) ==
@@ -114,9 +112,8 @@ TEST_CASE("write_safetensors refuses what no reader would take", "[io][safetenso
           "a: tensor \"weight\" of dtype F32 and shape [2, 3] takes 24 bytes, 23 are given");
     CHECK(message([](auto& c) { c.tensors[0].dtype = "BF16"; }) ==
           "a: tensor \"weight\" has dtype BF16, known are F32 F64 I32 I64 U8");
-    CHECK(message([](auto& c) {
-              c.tensors[0].shape = {-2, -3};
-          }) == "a: tensor \"weight\" has shape [-2, -3], extents cannot be negative");
+    CHECK(message([](auto& c) { c.tensors[0].shape = {-2, -3}; }) ==
+          "a: tensor \"weight\" has shape [-2, -3], extents cannot be negative");
     CHECK(message([](auto& c) { c.metadata["x"] = "\xff"; }) ==
           "a: a name or metadata text is not UTF-8, safetensors holds nothing else");
     CHECK(directory.entries() == 0);

@@ -20,7 +20,9 @@ SpaceOptions with_own_primitives(SpaceOptions options) {
     options.additional.push_back(primitives::depthwise_conv(5));
     options.additional.push_back(Primitive(
         "mean_3x3", [](const Site&) { return PrimitiveState{}; },
-        [](const auto& x, const auto&, const Site& site, Phase) { return average_pool(x, {.kernel = 3, .stride = site.stride, .padding = 1}); }));
+        [](const auto& x, const auto&, const Site& site, Phase) {
+            return average_pool(x, {.kernel = 3, .stride = site.stride, .padding = 1});
+        }));
     return options;
 }
 
@@ -28,8 +30,10 @@ std::vector<SearchSpace> spaces() {
     std::vector<SearchSpace> all;
     for (const auto sharing : {RowSharing::kind, RowSharing::all, RowSharing::none})
         for (const char* name : {"paper", "pointwise", "separable"})
-            all.push_back(SearchSpace::named(name, {.image = {8, 8, 1}, .channels = 4, .nodes = 3, .sharing = sharing}));
-    all.push_back(SearchSpace::pointwise(with_own_primitives({.image = {9, 7, 2}, .channels = 2, .cells = 2, .nodes = 2})));
+            all.push_back(
+                SearchSpace::named(name, {.image = {8, 8, 1}, .channels = 4, .nodes = 3, .sharing = sharing}));
+    all.push_back(
+        SearchSpace::pointwise(with_own_primitives({.image = {9, 7, 2}, .channels = 2, .cells = 2, .nodes = 2})));
     all.push_back(SearchSpace::separable({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 1}));
     return all;
 }
@@ -37,7 +41,9 @@ std::vector<SearchSpace> spaces() {
 /// The rows a genotype uses, cell by cell, edge by edge.
 double counted(const SearchSpace& space, const LatencyTable& table, const Genotype& genotype) {
     const auto units = hwnas::detail::space_units(space, table.batch);
-    const auto time = [&](const hwnas::detail::LatencyUnit& unit) { return table.at(unit.unit, unit.input, unit.stride).median; };
+    const auto time = [&](const hwnas::detail::LatencyUnit& unit) {
+        return table.at(unit.unit, unit.input, unit.stride).median;
+    };
     double total = time(units.stem) + time(units.head);
     for (int i = 0; i < space.cells(); ++i) {
         const auto options = space.cell_options(i, &genotype);
@@ -50,7 +56,8 @@ double counted(const SearchSpace& space, const LatencyTable& table, const Genoty
             const auto& unit = cell.edges[e][static_cast<std::size_t>(m)];
             if (unit.cost == hwnas::detail::EdgeCost::own) total += time(unit.unit);
             const auto [from, to] = options.graph.edges[e];
-            if (unit.cost == hwnas::detail::EdgeCost::shared && pooled.insert({from, m}).second) total += time(unit.unit);
+            if (unit.cost == hwnas::detail::EdgeCost::shared && pooled.insert({from, m}).second)
+                total += time(unit.unit);
             const bool convolves = options.primitives[static_cast<std::size_t>(m)].traits().convolution;
             if (convolves && cell.transform && mixed.insert(to).second) total += time(*cell.transform);
         }
@@ -61,7 +68,8 @@ double counted(const SearchSpace& space, const LatencyTable& table, const Genoty
     return total;
 }
 
-Variable<double> constant_gamma(const std::vector<double>& values, std::int64_t groups, const Architecture& a, const Device& device) {
+Variable<double> constant_gamma(const std::vector<double>& values, std::int64_t groups, const Architecture& a,
+                                const Device& device) {
     return Variable<double>(Tensor<double>::from(values, {groups, a.rows(), a.k()}, device));
 }
 
@@ -74,14 +82,16 @@ TEST_CASE("predict and one-hot expected agree with a count of units, in every sp
         const LatencyModel model(space, made_up_table(space, 3));
         const auto& a = space.architecture();
         for (int i = 0; i < 8; ++i) {
-            const auto choices = i < a.k() ? std::vector<int>(static_cast<std::size_t>(a.rows()), i) : random_choices(a, i);
+            const auto choices =
+                i < a.k() ? std::vector<int>(static_cast<std::size_t>(a.rows()), i) : random_choices(a, i);
             const auto genotype = Genotype::from_choices(a, choices);
             const double predicted = model.predict(genotype);
             CHECK_THAT(predicted, Catch::Matchers::WithinRel(counted(space, model.table(), genotype), 1e-12));
             const auto gamma = Relaxation<double>::one_hot(choices, a.k(), device).gamma;
             CHECK(std::abs(model.expected(gamma).value().item() - predicted) <= 1e-9);
             const auto single = Relaxation<float>::one_hot(choices, a.k(), device).gamma;
-            CHECK_THAT(static_cast<double>(model.expected(single).value().item()), Catch::Matchers::WithinRel(predicted, 1e-5));
+            CHECK_THAT(static_cast<double>(model.expected(single).value().item()),
+                       Catch::Matchers::WithinRel(predicted, 1e-5));
         }
     }
 }
@@ -90,13 +100,15 @@ TEST_CASE("the units of a space are those its prepared networks run", "[latency]
     const auto device = test_device(1);
     const auto space = SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2});
     const auto& a = space.architecture();
-    // All pools: stem, head, 4 inputs, 4 sums, 2 concats, and one pool for each of the 3 vertices with an edge, in 2 cells.
+    // All pools: stem, head, 4 inputs, 4 sums, 2 concats, and one pool for each of the 3 vertices with an edge, in 2
+    // cells.
     const auto all = [&](const char* primitive) {
         return Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), a.index(primitive)));
     };
     const Prepared pools(Network(space, all("max_pool_3x3"), device));
     std::size_t pooled = 0;
-    for (std::size_t i = 0; i < pools.program().size(); ++i) pooled += std::string(pools.program().kernel(i)) == "max_pool_forward";
+    for (std::size_t i = 0; i < pools.program().size(); ++i)
+        pooled += std::string(pools.program().kernel(i)) == "max_pool_forward";
     CHECK(pooled == 6);
     const LatencyModel model(space, made_up_table(space));
     double firsts = 0;
@@ -110,7 +122,8 @@ TEST_CASE("expected is the mean over all networks drawn edge by edge", "[latency
     const auto device = test_device();
     for (const char* name : {"pointwise", "separable"}) {
         CAPTURE(name);
-        const auto space = SearchSpace::named(name, {.image = {4, 4, 1}, .channels = 2, .cells = 2, .nodes = 2, .sharing = RowSharing::all});
+        const auto space = SearchSpace::named(
+            name, {.image = {4, 4, 1}, .channels = 2, .cells = 2, .nodes = 2, .sharing = RowSharing::all});
         const auto& a = space.architecture();
         const LatencyModel model(space, made_up_table(space));
         const auto rows = static_cast<std::size_t>(a.rows()), k = static_cast<std::size_t>(a.k());
@@ -124,7 +137,8 @@ TEST_CASE("expected is the mean over all networks drawn edge by edge", "[latency
         std::vector<int> choices(rows, 0);
         for (;;) {
             double chance = 1;
-            for (std::size_t row = 0; row < rows; ++row) chance *= gamma[row * k + static_cast<std::size_t>(choices[row])];
+            for (std::size_t row = 0; row < rows; ++row)
+                chance *= gamma[row * k + static_cast<std::size_t>(choices[row])];
             const double time = model.predict(Genotype::from_choices(a, choices));
             mean += chance * time;
             uniform += time / std::pow(static_cast<double>(k), static_cast<double>(rows));
@@ -132,10 +146,12 @@ TEST_CASE("expected is the mean over all networks drawn edge by edge", "[latency
             while (row < rows && ++choices[row] == static_cast<int>(k)) choices[row++] = 0;
             if (row == rows) break;
         }
-        CHECK_THAT(model.expected(constant_gamma(gamma, 1, a, device)).value().item(), Catch::Matchers::WithinRel(mean, 1e-12));
+        CHECK_THAT(model.expected(constant_gamma(gamma, 1, a, device)).value().item(),
+                   Catch::Matchers::WithinRel(mean, 1e-12));
         CHECK_THAT(model.reference(), Catch::Matchers::WithinRel(uniform, 1e-12));
         const std::vector<double> even(rows * k, 1.0 / static_cast<double>(k));
-        CHECK_THAT(model.expected(constant_gamma(even, 1, a, device)).value().item(), Catch::Matchers::WithinRel(uniform, 1e-12));
+        CHECK_THAT(model.expected(constant_gamma(even, 1, a, device)).value().item(),
+                   Catch::Matchers::WithinRel(uniform, 1e-12));
         const auto costs = model.row_costs();
         REQUIRE(costs.size() == rows);
         double total = model.fixed();
@@ -159,7 +175,10 @@ TEST_CASE("expected averages over draws", "[latency]") {
     double mean = 0;
     for (std::size_t g = 0; g < 5; ++g) {
         const auto begin = values.begin() + static_cast<std::ptrdiff_t>(g * size);
-        mean += model.expected(constant_gamma({begin, begin + static_cast<std::ptrdiff_t>(size)}, 1, a, device)).value().item() / 5;
+        mean += model.expected(constant_gamma({begin, begin + static_cast<std::ptrdiff_t>(size)}, 1, a, device))
+                    .value()
+                    .item() /
+                5;
     }
     const auto all = model.expected(constant_gamma(values, 5, a, device));
     CHECK(all.shape() == Shape{});
@@ -172,7 +191,8 @@ TEST_CASE("expected's gradient agrees with finite differences", "[latency][gradc
         CAPTURE(space.name(), space.architecture().rows());
         const LatencyModel model(space, made_up_table(space));
         const std::int64_t groups = space.name() == "separable" ? 1 : 2;
-        const auto gamma = random_tensor<double>({groups, space.architecture().rows(), space.architecture().k()}, 3, device, 0.05, 0.6);
+        const auto gamma = random_tensor<double>({groups, space.architecture().rows(), space.architecture().k()}, 3,
+                                                 device, 0.05, 0.6);
         const auto result = gradcheck([&](const auto& v) { return model.expected(v[0]); }, {gamma});
         INFO(result.message);
         CHECK(result.passed);
@@ -216,8 +236,9 @@ TEST_CASE("a latency model refuses tables and mixtures that do not fit", "[laten
     CHECK_THROWS_WITH(model.expected(Variable<float>(Tensor<float>::full({28, 3}, 0.1f, device))),
                       "latency model: gamma has shape [28, 3], expected [G, 28, 3]");
     CHECK_THROWS_WITH(model.expected(Variable<float>()), "latency model: gamma has no value");
-    CHECK_THROWS_WITH(LatencyModel(SearchSpace::separable({.image = {8, 8, 1}, .channels = 4}), table),
-                      Catch::Matchers::ContainsSubstring("latency table: no row for separable_conv_3x3 [1, 8, 8, 4] stride 1 among"));
+    CHECK_THROWS_WITH(
+        LatencyModel(SearchSpace::separable({.image = {8, 8, 1}, .channels = 4}), table),
+        Catch::Matchers::ContainsSubstring("latency table: no row for separable_conv_3x3 [1, 8, 8, 4] stride 1 among"));
     CHECK_THROWS_WITH(LatencyModel(space.with_channels(8), table),
                       Catch::Matchers::ContainsSubstring("latency table: no row for network/stem_to_8 [1, 8, 8, 1]"));
     const auto with = [&](auto change) {
@@ -225,12 +246,16 @@ TEST_CASE("a latency model refuses tables and mixtures that do not fit", "[laten
         change(other);
         return LatencyModel(space, other);
     };
-    CHECK_THROWS_WITH(with([](auto& t) { t.dtype = "int8"; }), "latency model: the table holds times of \"int8\" networks, \"float32\" is expected");
-    CHECK_THROWS_WITH(with([](auto& t) { t.batch = 0; }), "latency model: the table holds times at batch 0, at least 1 is expected");
-    CHECK_THROWS_WITH(with([](auto& t) { t.threads = 0; }), "latency model: the table holds times on 0 threads, at least 1 is expected");
+    CHECK_THROWS_WITH(with([](auto& t) { t.dtype = "int8"; }),
+                      "latency model: the table holds times of \"int8\" networks, \"float32\" is expected");
+    CHECK_THROWS_WITH(with([](auto& t) { t.batch = 0; }),
+                      "latency model: the table holds times at batch 0, at least 1 is expected");
+    CHECK_THROWS_WITH(with([](auto& t) { t.threads = 0; }),
+                      "latency model: the table holds times on 0 threads, at least 1 is expected");
     CHECK_THROWS_WITH(with([](auto& t) { t.batch = 2; }),
                       Catch::Matchers::ContainsSubstring("no row for network/stem_to_4 [2, 8, 8, 1] stride 1 among"));
     CHECK_THROWS_WITH(with([](auto& t) { t.rows[0].median = -1; }),
                       "latency model: network/stem_to_4 [1, 8, 8, 1] stride 1 takes -1 ms in the table");
-    CHECK_THROWS_WITH(with([](auto& t) { t.rows.pop_back(); }), Catch::Matchers::ContainsSubstring("latency table: no row for "));
+    CHECK_THROWS_WITH(with([](auto& t) { t.rows.pop_back(); }),
+                      Catch::Matchers::ContainsSubstring("latency table: no row for "));
 }

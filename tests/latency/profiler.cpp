@@ -20,16 +20,20 @@ TEST_CASE("a profile has every row of its space, once, and provenance", "[latenc
     SpaceOptions own{.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2};
     own.additional.push_back(primitives::separable_conv(5));
     // Nothing that runs, but no identity by name: its units take no time.
-    own.additional.push_back(
-        Primitive("skip", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto&, const Site&, Phase) { return x; }));
-    std::vector<SearchSpace> spaces{SearchSpace::pointwise(own),
-                                    SearchSpace::custom("own", {primitives::max_pool_norm()}, own, NodeTransform::pointwise)};
+    own.additional.push_back(Primitive(
+        "skip", [](const Site&) { return PrimitiveState{}; },
+        [](const auto& x, const auto&, const Site&, Phase) { return x; }));
+    std::vector<SearchSpace> spaces{
+        SearchSpace::pointwise(own),
+        SearchSpace::custom("own", {primitives::max_pool_norm()}, own, NodeTransform::pointwise)};
     for (const char* name : {"paper", "pointwise", "separable"})
         for (const auto sharing : {RowSharing::kind, RowSharing::all, RowSharing::none})
-            spaces.push_back(SearchSpace::named(name, {.image = {9, 8, 3}, .channels = 2, .nodes = 3, .sharing = sharing}));
+            spaces.push_back(
+                SearchSpace::named(name, {.image = {9, 8, 3}, .channels = 2, .nodes = 3, .sharing = sharing}));
     for (const auto& space : spaces) {
         CAPTURE(space.name(), space.architecture().rows(), space.architecture().k());
-        const auto table = profile(space, device, {.batch = 2, .repeats = 2, .warmup = 1, .seconds = quick, .networks = 2});
+        const auto table =
+            profile(space, device, {.batch = 2, .repeats = 2, .warmup = 1, .seconds = quick, .networks = 2});
         CHECK_NOTHROW(LatencyModel(space, table));
         const auto wanted = made_up_table(space, 2);
         CHECK(table.rows.size() == wanted.rows.size());
@@ -60,7 +64,8 @@ TEST_CASE("profile reports progress and keeps its time", "[latency]") {
     const auto space = SearchSpace::paper({.image = {8, 8, 1}, .channels = 4, .cells = 1, .nodes = 2});
     std::vector<double> seen;
     const auto start = std::chrono::steady_clock::now();
-    profile(space, test_device(1), {.repeats = 1'000'000'000, .seconds = 0.1, .progress = [&](double done) { seen.push_back(done); }});
+    profile(space, test_device(1),
+            {.repeats = 1'000'000'000, .seconds = 0.1, .progress = [&](double done) { seen.push_back(done); }});
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     CHECK(seconds < 5);
     REQUIRE(seen.size() >= 3);
@@ -75,7 +80,8 @@ TEST_CASE("measure times whole networks, on as many threads as asked for", "[lat
     const auto device = test_device(2);
     std::vector<Network> networks;
     for (int m = 0; m < a.k(); ++m)
-        networks.emplace_back(space, Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), m)), device);
+        networks.emplace_back(space, Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), m)),
+                              device);
     const auto all = measure_all(networks, {.repeats = 20, .seconds = 0.2});
     REQUIRE(all.size() == 3);
     for (const auto& found : all) {
@@ -106,10 +112,13 @@ TEST_CASE("profile and measure refuse what cannot be timed", "[latency]") {
     const auto device = test_device(1);
     CHECK_THROWS_WITH(profile(space, device, {.batch = 0}), "profile: batch 0, at least 1 is needed");
     CHECK_THROWS_WITH(profile(space, device, {.threads = 0}), "profile: 0 threads, at least 1 is needed");
-    CHECK_THROWS_WITH(profile(space, device, {.repeats = 0}), "profile: 0 repeats after 5 for warming up; at least 1 and 0 are needed");
+    CHECK_THROWS_WITH(profile(space, device, {.repeats = 0}),
+                      "profile: 0 repeats after 5 for warming up; at least 1 and 0 are needed");
     CHECK_THROWS_WITH(profile(space, device, {.seconds = 0}), "profile: 0 seconds, some time is needed");
-    CHECK_THROWS_WITH(profile(space, device, {.networks = -1}), "profile: -1 random networks, none or more are possible");
-    CHECK_THROWS_WITH(profile(space, Device{}), "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
+    CHECK_THROWS_WITH(profile(space, device, {.networks = -1}),
+                      "profile: -1 random networks, none or more are possible");
+    CHECK_THROWS_WITH(profile(space, Device{}),
+                      "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
     class Elsewhere final : public Backend {
         std::string name() const override { return "cuda:0"; }
         std::string description() const override { return "elsewhere"; }
@@ -120,7 +129,8 @@ TEST_CASE("profile and measure refuse what cannot be timed", "[latency]") {
         void run(const Call&) override {}
     };
     CHECK_THROWS_WITH(profile(space, Device(std::make_shared<Elsewhere>())),
-                      "profile: cuda:0 cannot be timed kernel by kernel; use a device from cpu::device(), or a table measured elsewhere");
+                      "profile: cuda:0 cannot be timed kernel by kernel; use a device from cpu::device(), or a table "
+                      "measured elsewhere");
     const Network network(space, Genotype::from_choices(space.architecture(), {0, 0}), device);
     CHECK_THROWS_WITH(measure(network, {.batch = 0}), "measure: batch 0, at least 1 is needed");
     CHECK_THROWS_WITH(measure(network, {.threads = -1}), "measure: -1 threads, at least 1 is needed");

@@ -66,8 +66,8 @@ TEST_CASE("a profile predicts whole networks", "[latency][slow]") {
                 worst = std::max(worst, std::abs(predicted_ms.back() / measured_ms.back() - 1));
             }
             rank = spearman(predicted_ms, measured_ms);
-            UNSCOPED_INFO(fmt::format("{}: worst error {:.3f}, Spearman {:.3f}; predicted {:.4f}, measured {:.4f}", name, worst, rank,
-                                      fmt::join(predicted_ms, " "), fmt::join(measured_ms, " ")));
+            UNSCOPED_INFO(fmt::format("{}: worst error {:.3f}, Spearman {:.3f}; predicted {:.4f}, measured {:.4f}",
+                                      name, worst, rank, fmt::join(predicted_ms, " "), fmt::join(measured_ms, " ")));
         }
         CHECK(worst <= 0.25);
         CHECK(rank > 0.8);

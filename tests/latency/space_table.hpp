@@ -7,7 +7,8 @@
 namespace hwnas::testing {
 
 inline LatencyTable made_up_table(const SearchSpace& space, std::int64_t batch = 1) {
-    LatencyTable table{.space = space.name(), .device = "made up", .isa = "none", .batch = batch, .date = "2026-01-01T00:00:00Z"};
+    LatencyTable table{
+        .space = space.name(), .device = "made up", .isa = "none", .batch = batch, .date = "2026-01-01T00:00:00Z"};
     const auto add = [&](const hwnas::detail::LatencyUnit& unit) {
         if (table.find(unit.unit, unit.input, unit.stride)) return;
         const double time = 0.01 * (1.0 + std::sqrt(static_cast<double>(table.rows.size() + 1)));
@@ -34,7 +35,8 @@ inline std::vector<int> random_choices(const Architecture& architecture, int num
     std::vector<int> choices;
     const auto key = Seed{static_cast<std::uint64_t>(number)}.stream("choices");
     for (int row = 0; row < architecture.rows(); ++row)
-        choices.push_back(static_cast<int>(random::words_at(key, static_cast<std::uint64_t>(row), 0).w[0] % static_cast<unsigned>(architecture.k())));
+        choices.push_back(static_cast<int>(random::words_at(key, static_cast<std::uint64_t>(row), 0).w[0] %
+                                           static_cast<unsigned>(architecture.k())));
     return choices;
 }
 

@@ -44,10 +44,14 @@ TEST_CASE("a missing row is named, with the nearest ones", "[latency]") {
     };
     CHECK(message("depthwise_conv_3x3", {1, 14, 14, 16}) ==
           "latency table: no row for depthwise_conv_3x3 [1, 14, 14, 16] stride 1 among 4; nearest: "
-          "depthwise_conv_3x3 [1, 14, 14, 32] stride 1; depthwise_conv_3x3 [1, 28, 28, 16] stride 1 (profile this space at this batch)");
+          "depthwise_conv_3x3 [1, 14, 14, 32] stride 1; depthwise_conv_3x3 [1, 28, 28, 16] stride 1 (profile this "
+          "space at this batch)");
     CHECK(message("max_pool_3x3", {1, 28, 28, 16}) ==
-          "latency table: no row for max_pool_3x3 [1, 28, 28, 16] stride 1 among 4; nearest: max_pool_3x3/first [1, 28, 28, 16] stride 1; "
-          "depthwise_conv_3x3 [1, 28, 28, 16] stride 1; depthwise_conv_3x3 [1, 14, 14, 32] stride 1 (profile this space at this batch)");
+          "latency table: no row for max_pool_3x3 [1, 28, 28, 16] stride 1 among 4; nearest: max_pool_3x3/first [1, "
+          "28, 28, 16] stride 1; "
+          "depthwise_conv_3x3 [1, 28, 28, 16] stride 1; depthwise_conv_3x3 [1, 14, 14, 32] stride 1 (profile this "
+          "space at this batch)");
     CHECK_THROWS_WITH(LatencyTable{}.at("identity", {1, 2, 2, 1}, 2),
-                      "latency table: no row for identity [1, 2, 2, 1] stride 2, the table is empty (profile the space, or read a table)");
+                      "latency table: no row for identity [1, 2, 2, 1] stride 2, the table is empty (profile the "
+                      "space, or read a table)");
 }

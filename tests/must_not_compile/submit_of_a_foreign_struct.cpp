@@ -7,7 +7,8 @@ struct Private {
     float* out;
     long n;
 };
-template <> struct hwnas::cpu::Kernel<Private> {
+template <>
+struct hwnas::cpu::Kernel<Private> {
     static void run(Context&, const Private&) {}
 };
 

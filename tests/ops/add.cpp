@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <hwnas/ops/add.hpp>
 #include <hwnas/autodiff/program.hpp>
+#include <hwnas/ops/add.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"

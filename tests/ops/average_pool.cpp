@@ -12,7 +12,10 @@ namespace {
 
 auto pool(const WindowCase& window, bool count_padding) {
     return [window, count_padding](const auto& v) {
-        return average_pool(v[0], {.kernel = window.kernel, .stride = window.stride, .padding = window.padding, .dilation = window.dilation,
+        return average_pool(v[0], {.kernel = window.kernel,
+                                   .stride = window.stride,
+                                   .padding = window.padding,
+                                   .dilation = window.dilation,
                                    .count_padding = count_padding});
     };
 }
@@ -50,9 +53,11 @@ TEST_CASE("average_pool of ones is one when padding does not count", "[ops]") {
 }
 
 TEST_CASE("average_pool gradient agrees with finite differences", "[ops][gradcheck]") {
-    for (const WindowCase& window : {WindowCase{{2, 5, 6, 5}}, WindowCase{{1, 6, 5, 3}, 3, 2}, WindowCase{{1, 5, 6, 2}, 2, 1, 1}})
+    for (const WindowCase& window :
+         {WindowCase{{2, 5, 6, 5}}, WindowCase{{1, 6, 5, 3}, 3, 2}, WindowCase{{1, 5, 6, 2}, 2, 1, 1}})
         for (const bool count_padding : {false, true}) {
-            const auto result = gradcheck(pool(window, count_padding), {random_tensor<double>(window.x, 2, test_device())});
+            const auto result =
+                gradcheck(pool(window, count_padding), {random_tensor<double>(window.x, 2, test_device())});
             INFO(window.str() << ": " << result.message);
             CHECK(result.passed);
         }
@@ -68,7 +73,8 @@ TEST_CASE("average_pool: NaN reaches the windows that see it and no other", "[op
     const auto device = test_device(2, isa);
     const std::int64_t c = 13;
     auto values = random_values<float>(6 * 9 * c, 1);
-    for (std::int64_t i = 0; i < c; ++i) values[static_cast<std::size_t>((1 * 9 + 7) * c + i)] = std::numeric_limits<float>::quiet_NaN();
+    for (std::int64_t i = 0; i < c; ++i)
+        values[static_cast<std::size_t>((1 * 9 + 7) * c + i)] = std::numeric_limits<float>::quiet_NaN();
     const auto x = Variable<float>::leaf(Tensor<float>::from(values, {1, 6, 9, c}, device));
     const auto y = average_pool(x);
     backward(y, x.value());
@@ -90,13 +96,16 @@ TEST_CASE("average_pool without a gradient to compute builds no tape", "[ops]") 
 }
 
 TEST_CASE("average_pool says what clashes", "[ops]") {
-    const auto constant = [](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device())); };
+    const auto constant = [](const Shape& shape) {
+        return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device()));
+    };
     const auto x = constant({1, 20, 20, 2});
     CHECK_THROWS_WITH(average_pool(x, {.kernel = 256}), "average_pool: kernel 256 is not in 1 to 255");
     CHECK_THROWS_WITH(average_pool(x, {.stride = 0}), "average_pool: stride 0 is below 1");
     CHECK_THROWS_WITH(average_pool(x, {.dilation = 0}), "average_pool: dilation 0 is below 1");
     CHECK_THROWS_WITH(average_pool(x, {.padding = 3}), "average_pool: padding 3 is not in 0 to 2");
-    CHECK_THROWS_WITH(average_pool(x, {.kernel = 4}), "average_pool: kernel 4 has no centre, give its padding explicitly");
+    CHECK_THROWS_WITH(average_pool(x, {.kernel = 4}),
+                      "average_pool: kernel 4 has no centre, give its padding explicitly");
     CHECK_THROWS_WITH(average_pool(constant({1, 2, 2, 1}), {.padding = 0}),
                       "average_pool: window of 3 pixels does not fit input [1, 2, 2, 1] with padding 0");
     CHECK_THROWS_WITH(average_pool(constant({20, 2})), "average_pool: input has shape [20, 2], expected [N, H, W, C]");

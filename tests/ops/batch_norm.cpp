@@ -10,8 +10,10 @@ using namespace hwnas::testing;
 
 namespace {
 
-template <class T> BatchNormState<T> make_state(std::int64_t c, const Device& device) {
-    return {random_tensor<T>({c}, 11, device), random_tensor<T>({c}, 12, device, 0.5, 1.5), Tensor<T>::scalar(T(0.1), device)};
+template <class T>
+BatchNormState<T> make_state(std::int64_t c, const Device& device) {
+    return {random_tensor<T>({c}, 11, device), random_tensor<T>({c}, 12, device, 0.5, 1.5),
+            Tensor<T>::scalar(T(0.1), device)};
 }
 /// v: x, or x, scale, shift. A state of its own in every call, so that repeated steps see the same one.
 auto norm(Phase phase) {
@@ -19,7 +21,8 @@ auto norm(Phase phase) {
         using V = typename std::decay_t<decltype(v)>::value_type;
         using T = typename V::value_type;
         const V none;
-        return batch_norm(v[0], v.size() == 3 ? v[1] : none, v.size() == 3 ? v[2] : none, make_state<T>(v[0].shape()[-1], v[0].device()), phase);
+        return batch_norm(v[0], v.size() == 3 ? v[1] : none, v.size() == 3 ? v[2] : none,
+                          make_state<T>(v[0].shape()[-1], v[0].device()), phase);
     };
 }
 struct Moments {
@@ -29,7 +32,8 @@ Moments moments(const std::vector<double>& x, std::size_t c) {
     Moments m{std::vector<double>(c), std::vector<double>(c)};
     const double rows = static_cast<double>(x.size() / c);
     for (std::size_t i = 0; i < x.size(); ++i) m.mean[i % c] += x[i] / rows;
-    for (std::size_t i = 0; i < x.size(); ++i) m.variance[i % c] += (x[i] - m.mean[i % c]) * (x[i] - m.mean[i % c]) / rows;
+    for (std::size_t i = 0; i < x.size(); ++i)
+        m.variance[i % c] += (x[i] - m.mean[i % c]) * (x[i] - m.mean[i % c]) / rows;
     return m;
 }
 Outcome<double> slow_norm(Phase phase, std::size_t c, const std::vector<std::vector<double>>& inputs) {
@@ -38,8 +42,9 @@ Outcome<double> slow_norm(Phase phase, std::size_t c, const std::vector<std::vec
     const auto dy = random_values<double>(static_cast<std::int64_t>(x.size()), 77);
     const double rows = static_cast<double>(x.size() / c);
     const auto channels = static_cast<std::int64_t>(c);
-    const Moments m = phase == Phase::train ? moments(x, c)
-                                            : Moments{random_values<double>(channels, 11), random_values<double>(channels, 12, 0.5, 1.5)};
+    const Moments m = phase == Phase::train
+                          ? moments(x, c)
+                          : Moments{random_values<double>(channels, 11), random_values<double>(channels, 12, 0.5, 1.5)};
     Outcome<double> out{std::vector<double>(x.size()), {std::vector<double>(x.size())}};
     std::vector<double> dscale(c), dshift(c), xhat(x.size()), inv_std(c);
     for (std::size_t j = 0; j < c; ++j) inv_std[j] = 1 / std::sqrt(m.variance[j] + 1e-5);
@@ -66,8 +71,9 @@ std::vector<std::vector<double>> affine_inputs(const Shape& x) {
 }  // namespace
 
 TEST_CASE("batch_norm and its gradients equal plain loops", "[ops]") {
-    const Shape shapes[] = {{2, 1},        {37, 1},       {5, 3},         {3, 1, 3, 8},  {2, 9, 1, 12}, {1, 1, 7, 17},
-                            {2, 5, 4, 31}, {2, 3, 3, 64}, {2, 4, 2, 100}, {60'001, 1},   {9'001, 12},   {5, 41, 23, 17}, {300, 256}};
+    const Shape shapes[] = {{2, 1},        {37, 1},         {5, 3},        {3, 1, 3, 8},   {2, 9, 1, 12},
+                            {1, 1, 7, 17}, {2, 5, 4, 31},   {2, 3, 3, 64}, {2, 4, 2, 100}, {60'001, 1},
+                            {9'001, 12},   {5, 41, 23, 17}, {300, 256}};
     for (const auto& shape : shapes)
         for (const Phase phase : {Phase::train, Phase::eval}) {
             INFO("x " << shape.str() << (phase == Phase::train ? ", train" : ", eval"));
@@ -85,7 +91,8 @@ TEST_CASE("batch_norm gradients agree with finite differences", "[ops][gradcheck
     const auto device = test_device();
     for (const Phase phase : {Phase::train, Phase::eval})
         for (const std::int64_t c : {1, 3, 5}) {
-            const std::vector<Tensor<double>> inputs{random_tensor<double>({3, 2, 3, c}, 1, device), random_tensor<double>({c}, 2, device, 0.5, 2.0),
+            const std::vector<Tensor<double>> inputs{random_tensor<double>({3, 2, 3, c}, 1, device),
+                                                     random_tensor<double>({c}, 2, device, 0.5, 2.0),
                                                      random_tensor<double>({c}, 3, device)};
             auto result = gradcheck(norm(phase), inputs);
             INFO(c << " channels: " << result.message);
@@ -109,11 +116,14 @@ TEST_CASE("batch_norm computes the wanted gradients only", "[ops]") {
     const auto shift = random_tensor<float>({12}, 3, device), seed = random_tensor<float>({40, 12}, 4, device);
     for (const Phase phase : {Phase::train, Phase::eval}) {
         const auto state = make_state<float>(12, device);
-        const auto all_x = Variable<float>::leaf(x), all_scale = Variable<float>::leaf(scale), all_shift = Variable<float>::leaf(shift);
-        const auto only_x = Variable<float>::leaf(x), only_scale = Variable<float>::leaf(scale), only_shift = Variable<float>::leaf(shift);
+        const auto all_x = Variable<float>::leaf(x), all_scale = Variable<float>::leaf(scale),
+                   all_shift = Variable<float>::leaf(shift);
+        const auto only_x = Variable<float>::leaf(x), only_scale = Variable<float>::leaf(scale),
+                   only_shift = Variable<float>::leaf(shift);
         const Variable<float> fixed_x(x), fixed_scale(scale), fixed_shift(shift);
         auto use = [&](const auto& a, const auto& b, const auto& c) {
-            const auto own = BatchNormState<float>{state.running_mean.clone(), state.running_var.clone(), state.momentum};
+            const auto own =
+                BatchNormState<float>{state.running_mean.clone(), state.running_var.clone(), state.momentum};
             backward(batch_norm(a, b, c, own, phase), seed);
         };
         use(all_x, all_scale, all_shift);
@@ -138,7 +148,8 @@ TEST_CASE("batch_norm keeps running statistics, with the unbiased variance, at t
         const auto mean1 = state.running_mean.to_vector(), variance1 = state.running_var.to_vector();
         for (std::size_t j = 0; j < mean1.size(); ++j) {
             CHECK_THAT(mean1[j], Catch::Matchers::WithinAbs(mean0[j] + momentum * (m.mean[j] - mean0[j]), 1e-12));
-            CHECK_THAT(variance1[j], Catch::Matchers::WithinAbs(variance0[j] + momentum * (m.variance[j] * 50 / 49 - variance0[j]), 1e-12));
+            CHECK_THAT(variance1[j], Catch::Matchers::WithinAbs(
+                                         variance0[j] + momentum * (m.variance[j] * 50 / 49 - variance0[j]), 1e-12));
         }
     };
     batch_norm(x, {}, {}, state, Phase::train);
@@ -165,7 +176,8 @@ TEST_CASE("batch_norm does not cancel: mean 1e4, deviation 1", "[ops]") {
             const auto device = test_device(2, isa);
             const std::int64_t rows = 40'000 / c;
             auto in_float = random_values<float>(rows * c, 5, 1e4 - std::sqrt(3.0), 1e4 + std::sqrt(3.0));
-            for (std::int64_t j = 0; j < c; ++j) in_float[static_cast<std::size_t>(j)] = 1e4f + 30.0f;  // a first row unlike the others
+            for (std::int64_t j = 0; j < c; ++j)
+                in_float[static_cast<std::size_t>(j)] = 1e4f + 30.0f;  // a first row unlike the others
             const std::vector<double> values(in_float.begin(), in_float.end());
             const auto m = moments(values, static_cast<std::size_t>(c));
             const auto state = make_state<float>(c, device);
@@ -182,7 +194,8 @@ TEST_CASE("batch_norm does not cancel: mean 1e4, deviation 1", "[ops]") {
             const auto variance = state.running_var.to_vector();
             const double unbiased = static_cast<double>(rows) / static_cast<double>(rows - 1);
             for (std::size_t j = 0; j < variance.size(); ++j)
-                CHECK_THAT(static_cast<double>(variance[j]), Catch::Matchers::WithinRel(m.variance[j] * unbiased, 5e-5));
+                CHECK_THAT(static_cast<double>(variance[j]),
+                           Catch::Matchers::WithinRel(m.variance[j] * unbiased, 5e-5));
         }
 }
 
@@ -194,11 +207,14 @@ TEST_CASE("batch_norm: a constant channel gives the shift, NaN and infinity stay
         values[51 * 17 + 9] = bad;
         const auto state = make_state<float>(17, device);
         const auto x = Variable<float>(Tensor<float>::from(values, {100, 17}, device));
-        const Variable<float> scale(Tensor<float>::full({17}, 2.0f, device)), shift(Tensor<float>::full({17}, 0.25f, device));
+        const Variable<float> scale(Tensor<float>::full({17}, 2.0f, device)),
+            shift(Tensor<float>::full({17}, 0.25f, device));
         const auto y = batch_norm(x, scale, shift, state, Phase::train).value().to_vector();
         for (std::size_t i = 0; i < y.size(); ++i) {
-            if (i % 17 == 9) REQUIRE(std::isnan(y[i]));
-            else REQUIRE(std::isfinite(y[i]));
+            if (i % 17 == 9)
+                REQUIRE(std::isnan(y[i]));
+            else
+                REQUIRE(std::isfinite(y[i]));
             if (i % 17 == 3) REQUIRE(std::abs(y[i] - 0.25f) <= 1e-4f);
         }
     }
@@ -210,20 +226,24 @@ TEST_CASE("batch_norm says what clashes", "[ops]") {
     const auto constant = [&](const Shape& shape) { return Variable<float>(tensor(shape)); };
     const Variable<float> none, x = constant({2, 3, 3, 4});
     const auto state = make_state<float>(4, device);
-    const auto call = [&](const Variable<float>& a, const Variable<float>& scale, const Variable<float>& shift, const BatchNormState<float>& with,
-                          Phase phase = Phase::train, double epsilon = 1e-5) {
+    const auto call = [&](const Variable<float>& a, const Variable<float>& scale, const Variable<float>& shift,
+                          const BatchNormState<float>& with, Phase phase = Phase::train, double epsilon = 1e-5) {
         return batch_norm(a, scale, shift, with, phase, {.epsilon = epsilon});
     };
     CHECK_THROWS_WITH(call(none, none, none, state), "batch_norm: input is undefined");
     CHECK_THROWS_WITH(call(constant({}), none, none, state), "batch_norm: input has shape [], expected [..., C]");
     CHECK_THROWS_WITH(call(constant({0, 4}), none, none, state), "batch_norm: input [0, 4] is empty");
     CHECK_THROWS_WITH(call(x, none, none, state, Phase::train, 0.0), "batch_norm: epsilon 0 is not above 0");
-    CHECK_THROWS_WITH(call(x, constant({4}), none, state),
-                      "batch_norm: scale and shift come together or not at all, shift is undefined (input [2, 3, 3, 4])");
-    CHECK_THROWS_WITH(call(x, none, constant({4}), state),
-                      "batch_norm: scale and shift come together or not at all, scale is undefined (input [2, 3, 3, 4])");
-    CHECK_THROWS_WITH(call(x, constant({5}), constant({4}), state), "batch_norm: scale has shape [5], expected [4] (input [2, 3, 3, 4])");
-    CHECK_THROWS_WITH(call(x, constant({4}), constant({1, 4}), state), "batch_norm: shift has shape [1, 4], expected [4] (input [2, 3, 3, 4])");
+    CHECK_THROWS_WITH(
+        call(x, constant({4}), none, state),
+        "batch_norm: scale and shift come together or not at all, shift is undefined (input [2, 3, 3, 4])");
+    CHECK_THROWS_WITH(
+        call(x, none, constant({4}), state),
+        "batch_norm: scale and shift come together or not at all, scale is undefined (input [2, 3, 3, 4])");
+    CHECK_THROWS_WITH(call(x, constant({5}), constant({4}), state),
+                      "batch_norm: scale has shape [5], expected [4] (input [2, 3, 3, 4])");
+    CHECK_THROWS_WITH(call(x, constant({4}), constant({1, 4}), state),
+                      "batch_norm: shift has shape [1, 4], expected [4] (input [2, 3, 3, 4])");
     CHECK_THROWS_WITH(call(x, none, none, {tensor({3}), tensor({4}), state.momentum}),
                       "batch_norm: running mean has shape [3], expected [4] (input [2, 3, 3, 4])");
     CHECK_THROWS_WITH(call(x, none, none, {tensor({4}), tensor({3}), state.momentum}),
@@ -234,11 +254,14 @@ TEST_CASE("batch_norm says what clashes", "[ops]") {
                       "batch_norm: momentum is undefined, expected one element on the device (input [2, 3, 3, 4])");
     CHECK_THROWS_WITH(call(x, none, none, {tensor({4}), tensor({4}), tensor({4})}),
                       "batch_norm: momentum is [4], expected one element on the device (input [2, 3, 3, 4])");
-    CHECK_THROWS_WITH(call(x, none, none, {}, Phase::eval), "batch_norm: evaluation needs a running mean and variance (input [2, 3, 3, 4])");
-    CHECK_THROWS_WITH(call(constant({1, 4}), none, none, state), "batch_norm: training needs at least 2 rows for a variance, input [1, 4] has 1");
+    CHECK_THROWS_WITH(call(x, none, none, {}, Phase::eval),
+                      "batch_norm: evaluation needs a running mean and variance (input [2, 3, 3, 4])");
+    CHECK_THROWS_WITH(call(constant({1, 4}), none, none, state),
+                      "batch_norm: training needs at least 2 rows for a variance, input [1, 4] has 1");
     CHECK_NOTHROW(call(constant({1, 4}), none, none, state, Phase::eval));
     const auto elsewhere = Variable<float>(Tensor<float>::full({4}, 1.0f, test_device()));
-    CHECK_THROWS_WITH(call(x, elsewhere, elsewhere, state), "batch_norm: scale is on device cpu, input on cpu (input [2, 3, 3, 4])");
+    CHECK_THROWS_WITH(call(x, elsewhere, elsewhere, state),
+                      "batch_norm: scale is on device cpu, input on cpu (input [2, 3, 3, 4])");
     CHECK_THROWS_WITH(call(x, none, none, {tensor({4}), tensor({4}), Tensor<float>::scalar(0.1f, test_device())}),
                       "batch_norm: momentum is on another device than input [2, 3, 3, 4]");
 }

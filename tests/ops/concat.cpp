@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/concat.hpp>
 #include <hwnas/ops/multiply.hpp>
-#include <hwnas/autodiff/program.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"

@@ -17,7 +17,8 @@ auto convolution(const WindowCase& window) {
     };
 }
 /// Inputs x, w and, if `out.gradients` is to have a third, bias.
-Outcome<double> slow_conv(const contract::Window& s, std::size_t out_channels, const std::vector<std::vector<double>>& inputs) {
+Outcome<double> slow_conv(const contract::Window& s, std::size_t out_channels,
+                          const std::vector<std::vector<double>>& inputs) {
     const auto channels = static_cast<std::size_t>(s.c);
     const auto &x = inputs[0], &w = inputs[1];
     const auto dy = random_values<double>(s.n * s.oh * s.ow * static_cast<std::int64_t>(out_channels), 77);
@@ -52,7 +53,8 @@ void check_case(const WindowCase& window, std::int64_t out_channels, bool bias) 
     INFO(window.str() << ", to " << out_channels << " channels");
     const Shape w{window.kernel, window.kernel, window.x[3], out_channels};
     const auto s = make_window("test", window.x, window.kernel, window.stride, window.padding, window.dilation);
-    std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2)};
+    std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1),
+                                            random_values<double>(w.elements(), 2)};
     std::vector<Shape> shapes{window.x, w};
     if (bias) inputs.push_back(random_values<double>(out_channels, 3)), shapes.push_back({out_channels});
     check_op(convolution(window), inputs, shapes, slow_conv(s, static_cast<std::size_t>(out_channels), inputs));
@@ -72,36 +74,40 @@ TEST_CASE("conv and its gradients equal a plain loop at every kind of window", "
 TEST_CASE("1x1 conv and its gradients equal a plain loop at every channel count", "[ops]") {
     for (const std::int64_t in : {1, 3, 8, 12, 17, 64})
         for (const std::int64_t out : {1, 3, 8, 12, 17, 64}) check_case({{2, 3, 7, in}, 1}, out, in == out);
-    check_case({{3, 50, 41, 16}, 1}, 32, true);   // several chunks
-    check_case({{2, 9, 7, 12}, 1, 2}, 24, false); // a strided one, most of dx is zero
+    check_case({{3, 50, 41, 16}, 1}, 32, true);    // several chunks
+    check_case({{2, 9, 7, 12}, 1, 2}, 24, false);  // a strided one, most of dx is zero
     check_case({{1, 5, 5, 8}, 1, 3}, 8, true);
 }
 
 TEST_CASE("conv with more weights than one panel holds", "[ops]") {
-    check_case({{1, 5, 7, 300}, 1}, 10, true);       // channels in blocks
-    check_case({{1, 3, 9, 130}, 1}, 140, false);     // packed on both sides
-    check_case({{1, 5, 4, 40}, 3}, 9, true);         // taps in blocks that end within a line
-    check_case({{1, 4, 3, 270}, 3, 2}, 5, false);    // one tap, channels in blocks
+    check_case({{1, 5, 7, 300}, 1}, 10, true);     // channels in blocks
+    check_case({{1, 3, 9, 130}, 1}, 140, false);   // packed on both sides
+    check_case({{1, 5, 4, 40}, 3}, 9, true);       // taps in blocks that end within a line
+    check_case({{1, 4, 3, 270}, 3, 2}, 5, false);  // one tap, channels in blocks
     check_case({{1, 4, 4, 140}, 3, 1, -1, 2}, 3, true);
     check_case({{1, 6, 5, 3}, 3, 2}, 150, false);
 }
 
 TEST_CASE("conv gradients agree with finite differences", "[ops][gradcheck]") {
-    const WindowCase cases[] = {{{2, 3, 4, 5}, 1}, {{2, 4, 5, 3}}, {{1, 5, 4, 3}, 3, 2}, {{1, 5, 5, 1}, 3, 1, -1, 2}, {{1, 4, 4, 2}, 2, 1, 1}};
+    const WindowCase cases[] = {
+        {{2, 3, 4, 5}, 1}, {{2, 4, 5, 3}}, {{1, 5, 4, 3}, 3, 2}, {{1, 5, 5, 1}, 3, 1, -1, 2}, {{1, 4, 4, 2}, 2, 1, 1}};
     for (const auto& window : cases) {
         const auto device = test_device();
-        const auto result = gradcheck(convolution(window), {random_tensor<double>(window.x, 1, device),
-                                                            random_tensor<double>({window.kernel, window.kernel, window.x[3], 4}, 2, device),
-                                                            random_tensor<double>({4}, 3, device)});
+        const auto result = gradcheck(convolution(window),
+                                      {random_tensor<double>(window.x, 1, device),
+                                       random_tensor<double>({window.kernel, window.kernel, window.x[3], 4}, 2, device),
+                                       random_tensor<double>({4}, 3, device)});
         INFO(window.str() << ": " << result.message);
         CHECK(result.passed);
     }
 }
 
 TEST_CASE("conv: two uses add up, a recorded step repeats", "[ops]") {
-    for (const WindowCase& window : {WindowCase{{4, 9, 7, 12}, 1}, WindowCase{{4, 9, 7, 8}, 3}, WindowCase{{4, 9, 7, 12}, 1, 2}}) {
+    for (const WindowCase& window :
+         {WindowCase{{4, 9, 7, 12}, 1}, WindowCase{{4, 9, 7, 8}, 3}, WindowCase{{4, 9, 7, 12}, 1, 2}}) {
         const Shape w{window.kernel, window.kernel, window.x[3], 20};
-        const std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2),
+        const std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1),
+                                                      random_values<double>(w.elements(), 2),
                                                       random_values<double>(20, 3)};
         check_uses(convolution(window), inputs, {window.x, w, {20}});
     }
@@ -133,23 +139,31 @@ TEST_CASE("conv: NaN and infinity reach the windows that see them and no other",
         auto values = random_values<float>(6 * 9 * 12, 1);
         values[(1 * 9 + 7) * 12 + 5] = bad;
         const auto x = Tensor<float>::from(values, {1, 6, 9, 12}, device);
-        const auto y = conv(Variable<float>(x), Variable<float>(Tensor<float>::full({3, 3, 12, 17}, 1.0f, device))).value().to_vector();
+        const auto y = conv(Variable<float>(x), Variable<float>(Tensor<float>::full({3, 3, 12, 17}, 1.0f, device)))
+                           .value()
+                           .to_vector();
         for (std::size_t p = 0; p < 6; ++p)
             for (std::size_t q = 0; q < 9; ++q)
-                for (std::size_t o = 0; o < 17; ++o) REQUIRE(std::isfinite(y[(p * 9 + q) * 17 + o]) == !(p <= 2 && q >= 6));
+                for (std::size_t o = 0; o < 17; ++o)
+                    REQUIRE(std::isfinite(y[(p * 9 + q) * 17 + o]) == !(p <= 2 && q >= 6));
     }
 }
 
 TEST_CASE("conv says what clashes", "[ops]") {
     const auto device = test_device();
     const auto constant = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, device)); };
-    const auto elsewhere = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device())); };
+    const auto elsewhere = [&](const Shape& shape) {
+        return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device()));
+    };
     const auto x = constant({8, 6, 6, 32}), w = constant({3, 3, 32, 4});
     CHECK_THROWS_WITH(conv(x, constant({3, 3, 24, 4})),
                       "conv: weight has 24 input channels, input has 32 (input [8, 6, 6, 32], weight [3, 3, 24, 4])");
-    CHECK_THROWS_WITH(conv(x, constant({3, 5, 32, 4})), "conv: weight has shape [3, 5, 32, 4], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
-    CHECK_THROWS_WITH(conv(x, constant({3, 3, 32})), "conv: weight has shape [3, 3, 32], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
-    CHECK_THROWS_WITH(conv(x, constant({3, 3, 32, 0})), "conv: weight has shape [3, 3, 32, 0], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
+    CHECK_THROWS_WITH(conv(x, constant({3, 5, 32, 4})),
+                      "conv: weight has shape [3, 5, 32, 4], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
+    CHECK_THROWS_WITH(conv(x, constant({3, 3, 32})),
+                      "conv: weight has shape [3, 3, 32], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
+    CHECK_THROWS_WITH(conv(x, constant({3, 3, 32, 0})),
+                      "conv: weight has shape [3, 3, 32, 0], expected [K, K, Cin, Cout] (input [8, 6, 6, 32])");
     CHECK_THROWS_WITH(conv(x, Variable<float>()), "conv: weight is undefined");
     CHECK_THROWS_WITH(conv(Variable<float>(), w), "conv: input is undefined");
     CHECK_THROWS_WITH(conv(constant({6, 6, 32}), w), "conv: input has shape [6, 6, 32], expected [N, H, W, C]");
@@ -157,8 +171,10 @@ TEST_CASE("conv says what clashes", "[ops]") {
     CHECK_THROWS_WITH(conv(x, w, {.stride = 0}), "conv: stride 0 is below 1");
     CHECK_THROWS_WITH(conv(x, w, {.padding = 3}), "conv: padding 3 is not in 0 to 2");
     CHECK_THROWS_WITH(conv(x, w, {.dilation = 0}), "conv: dilation 0 is below 1");
-    CHECK_THROWS_WITH(conv(x, w, constant({5})), "conv: bias has shape [5], expected [4] (input [8, 6, 6, 32], weight [3, 3, 32, 4])");
+    CHECK_THROWS_WITH(conv(x, w, constant({5})),
+                      "conv: bias has shape [5], expected [4] (input [8, 6, 6, 32], weight [3, 3, 32, 4])");
     CHECK_THROWS_WITH(conv(x, elsewhere({3, 3, 32, 4})),
                       "conv: weight is on device cpu, input on cpu (input [8, 6, 6, 32], weight [3, 3, 32, 4])");
-    CHECK_THROWS_WITH(conv(x, w, elsewhere({4})), "conv: bias is on device cpu, input on cpu (input [8, 6, 6, 32], bias [4])");
+    CHECK_THROWS_WITH(conv(x, w, elsewhere({4})),
+                      "conv: bias is on device cpu, input on cpu (input [8, 6, 6, 32], bias [4])");
 }

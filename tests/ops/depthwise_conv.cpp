@@ -12,7 +12,8 @@ namespace {
 
 auto depthwise(const WindowCase& window) {
     return [window](const auto& v) {
-        return depthwise_conv(v[0], v[1], {.stride = window.stride, .padding = window.padding, .dilation = window.dilation});
+        return depthwise_conv(v[0], v[1],
+                              {.stride = window.stride, .padding = window.padding, .dilation = window.dilation});
     };
 }
 Outcome<double> slow_depthwise(const contract::Window& s, const std::vector<double>& x, const std::vector<double>& w) {
@@ -34,17 +35,20 @@ TEST_CASE("depthwise_conv and its gradients equal a plain loop", "[ops]") {
         INFO(window.str());
         const Shape w{window.kernel, window.kernel, window.x[3]};
         const auto s = make_window("test", window.x, window.kernel, window.stride, window.padding, window.dilation);
-        const std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2)};
+        const std::vector<std::vector<double>> inputs{random_values<double>(window.x.elements(), 1),
+                                                      random_values<double>(w.elements(), 2)};
         check_op(depthwise(window), inputs, {window.x, w}, slow_depthwise(s, inputs[0], inputs[1]));
     }
 }
 
 TEST_CASE("depthwise_conv gradients agree with finite differences", "[ops][gradcheck]") {
-    const WindowCase cases[] = {{{2, 4, 5, 5}}, {{1, 5, 4, 3}, 3, 2}, {{1, 5, 5, 1}, 3, 1, -1, 2}, {{1, 4, 4, 2}, 2, 1, 1}};
+    const WindowCase cases[] = {
+        {{2, 4, 5, 5}}, {{1, 5, 4, 3}, 3, 2}, {{1, 5, 5, 1}, 3, 1, -1, 2}, {{1, 4, 4, 2}, 2, 1, 1}};
     for (const auto& window : cases) {
         const auto device = test_device();
-        const auto result = gradcheck(depthwise(window), {random_tensor<double>(window.x, 1, device),
-                                                          random_tensor<double>({window.kernel, window.kernel, window.x[3]}, 2, device)});
+        const auto result = gradcheck(depthwise(window),
+                                      {random_tensor<double>(window.x, 1, device),
+                                       random_tensor<double>({window.kernel, window.kernel, window.x[3]}, 2, device)});
         INFO(window.str() << ": " << result.message);
         CHECK(result.passed);
     }
@@ -53,7 +57,9 @@ TEST_CASE("depthwise_conv gradients agree with finite differences", "[ops][gradc
 TEST_CASE("depthwise_conv: two uses add up, a recorded step repeats", "[ops]") {
     for (const WindowCase& window : {WindowCase{{4, 9, 7, 12}}, WindowCase{{4, 9, 7, 12}, 5, 2}}) {
         const Shape w{window.kernel, window.kernel, 12};
-        check_uses(depthwise(window), {random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2)}, {window.x, w});
+        check_uses(depthwise(window),
+                   {random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2)},
+                   {window.x, w});
     }
 }
 
@@ -104,15 +110,21 @@ TEST_CASE("depthwise_conv says what clashes", "[ops]") {
                       "depthwise_conv: weight has 24 channels, input has 32 (input [8, 6, 6, 32], weight [3, 3, 24])");
     CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 5, 32})),
                       "depthwise_conv: weight has shape [3, 5, 32], expected [K, K, C] (input [8, 6, 6, 32])");
-    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3})), "depthwise_conv: weight has shape [3, 3], expected [K, K, C] (input [8, 6, 6, 32])");
-    CHECK_THROWS_WITH(depthwise_conv(x, Variable<float>()), "depthwise_conv: weight has shape [], expected [K, K, C] (input [8, 6, 6, 32])");
+    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3})),
+                      "depthwise_conv: weight has shape [3, 3], expected [K, K, C] (input [8, 6, 6, 32])");
+    CHECK_THROWS_WITH(depthwise_conv(x, Variable<float>()),
+                      "depthwise_conv: weight has shape [], expected [K, K, C] (input [8, 6, 6, 32])");
     CHECK_THROWS_WITH(depthwise_conv(constant({6, 6, 32}), constant({3, 3, 32})),
                       "depthwise_conv: input has shape [6, 6, 32], expected [N, H, W, C]");
-    CHECK_THROWS_WITH(depthwise_conv(constant({0, 6, 6, 32}), constant({3, 3, 32})), "depthwise_conv: input [0, 6, 6, 32] is empty");
+    CHECK_THROWS_WITH(depthwise_conv(constant({0, 6, 6, 32}), constant({3, 3, 32})),
+                      "depthwise_conv: input [0, 6, 6, 32] is empty");
     CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.stride = 0}), "depthwise_conv: stride 0 is below 1");
-    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.dilation = 0}), "depthwise_conv: dilation 0 is below 1");
-    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.padding = 3}), "depthwise_conv: padding 3 is not in 0 to 2");
-    CHECK_THROWS_WITH(depthwise_conv(x, constant({2, 2, 32})), "depthwise_conv: kernel 2 has no centre, give its padding explicitly");
+    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.dilation = 0}),
+                      "depthwise_conv: dilation 0 is below 1");
+    CHECK_THROWS_WITH(depthwise_conv(x, constant({3, 3, 32}), {.padding = 3}),
+                      "depthwise_conv: padding 3 is not in 0 to 2");
+    CHECK_THROWS_WITH(depthwise_conv(x, constant({2, 2, 32})),
+                      "depthwise_conv: kernel 2 has no centre, give its padding explicitly");
     CHECK_THROWS_WITH(depthwise_conv(x, constant({7, 7, 32}), {.padding = 0}),
                       "depthwise_conv: window of 7 pixels does not fit input [8, 6, 6, 32] with padding 0");
     CHECK_THROWS_WITH(depthwise_conv(x, Variable<float>(Tensor<float>::full({3, 3, 32}, 1.0f, test_device()))),

@@ -10,8 +10,10 @@ namespace {
 
 const auto map = [](const auto& v) { return v.size() == 3 ? linear(v[0], v[1], v[2]) : linear(v[0], v[1]); };
 
-Outcome<double> slow_linear(std::int64_t rows, std::int64_t from, std::int64_t to, const std::vector<std::vector<double>>& inputs) {
-    const auto n = static_cast<std::size_t>(rows), in = static_cast<std::size_t>(from), out = static_cast<std::size_t>(to);
+Outcome<double> slow_linear(std::int64_t rows, std::int64_t from, std::int64_t to,
+                            const std::vector<std::vector<double>>& inputs) {
+    const auto n = static_cast<std::size_t>(rows), in = static_cast<std::size_t>(from),
+               out = static_cast<std::size_t>(to);
     const auto dy = random_values<double>(static_cast<std::int64_t>(n * out), 77);
     Outcome<double> result{std::vector<double>(n * out), {std::vector<double>(n * in), std::vector<double>(in * out)}};
     if (inputs.size() == 3) result.gradients.emplace_back(out);
@@ -35,7 +37,8 @@ TEST_CASE("linear and its gradients equal a plain loop", "[ops]") {
     for (const auto& [n, in, out] : cases)
         for (const bool bias : {false, true}) {
             INFO(n << " rows, " << in << " to " << out);
-            std::vector<std::vector<double>> inputs{random_values<double>(n * in, 1), random_values<double>(in * out, 2)};
+            std::vector<std::vector<double>> inputs{random_values<double>(n * in, 1),
+                                                    random_values<double>(in * out, 2)};
             std::vector<Shape> shapes{{n, in}, {in, out}};
             if (bias) inputs.push_back(random_values<double>(out, 3)), shapes.push_back({out});
             check_op(map, inputs, shapes, slow_linear(n, in, out, inputs));
@@ -45,26 +48,30 @@ TEST_CASE("linear and its gradients equal a plain loop", "[ops]") {
 TEST_CASE("linear gradients agree with finite differences", "[ops][gradcheck]") {
     const auto device = test_device();
     const auto result =
-        gradcheck(map, {random_tensor<double>({4, 5}, 1, device), random_tensor<double>({5, 3}, 2, device), random_tensor<double>({3}, 3, device)});
+        gradcheck(map, {random_tensor<double>({4, 5}, 1, device), random_tensor<double>({5, 3}, 2, device),
+                        random_tensor<double>({3}, 3, device)});
     INFO(result.message);
     CHECK(result.passed);
 }
 
 TEST_CASE("linear: two uses add up, a recorded step repeats", "[ops]") {
-    check_uses(map, {random_values<double>(9 * 20, 1), random_values<double>(20 * 10, 2), random_values<double>(10, 3)}, {{9, 20}, {20, 10}, {10}});
+    check_uses(map, {random_values<double>(9 * 20, 1), random_values<double>(20 * 10, 2), random_values<double>(10, 3)},
+               {{9, 20}, {20, 10}, {10}});
 }
 
 TEST_CASE("linear says what clashes", "[ops]") {
     const auto device = test_device();
     const auto constant = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, device)); };
     const auto x = constant({8, 32}), w = constant({32, 10});
-    CHECK_THROWS_WITH(linear(x, constant({24, 10})), "linear: weight has 24 inputs, input has 32 (input [8, 32], weight [24, 10])");
+    CHECK_THROWS_WITH(linear(x, constant({24, 10})),
+                      "linear: weight has 24 inputs, input has 32 (input [8, 32], weight [24, 10])");
     CHECK_THROWS_WITH(linear(x, constant({32})), "linear: weight has shape [32], expected [I, O] (input [8, 32])");
     CHECK_THROWS_WITH(linear(constant({8, 4, 8}), w), "linear: input has shape [8, 4, 8], expected [N, I]");
     CHECK_THROWS_WITH(linear(constant({0, 32}), w), "linear: input [0, 32] is empty");
     CHECK_THROWS_WITH(linear(x, Variable<float>()), "linear: weight is undefined");
     CHECK_THROWS_WITH(linear(Variable<float>(), w), "linear: input is undefined");
-    CHECK_THROWS_WITH(linear(x, w, constant({5})), "linear: bias has shape [5], expected [10] (input [8, 32], weight [32, 10])");
+    CHECK_THROWS_WITH(linear(x, w, constant({5})),
+                      "linear: bias has shape [5], expected [10] (input [8, 32], weight [32, 10])");
     CHECK_THROWS_WITH(linear(x, Variable<float>(Tensor<float>::full({32, 10}, 1.0f, test_device()))),
                       "linear: weight is on device cpu, input on cpu (input [8, 32], weight [32, 10])");
 }

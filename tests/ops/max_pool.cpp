@@ -12,7 +12,9 @@ namespace {
 
 auto pool(const WindowCase& window) {
     return [window](const auto& v) {
-        return max_pool(v[0], {.kernel = window.kernel, .stride = window.stride, .padding = window.padding, .dilation = window.dilation});
+        return max_pool(
+            v[0],
+            {.kernel = window.kernel, .stride = window.stride, .padding = window.padding, .dilation = window.dilation});
     };
 }
 /// The first of equals in row-major order wins.
@@ -55,7 +57,8 @@ TEST_CASE("max_pool with the largest kernel keeps every tap apart", "[ops]") {
 }
 
 TEST_CASE("max_pool gradient agrees with finite differences", "[ops][gradcheck]") {
-    for (const WindowCase& window : {WindowCase{{2, 4, 5, 5}}, WindowCase{{1, 6, 5, 3}, 3, 2}, WindowCase{{1, 5, 6, 2}, 2, 1, 1, 1}}) {
+    for (const WindowCase& window :
+         {WindowCase{{2, 4, 5, 5}}, WindowCase{{1, 6, 5, 3}, 3, 2}, WindowCase{{1, 5, 6, 2}, 2, 1, 1, 1}}) {
         const auto result = gradcheck(pool(window), {distinct_tensor<double>(window.x, 4, test_device())});
         INFO(window.str() << ": " << result.message);
         CHECK(result.passed);
@@ -88,7 +91,8 @@ TEST_CASE("max_pool: the first NaN of a window wins and takes the gradient", "[o
             first += sees_first;
             second += sees_second && !sees_first;
             for (std::int64_t i = 0; i < c; ++i)
-                REQUIRE(std::isnan(found[static_cast<std::size_t>((p * y.shape()[2] + q) * c + i)]) == (sees_first || sees_second));
+                REQUIRE(std::isnan(found[static_cast<std::size_t>((p * y.shape()[2] + q) * c + i)]) ==
+                        (sees_first || sees_second));
         }
     for (std::int64_t i = 0; i < c; ++i) {
         CHECK(gradient[static_cast<std::size_t>((2 * w + 3) * c + i)] == static_cast<float>(first));
@@ -119,10 +123,13 @@ TEST_CASE("max_pool without a gradient to compute builds no tape", "[ops]") {
 }
 
 TEST_CASE("max_pool says what clashes", "[ops]") {
-    const auto constant = [](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device())); };
+    const auto constant = [](const Shape& shape) {
+        return Variable<float>(Tensor<float>::full(shape, 1.0f, test_device()));
+    };
     const auto x = constant({1, 20, 20, 2});
-    CHECK_THROWS_WITH(max_pool(x, {.kernel = 17}),
-                      "max_pool: kernel 17 is above 15, the most that one byte per element can tell apart (input [1, 20, 20, 2])");
+    CHECK_THROWS_WITH(
+        max_pool(x, {.kernel = 17}),
+        "max_pool: kernel 17 is above 15, the most that one byte per element can tell apart (input [1, 20, 20, 2])");
     CHECK_THROWS_WITH(max_pool(x, {.kernel = 0}), "max_pool: kernel 0 is not in 1 to 255");
     CHECK_THROWS_WITH(max_pool(x, {.stride = 0}), "max_pool: stride 0 is below 1");
     CHECK_THROWS_WITH(max_pool(x, {.dilation = -1}), "max_pool: dilation -1 is below 1");

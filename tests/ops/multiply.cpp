@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <hwnas/ops/multiply.hpp>
 #include <hwnas/autodiff/program.hpp>
+#include <hwnas/ops/multiply.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
@@ -9,11 +9,13 @@ using namespace hwnas;
 using namespace hwnas::testing;
 
 namespace {
-template <class T> struct Result {
+template <class T>
+struct Result {
     std::vector<T> y, da, db;
     bool operator==(const Result&) const = default;
 };
-template <class T> Result<T> product(const Shape& a_shape, const Shape& b_shape, int threads, cpu::Isa isa) {
+template <class T>
+Result<T> product(const Shape& a_shape, const Shape& b_shape, int threads, cpu::Isa isa) {
     const auto device = test_device(threads, isa);
     const auto a = Variable<T>::leaf(random_tensor<T>(a_shape, 1, device)),
                b = Variable<T>::leaf(random_tensor<T>(b_shape, 2, device));

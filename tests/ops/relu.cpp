@@ -30,7 +30,8 @@ TEST_CASE("relu keeps NaN and infinity", "[ops]") {
 }
 
 TEST_CASE("relu gradient agrees with finite differences", "[ops][gradcheck]") {
-    const auto result = gradcheck([](const auto& v) { return relu(v[0]); }, {distinct_tensor<double>({3, 5, 7}, 2, test_device())});
+    const auto result =
+        gradcheck([](const auto& v) { return relu(v[0]); }, {distinct_tensor<double>({3, 5, 7}, 2, test_device())});
     INFO(result.message);
     CHECK(result.passed);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/reshape.hpp>
-#include <hwnas/autodiff/program.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
@@ -16,11 +16,9 @@ TEST_CASE("reshape keeps the values, shares storage and passes the gradient on",
     CHECK(y.shape() == Shape{6, 4});
     CHECK(y.value().storage() == x.value().storage());
     CHECK(reshape(reshape(x, {24}), {2, 3, 4}).value().to_vector() == x.value().to_vector());
-    const auto result = gradcheck(
-        [](const auto& v) {
-            return reshape(v[0], {4, 6}) * reshape(v[0], {4, 6}) + reshape(v[0], {4, 6});
-        },
-        {x.value()});
+    const auto result =
+        gradcheck([](const auto& v) { return reshape(v[0], {4, 6}) * reshape(v[0], {4, 6}) + reshape(v[0], {4, 6}); },
+                  {x.value()});
     INFO(result.message);
     CHECK(result.passed);
 }

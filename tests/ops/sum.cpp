@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Everything that reduces: sum, mean, column_sum, mean_squared_error.
-#include <hwnas/ops/mean_squared_error.hpp>
 #include <hwnas/autodiff/program.hpp>
+#include <hwnas/ops/mean_squared_error.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/relu.hpp>
 #include <hwnas/ops/scale.hpp>
 #include <hwnas/ops/weighted_sum.hpp>
-#include <hwnas/autodiff/program.hpp>
 
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
@@ -26,7 +26,8 @@ struct Case {
         return all;
     }
     /// Random, every third weight exactly 0.
-    template <class T> std::vector<T> weight_values() const {
+    template <class T>
+    std::vector<T> weight_values() const {
         auto w = random_values<T>(weights.elements(), 77);
         for (std::size_t i = 1; i < w.size(); i += 3) w[i] = 0;
         return w;
@@ -42,13 +43,15 @@ const std::vector<Case> cases{{{3}, {1}, 1},
                               {{3, 30, 9, 17}, {3, 4}, 4},
                               {{3, 30, 9, 17}, {15}, 15}};
 
-template <class T> struct Result {
+template <class T>
+struct Result {
     std::vector<T> y, dw;
     std::vector<std::vector<T>> dx;
     bool operator==(const Result&) const = default;
 };
 /// Two backward passes, so that gradients accumulate.
-template <class T> Result<T> run(const Case& c, int threads, cpu::Isa isa, bool selected_only = false) {
+template <class T>
+Result<T> run(const Case& c, int threads, cpu::Isa isa, bool selected_only = false) {
     const auto device = test_device(threads, isa);
     std::vector<Variable<T>> xs;
     for (int j = 0; j < c.count; ++j)
@@ -80,7 +83,8 @@ Result<double> expected(const Case& c, bool selected_only = false) {
     }
     return r;
 }
-template <class T> double worst_error(const Result<T>& a, const Result<double>& b) {
+template <class T>
+double worst_error(const Result<T>& a, const Result<double>& b) {
     double worst = std::max(relative_error(a.y, b.y), relative_error(a.dw, b.dw));
     for (std::size_t j = 0; j < a.dx.size(); ++j) worst = std::max(worst, relative_error(a.dx[j], b.dx[j]));
     return worst;
@@ -257,8 +261,10 @@ TEST_CASE("weighted_sum mixes guarded branches of which only the selected one wa
             gate[static_cast<std::size_t>(pick)] = 1;
             w.value().assign(gate);
             x.grad().assign(0), w.grad().assign(0);
-            if (recorded) program.run();
-            else step();
+            if (recorded)
+                program.run();
+            else
+                step();
             const auto y = kept.value().to_vector(), dw = w.grad().to_vector();
             for (std::size_t i = 0; i < y.size(); ++i) CHECK(y[i] == values[i] * static_cast<float>(pick + 2));
             CHECK(x.grad().to_vector() == std::vector<float>(20, static_cast<float>(pick + 2)));

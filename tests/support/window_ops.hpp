@@ -13,7 +13,9 @@ namespace hwnas::testing {
 struct WindowCase {
     Shape x;
     int kernel = 3, stride = 1, padding = -1, dilation = 1;
-    std::string str() const { return fmt::format("x {}, kernel {}, stride {}, padding {}, dilation {}", x, kernel, stride, padding, dilation); }
+    std::string str() const {
+        return fmt::format("x {}, kernel {}, stride {}, padding {}, dilation {}", x, kernel, stride, padding, dilation);
+    }
 };
 inline std::vector<WindowCase> window_cases() {
     return {{{1, 1, 1, 1}},
@@ -37,35 +39,43 @@ inline std::vector<WindowCase> window_cases() {
 }
 
 /// f(n, p, q, c, tap, source): every tap inside of every window, row-major; p q and source are flat element numbers.
-template <class F> void for_each_tap(const contract::Window& s, F&& f) {
+template <class F>
+void for_each_tap(const contract::Window& s, F&& f) {
     for (std::int64_t n = 0; n < s.n; ++n)
         for (std::int64_t p = 0; p < s.oh; ++p)
             for (std::int64_t q = 0; q < s.ow; ++q)
                 for (std::int64_t c = 0; c < s.c; ++c)
                     for (int a = 0; a < s.kernel; ++a)
                         for (int b = 0; b < s.kernel; ++b) {
-                            const std::int64_t i = p * s.stride - s.padding + a * s.dilation, j = q * s.stride - s.padding + b * s.dilation;
+                            const std::int64_t i = p * s.stride - s.padding + a * s.dilation,
+                                               j = q * s.stride - s.padding + b * s.dilation;
                             if (i < 0 || i >= s.h || j < 0 || j >= s.w) continue;
-                            f(static_cast<std::size_t>(((n * s.oh + p) * s.ow + q) * s.c + c), static_cast<std::size_t>((a * s.kernel + b) * s.c + c),
+                            f(static_cast<std::size_t>(((n * s.oh + p) * s.ow + q) * s.c + c),
+                              static_cast<std::size_t>((a * s.kernel + b) * s.c + c),
                               static_cast<std::size_t>(((n * s.h + i) * s.w + j) * s.c + c));
                         }
 }
 
 /// A value and the gradients of its inputs.
-template <class T> struct Outcome {
+template <class T>
+struct Outcome {
     std::vector<T> y;
     std::vector<std::vector<T>> gradients;
     bool operator==(const Outcome&) const = default;
 };
 /// dy of every check: the same numbers, rounded to T.
-template <class T> Tensor<T> test_seed(const Shape& shape, const Device& device) { return random_tensor<T>(shape, 77, device); }
+template <class T>
+Tensor<T> test_seed(const Shape& shape, const Device& device) {
+    return random_tensor<T>(shape, 77, device);
+}
 
 template <class T, class F>
-Outcome<T> run_op(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes, const Device& device, int uses = 1,
-                  bool recorded = false) {
+Outcome<T> run_op(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes,
+                  const Device& device, int uses = 1, bool recorded = false) {
     std::vector<Variable<T>> leaves;
     for (std::size_t i = 0; i < inputs.size(); ++i)
-        leaves.push_back(Variable<T>::leaf(Tensor<T>::from(std::vector<T>(inputs[i].begin(), inputs[i].end()), shapes[i], device)));
+        leaves.push_back(
+            Variable<T>::leaf(Tensor<T>::from(std::vector<T>(inputs[i].begin(), inputs[i].end()), shapes[i], device)));
     Variable<T> y;
     const auto step = [&] {
         for (int use = 0; use < uses; ++use) {
@@ -89,13 +99,16 @@ Outcome<T> run_op(F&& op, const std::vector<std::vector<double>>& inputs, const 
 
 /// Everything a kernel has to satisfy at one shape; the seed of backward is test_seed.
 template <class F>
-void check_op(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes, const Outcome<double>& expected) {
-    static const Device portable[] = {test_device(1, cpu::Isa::portable), test_device(2, cpu::Isa::portable), test_device(5, cpu::Isa::portable)};
+void check_op(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes,
+              const Outcome<double>& expected) {
+    static const Device portable[] = {test_device(1, cpu::Isa::portable), test_device(2, cpu::Isa::portable),
+                                      test_device(5, cpu::Isa::portable)};
     static const Device best[] = {test_device(1), test_device(2), test_device(5)};
     const auto close = [&](const auto& found, double tolerance) {
         CHECK(relative_error(found.y, expected.y) <= tolerance);
         REQUIRE(found.gradients.size() == expected.gradients.size());
-        for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(relative_error(found.gradients[i], expected.gradients[i]) <= tolerance);
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            CHECK(relative_error(found.gradients[i], expected.gradients[i]) <= tolerance);
     };
     for (const auto& devices : {portable, best}) {
         const auto in_float = run_op<float>(op, inputs, shapes, devices[0]);
@@ -107,7 +120,8 @@ void check_op(F&& op, const std::vector<std::vector<double>>& inputs, const std:
 }
 
 /// Two uses of the inputs double the gradients; a recorded step, run twice, gives the eager bits.
-template <class F> void check_uses(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes) {
+template <class F>
+void check_uses(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes) {
     const auto device = test_device(2);
     const auto once = run_op<float>(op, inputs, shapes, device), twice = run_op<float>(op, inputs, shapes, device, 2);
     for (std::size_t i = 0; i < inputs.size(); ++i)

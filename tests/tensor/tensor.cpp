@@ -26,7 +26,8 @@ TEST_CASE("tensor: values go to the device and back, for every element type", "[
     CHECK(t.device() == device);
     CHECK(t.to_vector() == values);
     CHECK(reinterpret_cast<std::uintptr_t>(t.data()) % 64 == 0);
-    CHECK(Tensor<std::int64_t>::full({2}, std::int64_t{1} << 40, device).to_vector() == std::vector<std::int64_t>(2, std::int64_t{1} << 40));
+    CHECK(Tensor<std::int64_t>::full({2}, std::int64_t{1} << 40, device).to_vector() ==
+          std::vector<std::int64_t>(2, std::int64_t{1} << 40));
     CHECK(Tensor<std::uint8_t>::from({1, 255}, {2}, device).to_vector() == std::vector<std::uint8_t>{1, 255});
     CHECK(Tensor<std::int32_t>::scalar(-7, device).item() == -7);
     CHECK(Tensor<double>::scalar(0.5, device).shape() == Shape{});
@@ -81,7 +82,8 @@ TEST_CASE("tensor says what clashes", "[tensor]") {
     CHECK_THROWS_WITH(t.assign(std::vector<float>{1}), "tensor: 1 values assigned to shape [4, 3]");
     CHECK_THROWS_WITH(Tensor<float>().to_vector(), "tensor: no value (default-constructed)");
     CHECK_THROWS_WITH(Tensor<float>().item(), "tensor: no value (default-constructed)");
-    CHECK_THROWS_WITH(Tensor<float>::empty({2}, Device()), "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
+    CHECK_THROWS_WITH(Tensor<float>::empty({2}, Device()),
+                      "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
 }
 
 TEST_CASE("fill and copy: sizes around vectors and pieces, accumulation", "[tensor]") {

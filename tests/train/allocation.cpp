@@ -91,8 +91,8 @@ TEST_CASE("trainer: a warm step allocates nothing in any thread", "[train]") {
     std::free(aligned);
     CHECK(counted([&] { pointer = ::operator new(100); }) == 1);
     ::operator delete(pointer);
-    CHECK(counted([&] { pointer = ::operator new (128, std::align_val_t{64}); }) == 1);
-    ::operator delete (pointer, std::align_val_t{64});
+    CHECK(counted([&] { pointer = ::operator new(128, std::align_val_t{64}); }) == 1);
+    ::operator delete(pointer, std::align_val_t{64});
     CHECK(counted([&] { pointer = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }) == 1);
     munmap(pointer, 4096);
     const auto device = cpu::device({.threads = 3});

@@ -11,7 +11,8 @@
 namespace hwnas {
 
 /// Adds d<output, seed>/d(leaf) to the gradient of every leaf below `output`. The tape is consumed.
-template <class T> void backward(const Variable<T>& output, const Tensor<T>& seed) {
+template <class T>
+void backward(const Variable<T>& output, const Tensor<T>& seed) {
     require(output.requires_grad(), "backward: the value depends on nothing that wants a gradient");
     require(seed.shape() == output.shape(), "backward: seed {} for a value of shape {}", seed.shape(), output.shape());
     std::vector<std::shared_ptr<Node<T>>> order{output.node()};
@@ -36,8 +37,10 @@ template <class T> void backward(const Variable<T>& output, const Tensor<T>& see
 }
 
 /// The same for a value with one element, seed 1: a loss.
-template <class T> void backward(const Variable<T>& loss) {
-    require(loss.shape().elements() == 1, "backward: a loss has one element, this value has shape {} (pass a seed gradient)", loss.shape());
+template <class T>
+void backward(const Variable<T>& loss) {
+    require(loss.shape().elements() == 1,
+            "backward: a loss has one element, this value has shape {} (pass a seed gradient)", loss.shape());
     const auto seed = Tensor<T>::empty(loss.shape(), loss.device());
     submit(loss.device(), contract::Fill<T>{seed.data(), 1, T(1)});
     backward(loss, seed);

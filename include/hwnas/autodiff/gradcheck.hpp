@@ -10,9 +10,9 @@
 namespace hwnas {
 
 struct GradcheckOptions {
-    double step = 1e-6;        ///< of the central difference, relative to max(1, |x|)
-    double tolerance = 1e-6;   ///< on |numeric - analytic| / (|numeric| + |analytic|), norms over one input
-    std::uint64_t seed = 1;    ///< of the projection
+    double step = 1e-6;       ///< of the central difference, relative to max(1, |x|)
+    double tolerance = 1e-6;  ///< on |numeric - analytic| / (|numeric| + |analytic|), norms over one input
+    std::uint64_t seed = 1;   ///< of the projection
 };
 /// What gradcheck found; `message` names the worst input when it did not pass.
 struct GradcheckResult {
@@ -21,14 +21,17 @@ struct GradcheckResult {
     std::string message;
 };
 
-/// f: std::vector<Variable<double>> -> Variable<double>, smooth around the given inputs (choose points away from kinks).
-template <class F> GradcheckResult gradcheck(F&& f, const std::vector<Tensor<double>>& inputs, const GradcheckOptions& options = {}) {
+/// f: std::vector<Variable<double>> -> Variable<double>, smooth around the given inputs (choose points away from
+/// kinks).
+template <class F>
+GradcheckResult gradcheck(F&& f, const std::vector<Tensor<double>>& inputs, const GradcheckOptions& options = {}) {
     std::vector<Variable<double>> leaves;
     for (const auto& input : inputs) leaves.push_back(Variable<double>::leaf(input.clone()));
     const Variable<double> output = f(leaves);
     std::vector<double> projection(static_cast<std::size_t>(output.shape().elements()));
     const random::Key key = Seed{options.seed}.stream("gradcheck");
-    for (std::size_t i = 0; i < projection.size(); ++i) projection[i] = 2.0 * static_cast<double>(random::uniform(random::words_at(key, i, 0).w[0])) - 1.0;
+    for (std::size_t i = 0; i < projection.size(); ++i)
+        projection[i] = 2.0 * static_cast<double>(random::uniform(random::words_at(key, i, 0).w[0])) - 1.0;
     backward(output, Tensor<double>::from(projection, output.shape(), output.device()));
 
     const auto value = [&] {
@@ -41,7 +44,8 @@ template <class F> GradcheckResult gradcheck(F&& f, const std::vector<Tensor<dou
     GradcheckResult result;
     for (std::size_t k = 0; k < leaves.size(); ++k) {
         auto x = leaves[k].value().to_vector();
-        const auto analytic = leaves[k].grad().defined() ? leaves[k].grad().to_vector() : std::vector<double>(x.size(), 0.0);
+        const auto analytic =
+            leaves[k].grad().defined() ? leaves[k].grad().to_vector() : std::vector<double>(x.size(), 0.0);
         double difference = 0, scale = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
             const double original = x[i], h = options.step * std::max(1.0, std::abs(original));
@@ -57,7 +61,8 @@ template <class F> GradcheckResult gradcheck(F&& f, const std::vector<Tensor<dou
             scale += numeric * numeric + analytic[i] * analytic[i];
         }
         leaves[k].value().assign(x);
-        const double error = std::isfinite(difference) ? std::sqrt(difference) / std::max(std::sqrt(scale), 1e-8) : HUGE_VAL;
+        const double error =
+            std::isfinite(difference) ? std::sqrt(difference) / std::max(std::sqrt(scale), 1e-8) : HUGE_VAL;
         result.worst = std::max(result.worst, error);
         if (!(error <= options.tolerance)) {
             result.passed = false;

@@ -148,7 +148,8 @@ class Program {
 public:
     Program() = default;
     /// Records what step() submits on `device`. Tensors made in step() and kept hold their values after each run().
-    template <class F> static Program record(const Device& device, F&& step) {
+    template <class F>
+    static Program record(const Device& device, F&& step) {
         require(Recording::active() == nullptr, "program: a step is being recorded on this thread already");
         auto recorder = std::make_shared<detail::Recorder>(device);
         struct Active {
@@ -184,17 +185,20 @@ public:
             backend.download(&value, entry.guard.flag, sizeof value);
             if (value != entry.guard.value) return;
         }
-        if (cpu::Context* context = backend.cpu()) entry.call.run_on_cpu(*context, entry.call.payload);
-        else backend.run(entry.call);
+        if (cpu::Context* context = backend.cpu())
+            entry.call.run_on_cpu(*context, entry.call.payload);
+        else
+            backend.run(entry.call);
     }
     /// Bytes of the planned block.
     std::size_t memory() const { return recorder_->memory(); }
     /// One line per kernel call: number, guard, kernel, label.
     std::string print() const {
-        std::string text = fmt::format("program: {} kernel calls, {:.1f} MB planned, device {}\n", size(), static_cast<double>(memory()) / 1e6,
-                                       recorder_->device().name());
+        std::string text = fmt::format("program: {} kernel calls, {:.1f} MB planned, device {}\n", size(),
+                                       static_cast<double>(memory()) / 1e6, recorder_->device().name());
         for (std::size_t i = 0; i < size(); ++i)
-            text += fmt::format("{:5}  {} {:<32} {}\n", i, recorder_->entries()[i].guard.flag ? '?' : ' ', kernel(i), label(i));
+            text += fmt::format("{:5}  {} {:<32} {}\n", i, recorder_->entries()[i].guard.flag ? '?' : ' ', kernel(i),
+                                label(i));
         return text;
     }
 

@@ -12,7 +12,8 @@
 namespace hwnas {
 
 /// One place on the tape: the gradient of one value, and how it flows on. Leaves (parameters) have no `backward`.
-template <class T> struct Node {
+template <class T>
+struct Node {
     using Inputs = std::vector<std::shared_ptr<Node>>;
     Shape shape;
     Device device;
@@ -46,7 +47,8 @@ private:
     bool previous_;
 };
 
-template <class T> class Variable {
+template <class T>
+class Variable {
 public:
     using value_type = T;
     Variable() = default;
@@ -69,7 +71,8 @@ public:
     bool requires_grad() const { return node_ != nullptr; }
     /// The gradient that backward() left; undefined before.
     const Tensor<T>& grad() const {
-        require(node_ != nullptr, "variable: this value wants no gradient (make it with Variable::leaf, or check NoGrad)");
+        require(node_ != nullptr,
+                "variable: this value wants no gradient (make it with Variable::leaf, or check NoGrad)");
         return node_->grad;
     }
     /// Gives a leaf a gradient buffer of its own, to which backward() adds; the owner sets it to zero.
@@ -79,14 +82,17 @@ public:
     const std::shared_ptr<Node<T>>& node() const { return node_; }
 
 private:
-    template <class U, class F> friend Variable<U> record(Tensor<U> value, std::initializer_list<const Variable<U>*> inputs, F&& backward);
-    template <class U, class F> friend Variable<U> record(Tensor<U> value, const std::vector<Variable<U>>& inputs, F&& backward);
+    template <class U, class F>
+    friend Variable<U> record(Tensor<U> value, std::initializer_list<const Variable<U>*> inputs, F&& backward);
+    template <class U, class F>
+    friend Variable<U> record(Tensor<U> value, const std::vector<Variable<U>>& inputs, F&& backward);
     Tensor<T> value_;
     std::shared_ptr<Node<T>> node_;
 };
 
 namespace detail {
-template <class T, class F> std::shared_ptr<Node<T>> make_node(const Tensor<T>& value, typename Node<T>::Inputs inputs, F&& backward) {
+template <class T, class F>
+std::shared_ptr<Node<T>> make_node(const Tensor<T>& value, typename Node<T>::Inputs inputs, F&& backward) {
     auto node = std::make_shared<Node<T>>();
     node->shape = value.shape();
     node->device = value.device();
@@ -98,25 +104,30 @@ template <class T, class F> std::shared_ptr<Node<T>> make_node(const Tensor<T>& 
 
 /// The result of an op: its value, its inputs and the closure (dy, inputs) -> void that adds their gradients through
 /// grad_target() or give(). With no input that wants a gradient the closure and all it saved are dropped at once.
-template <class T, class F> Variable<T> record(Tensor<T> value, std::initializer_list<const Variable<T>*> inputs, F&& backward) {
+template <class T, class F>
+Variable<T> record(Tensor<T> value, std::initializer_list<const Variable<T>*> inputs, F&& backward) {
     Variable<T> result(std::move(value));
     typename Node<T>::Inputs nodes;
     bool wanted = false;
     for (const auto* input : inputs) nodes.push_back(input->node()), wanted |= input->requires_grad();
-    if (wanted && !NoGrad::active()) result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
+    if (wanted && !NoGrad::active())
+        result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
     return result;
 }
-template <class T, class F> Variable<T> record(Tensor<T> value, const std::vector<Variable<T>>& inputs, F&& backward) {
+template <class T, class F>
+Variable<T> record(Tensor<T> value, const std::vector<Variable<T>>& inputs, F&& backward) {
     Variable<T> result(std::move(value));
     typename Node<T>::Inputs nodes;
     bool wanted = false;
     for (const auto& input : inputs) nodes.push_back(input.node()), wanted |= input.requires_grad();
-    if (wanted && !NoGrad::active()) result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
+    if (wanted && !NoGrad::active())
+        result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
     return result;
 }
 
 /// Where a backward kernel writes the gradient of one input, and whether it must add to what is there.
-template <class T> struct GradTarget {
+template <class T>
+struct GradTarget {
     Tensor<T> tensor;  ///< undefined when the input wants no gradient
     std::int32_t accumulate = 0;
     explicit operator bool() const { return tensor.defined(); }
@@ -125,7 +136,8 @@ template <class T> struct GradTarget {
 
 /// Opens the gradient of `node` for one backward kernel. A gradient buffer that is shared with another node is copied
 /// first; under a guard that the input does not share, the buffer starts as zeros, since the kernel may not run.
-template <class T> GradTarget<T> grad_target(const std::shared_ptr<Node<T>>& node) {
+template <class T>
+GradTarget<T> grad_target(const std::shared_ptr<Node<T>>& node) {
     if (!node) return {};
     const bool same_guard = node->guard == GuardScope::current();
     const auto fresh = [&] { return Tensor<T>::empty(node->shape, node->device); };
@@ -144,7 +156,8 @@ template <class T> GradTarget<T> grad_target(const std::shared_ptr<Node<T>>& nod
 }
 
 /// Adds a finished gradient tensor to that of `node`, sharing instead of copying when it is the first.
-template <class T> void give(const std::shared_ptr<Node<T>>& node, const Tensor<T>& grad) {
+template <class T>
+void give(const std::shared_ptr<Node<T>>& node, const Tensor<T>& grad) {
     if (!node) return;
     if (!node->leaf && !node->grad.defined() && node->guard == GuardScope::current()) {
         node->grad = grad;

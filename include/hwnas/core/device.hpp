@@ -23,7 +23,7 @@ struct Call {
     int index = -1;                 ///< position in contract::Calls<T>
     bool is_double = false;
     const char* name = "";
-    int pointers = 0;               ///< leading pointer members: writes + reads
+    int pointers = 0;  ///< leading pointer members: writes + reads
     std::size_t bytes = 0;
     void (*run_on_cpu)(cpu::Context&, const void*) = nullptr;
 };
@@ -86,12 +86,12 @@ private:
 class Recording {
 public:
     virtual ~Recording() = default;
-    virtual void* place(std::size_t bytes) = 0;                                ///< an address inside the planned block
+    virtual void* place(std::size_t bytes) = 0;  ///< an address inside the planned block
     virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
-    virtual void* resolve(void* address) const = 0;                            ///< the real address once finished()
+    virtual void* resolve(void* address) const = 0;  ///< the real address once finished()
     virtual bool finished() const = 0;
     virtual void append(const Device& device, const Call& call, Guard guard) = 0;
-    virtual void retain(std::shared_ptr<void> owner) = 0;                      ///< keep alive as long as the program
+    virtual void retain(std::shared_ptr<void> owner) = 0;  ///< keep alive as long as the program
     static std::shared_ptr<Recording>& active() {
         thread_local std::shared_ptr<Recording> recording;
         return recording;

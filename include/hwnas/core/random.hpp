@@ -33,8 +33,9 @@ HWNAS_HD inline Words philox(Words counter, Key key) {
     for (int round = 0; round < 10; ++round) {
         const std::uint64_t p0 = std::uint64_t{0xD2511F53u} * counter.w[0];
         const std::uint64_t p1 = std::uint64_t{0xCD9E8D57u} * counter.w[2];
-        counter = Words{{static_cast<std::uint32_t>(p1 >> 32) ^ counter.w[1] ^ key.low, static_cast<std::uint32_t>(p1),
-                         static_cast<std::uint32_t>(p0 >> 32) ^ counter.w[3] ^ key.high, static_cast<std::uint32_t>(p0)}};
+        counter =
+            Words{{static_cast<std::uint32_t>(p1 >> 32) ^ counter.w[1] ^ key.low, static_cast<std::uint32_t>(p1),
+                   static_cast<std::uint32_t>(p0 >> 32) ^ counter.w[3] ^ key.high, static_cast<std::uint32_t>(p0)}};
         key.low += 0x9E3779B9u;
         key.high += 0xBB67AE85u;
     }
@@ -43,8 +44,8 @@ HWNAS_HD inline Words philox(Words counter, Key key) {
 
 /// The four words at position (index, step) of a stream.
 HWNAS_HD inline Words words_at(Key key, std::uint64_t index, std::uint64_t step) {
-    return philox(Words{{static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32), static_cast<std::uint32_t>(step),
-                         static_cast<std::uint32_t>(step >> 32)}},
+    return philox(Words{{static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32),
+                         static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)}},
                   key);
 }
 
@@ -53,7 +54,8 @@ HWNAS_HD inline float uniform(std::uint32_t word) {
     return (static_cast<float>(word >> 9) + 0.5f) * 0x1p-23f;
 }
 
-/// Natural logarithm of a positive normal double, the same bits on every compiler and device; error below 1e-15 relative.
+/// Natural logarithm of a positive normal double, the same bits on every compiler and device; error below 1e-15
+/// relative.
 HWNAS_HD inline double log(double x) {
     const std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
     std::int64_t exponent = static_cast<std::int64_t>(bits >> 52) - 1023;
@@ -74,10 +76,14 @@ HWNAS_HD inline double log(double x) {
 }
 
 /// Standard exponential, -log u.
-HWNAS_HD inline double exponential(std::uint32_t word) { return -log(static_cast<double>(uniform(word))); }
+HWNAS_HD inline double exponential(std::uint32_t word) {
+    return -log(static_cast<double>(uniform(word)));
+}
 
 /// Standard Gumbel, -log(-log u).
-HWNAS_HD inline float gumbel(std::uint32_t word) { return static_cast<float>(-log(exponential(word))); }
+HWNAS_HD inline float gumbel(std::uint32_t word) {
+    return static_cast<float>(-log(exponential(word)));
+}
 
 /// Position of element `index` in a random permutation of [0, n): a Feistel network over the next power of four with
 /// cycle walking. Needs no table and no state, so a data order is a function of (key, epoch).
@@ -87,7 +93,8 @@ HWNAS_HD inline std::int64_t permuted(std::int64_t index, std::int64_t n, Key ke
     const std::uint32_t mask = static_cast<std::uint32_t>((std::uint64_t{1} << half) - 1);
     std::uint64_t value = static_cast<std::uint64_t>(index);
     do {
-        std::uint32_t left = static_cast<std::uint32_t>(value >> half) & mask, right = static_cast<std::uint32_t>(value) & mask;
+        std::uint32_t left = static_cast<std::uint32_t>(value >> half) & mask,
+                      right = static_cast<std::uint32_t>(value) & mask;
         for (std::uint32_t round = 0; round < 6; ++round) {
             const std::uint32_t mixed = words_at(key, (std::uint64_t{round + 1} << 32) | right, epoch).w[0];
             const std::uint32_t next = left ^ (mixed & mask);
@@ -121,7 +128,8 @@ struct Seed {
     }
     random::Key stream(std::string_view name) const {
         const std::uint64_t h = hash(name);
-        const auto mixed = random::words_at({static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(value >> 32)}, h, 0);
+        const auto mixed =
+            random::words_at({static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(value >> 32)}, h, 0);
         return {mixed.w[0], mixed.w[1]};
     }
     /// A seed for the parts of one object.
@@ -132,6 +140,8 @@ struct Seed {
 };
 
 /// seed(42): the argument that constructors with random state take.
-constexpr Seed seed(std::uint64_t value) { return Seed{value}; }
+constexpr Seed seed(std::uint64_t value) {
+    return Seed{value};
+}
 
 }  // namespace hwnas

@@ -19,13 +19,16 @@ public:
     static constexpr int max_rank = 6;
 
     Shape() = default;
-    Shape(std::initializer_list<std::int64_t> extents) : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
+    Shape(std::initializer_list<std::int64_t> extents)
+        : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
     explicit Shape(std::span<const std::int64_t> extents) {
-        require(extents.size() <= max_rank, "shape: {} dimensions given, at most {} are supported", extents.size(), max_rank);
+        require(extents.size() <= max_rank, "shape: {} dimensions given, at most {} are supported", extents.size(),
+                max_rank);
         std::int64_t total = 1;
         for (const auto extent : extents) {
             require(extent >= 0, "shape: extent {} is negative", extent);
-            require(extent == 0 || total <= std::numeric_limits<std::int64_t>::max() / 16 / extent, "shape: more elements than memory can address");
+            require(extent == 0 || total <= std::numeric_limits<std::int64_t>::max() / 16 / extent,
+                    "shape: more elements than memory can address");
             total *= extent;
             extents_[static_cast<std::size_t>(rank_++)] = extent;
         }

@@ -6,7 +6,8 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct Kernel<contract::Accuracy<T>> {
+template <class T>
+struct Kernel<contract::Accuracy<T>> {
     static void run(Context& context, const contract::Accuracy<T>& s) {
         context.parallel(1, [&](std::int64_t) {
             std::int64_t right = 0;

@@ -31,28 +31,29 @@ template <class T, class F>
     }
 }
 
-template <class T> struct AddBody {
+template <class T>
+struct AddBody {
     [[gnu::always_inline]] static void run(const contract::Add<T>& s, std::int64_t begin, std::int64_t end) {
         Vec<T> beta;
         splat<T>(beta, s.beta);
-        periodic_runs(
-            s.b, s.period, begin,
-            end, [&](std::int64_t at, const T* b, std::int64_t count) __attribute__((always_inline)) {
-                const T* const a = s.a + at;
-                T* const out = s.out + at;
-                std::int64_t i = 0;
-                for (; i + lanes<T> <= count; i += lanes<T>) {
-                    Vec<T> u, v;
-                    load<T>(u, a + i);
-                    load<T>(v, b + i);
-                    u += beta * v;
-                    store<T>(out + i, u);
-                }
-                for (; i < count; ++i) out[i] = a[i] + s.beta * b[i];
-            });
+        periodic_runs(s.b, s.period, begin, end,
+                      [&](std::int64_t at, const T* b, std::int64_t count) __attribute__((always_inline)) {
+                          const T* const a = s.a + at;
+                          T* const out = s.out + at;
+                          std::int64_t i = 0;
+                          for (; i + lanes<T> <= count; i += lanes<T>) {
+                              Vec<T> u, v;
+                              load<T>(u, a + i);
+                              load<T>(v, b + i);
+                              u += beta * v;
+                              store<T>(out + i, u);
+                          }
+                          for (; i < count; ++i) out[i] = a[i] + s.beta * b[i];
+                      });
     }
 };
-template <class T> struct Kernel<contract::Add<T>> {
+template <class T>
+struct Kernel<contract::Add<T>> {
     static void run(Context& context, const contract::Add<T>& s) {
         context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
             dispatch<T, AddBody<T>>(context.isa, s, begin, end);

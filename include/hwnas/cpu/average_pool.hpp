@@ -8,8 +8,10 @@
 namespace hwnas::cpu {
 
 /// Any window.
-template <class T> struct AveragePoolBody {
-    [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+template <class T>
+struct AveragePoolBody {
+    [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
@@ -18,8 +20,10 @@ template <class T> struct AveragePoolBody {
             const TapRange ky = taps_inside(window, p, window.h);
             for (std::int64_t q = 0; q < window.ow; ++q) {
                 const TapRange kx = taps_inside(window, q, window.w);
-                const std::int64_t corner = (n * window.h + p * window.stride - window.padding) * window.w + q * window.stride - window.padding;
-                const std::int64_t count = s.count_padding ? window.kernel * window.kernel : (ky.last - ky.first) * (kx.last - kx.first);
+                const std::int64_t corner =
+                    (n * window.h + p * window.stride - window.padding) * window.w + q * window.stride - window.padding;
+                const std::int64_t count =
+                    s.count_padding ? window.kernel * window.kernel : (ky.last - ky.first) * (kx.last - kx.first);
                 const T factor = T(1) / static_cast<T>(count);
                 for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     V sum{}, v;
@@ -37,17 +41,20 @@ template <class T> struct AveragePoolBody {
         }
     }
 };
-template <class T> struct AveragePoolBackwardBody {
+template <class T>
+struct AveragePoolBackwardBody {
     struct Tap {
         std::int64_t at;  // where the row begins, or how far along the row, in elements
         T factor;
     };
     /// 1 / (taps inside along one axis), of the window at `position`.
-    [[gnu::always_inline]] static T share(const contract::AveragePoolBackward<T>& s, std::int64_t position, std::int64_t extent) {
+    [[gnu::always_inline]] static T share(const contract::AveragePoolBackward<T>& s, std::int64_t position,
+                                          std::int64_t extent) {
         const TapRange inside = taps_inside(s.window, position, extent);
         return T(1) / static_cast<T>(s.count_padding ? s.window.kernel : inside.last - inside.first);
     }
-    [[gnu::always_inline]] static void run(const contract::AveragePoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::AveragePoolBackward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const AxisMap down = rows_of(window, true), across = columns_of(window, true);
@@ -64,7 +71,8 @@ template <class T> struct AveragePoolBackwardBody {
                 std::int32_t count = 0;
                 for (std::int32_t k = 0; k < window.kernel; ++k) {
                     std::int64_t q;
-                    if (across.offset(j, k, q) && q >= 0 && q < window.ow) columns[count++] = {q * c, share(s, q, window.w)};
+                    if (across.offset(j, k, q) && q >= 0 && q < window.ow)
+                        columns[count++] = {q * c, share(s, q, window.w)};
                 }
                 for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     V sum{}, v;
@@ -85,13 +93,15 @@ template <class T> struct AveragePoolBackwardBody {
 };
 /// Both directions for kernel 3, stride 1, dilation 1, padding 1, two columns or more: sums of columns of three, then
 /// of three such sums. Divisors belong to the place written in forward, to the place read in backward.
-template <class T, bool Backward> struct AveragePool3x3Body {
+template <class T, bool Backward>
+struct AveragePool3x3Body {
     struct Rows {
         const T* in[3];
         T factor[3];
     };
     template <class V, int N>
-    [[gnu::always_inline]] static void line(T* out, const Rows& rows, std::int64_t w, std::int64_t c, T third, T edge, std::int32_t accumulate) {
+    [[gnu::always_inline]] static void line(T* out, const Rows& rows, std::int64_t w, std::int64_t c, T third, T edge,
+                                            std::int32_t accumulate) {
         const auto column = [&](V& sum, std::int64_t q) __attribute__((always_inline)) {
             V v;
             sum = V{};
@@ -116,8 +126,9 @@ template <class T, bool Backward> struct AveragePool3x3Body {
             here = after;
         }
     }
-    [[gnu::always_inline]] static void run(T* out, const T* in, const contract::Window& window, std::int32_t count_padding, std::int32_t accumulate,
-                                           std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(T* out, const T* in, const contract::Window& window,
+                                           std::int32_t count_padding, std::int32_t accumulate, std::int64_t begin,
+                                           std::int64_t end) {
         const std::int64_t h = window.h, w = window.w, c = window.c;
         const T third = T(1) / T(3), edge = count_padding ? third : T(1) / T(2);
         for (std::int64_t index = begin; index < end; ++index) {
@@ -132,9 +143,12 @@ template <class T, bool Backward> struct AveragePool3x3Body {
                 Rows at = rows;
                 for (auto& row : at.in) row += b;
                 T* const to = out + index * w * c + b;
-                if (last - first == 2) line<V, 3>(to, at, w, c, third, edge, accumulate);
-                else if (last - first == 1) line<V, 2>(to, at, w, c, third, edge, accumulate);
-                else line<V, 1>(to, at, w, c, third, edge, accumulate);
+                if (last - first == 2)
+                    line<V, 3>(to, at, w, c, third, edge, accumulate);
+                else if (last - first == 1)
+                    line<V, 2>(to, at, w, c, third, edge, accumulate);
+                else
+                    line<V, 1>(to, at, w, c, third, edge, accumulate);
             });
         }
     }
@@ -143,22 +157,32 @@ inline bool average_pool_is_3x3(const contract::Window& window) {
     return window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1 && window.w > 1;
 }
 
-template <class T> struct Kernel<contract::AveragePoolForward<T>> {
+template <class T>
+struct Kernel<contract::AveragePoolForward<T>> {
     static void run(Context& context, const contract::AveragePoolForward<T>& s) {
         const bool fast = average_pool_is_3x3(s.window);
-        context.for_range(s.window.n * s.window.oh, row_grain(s.window.ow, s.window.c), [&](std::int64_t begin, std::int64_t end) {
-            if (fast) dispatch<T, AveragePool3x3Body<T, false>>(context.isa, s.y, s.x, s.window, s.count_padding, 0, begin, end);
-            else dispatch<T, AveragePoolBody<T>>(context.isa, s, begin, end);
-        });
+        context.for_range(s.window.n * s.window.oh, row_grain(s.window.ow, s.window.c),
+                          [&](std::int64_t begin, std::int64_t end) {
+                              if (fast)
+                                  dispatch<T, AveragePool3x3Body<T, false>>(context.isa, s.y, s.x, s.window,
+                                                                            s.count_padding, 0, begin, end);
+                              else
+                                  dispatch<T, AveragePoolBody<T>>(context.isa, s, begin, end);
+                          });
     }
 };
-template <class T> struct Kernel<contract::AveragePoolBackward<T>> {
+template <class T>
+struct Kernel<contract::AveragePoolBackward<T>> {
     static void run(Context& context, const contract::AveragePoolBackward<T>& s) {
         const bool fast = average_pool_is_3x3(s.window);
-        context.for_range(s.window.n * s.window.h, row_grain(s.window.w, s.window.c), [&](std::int64_t begin, std::int64_t end) {
-            if (fast) dispatch<T, AveragePool3x3Body<T, true>>(context.isa, s.dx, s.dy, s.window, s.count_padding, s.accumulate, begin, end);
-            else dispatch<T, AveragePoolBackwardBody<T>>(context.isa, s, begin, end);
-        });
+        context.for_range(s.window.n * s.window.h, row_grain(s.window.w, s.window.c),
+                          [&](std::int64_t begin, std::int64_t end) {
+                              if (fast)
+                                  dispatch<T, AveragePool3x3Body<T, true>>(context.isa, s.dx, s.dy, s.window,
+                                                                           s.count_padding, s.accumulate, begin, end);
+                              else
+                                  dispatch<T, AveragePoolBackwardBody<T>>(context.isa, s, begin, end);
+                          });
     }
 };
 

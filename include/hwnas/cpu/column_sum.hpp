@@ -10,7 +10,9 @@ namespace hwnas::cpu {
 inline constexpr std::int64_t column_block = 64;   ///< columns of one piece
 inline constexpr std::int64_t column_pieces = 32;  ///< aim for so many pieces: enough for any sensible thread count
 
-inline std::int64_t column_blocks(std::int64_t period) { return (period + column_block - 1) / column_block; }
+inline std::int64_t column_blocks(std::int64_t period) {
+    return (period + column_block - 1) / column_block;
+}
 
 /// Rows of ColumnSum's `partial`: into how many pieces the rows are cut. A function of the shape alone.
 inline std::int64_t column_sum_chunks(std::int64_t n, std::int64_t period) {
@@ -18,13 +20,15 @@ inline std::int64_t column_sum_chunks(std::int64_t n, std::int64_t period) {
     return std::max<std::int64_t>(1, std::min(n / stream_grain, column_pieces / column_blocks(period)));
 }
 
-template <class T> struct QuadOf {
+template <class T>
+struct QuadOf {
     typedef T type __attribute__((vector_size(4 * sizeof(T))));
 };
 
 /// Sums a[r, j] (or a[r, j] b[r, j] when `product`) over rows [row, row_end) for columns [column, column_end), at most
 /// column_block of them, into `out`, which counts from `column`.
-template <class T, bool product> struct ColumnSumBody {
+template <class T, bool product>
+struct ColumnSumBody {
     using Quad = typename QuadOf<T>::type;
     using Sum = Vec<double>;
 
@@ -39,8 +43,10 @@ template <class T, bool product> struct ColumnSumBody {
         sum += value;
     }
     [[gnu::always_inline]] static double at(const T* a, const T* b, std::int64_t i) {
-        if constexpr (product) return static_cast<double>(a[i]) * static_cast<double>(b[i]);
-        else return static_cast<double>(a[i]);
+        if constexpr (product)
+            return static_cast<double>(a[i]) * static_cast<double>(b[i]);
+        else
+            return static_cast<double>(a[i]);
     }
     [[gnu::always_inline]] static void columns(const T* a, const T* b, std::int64_t rows, std::int64_t stride,
                                                std::int64_t count, double* out) {
@@ -101,7 +107,8 @@ void column_sums(Context& context, const T* a, const T* b, std::int64_t rows, st
     });
 }
 
-template <class T> struct Kernel<contract::ColumnSum<T>> {
+template <class T>
+struct Kernel<contract::ColumnSum<T>> {
     static void run(Context& context, const contract::ColumnSum<T>& s) {
         if (s.period <= 0) return;
         const std::int64_t chunks = column_sum_chunks(s.n, s.period);

@@ -25,7 +25,8 @@ template <class T>
     }
 }
 
-template <class T> struct ConcatForwardBody {
+template <class T>
+struct ConcatForwardBody {
     [[gnu::always_inline]] static void run(const contract::ConcatForward<T>& s, std::int64_t total, std::int64_t begin,
                                            std::int64_t end) {
         std::int64_t offset = 0;
@@ -36,7 +37,8 @@ template <class T> struct ConcatForwardBody {
         }
     }
 };
-template <class T> struct ConcatBackwardBody {
+template <class T>
+struct ConcatBackwardBody {
     [[gnu::always_inline]] static void run(const contract::ConcatBackward<T>& s, std::int64_t total, std::int64_t begin,
                                            std::int64_t end) {
         std::int64_t offset = 0;
@@ -45,15 +47,18 @@ template <class T> struct ConcatBackwardBody {
             if (s.dx[j] != nullptr) {
                 T* const dx = s.dx[j] + begin * c;
                 const T* const dy = s.dy + begin * total + offset;
-                if (s.accumulate >> j & 1u) copy_rows<T>(dx, c, dy, total, end - begin, c, true);
-                else copy_rows<T>(dx, c, dy, total, end - begin, c, false);
+                if (s.accumulate >> j & 1u)
+                    copy_rows<T>(dx, c, dy, total, end - begin, c, true);
+                else
+                    copy_rows<T>(dx, c, dy, total, end - begin, c, false);
             }
             offset += c;
         }
     }
 };
 
-template <class T, class Body, class S> void run_by_rows(Context& context, const S& s) {
+template <class T, class Body, class S>
+void run_by_rows(Context& context, const S& s) {
     std::int64_t total = 0;
     for (int j = 0; j < s.count; ++j) total += s.channels[j];
     const std::int64_t grain = std::max<std::int64_t>(1, stream_grain / std::max<std::int64_t>(1, total));
@@ -61,12 +66,14 @@ template <class T, class Body, class S> void run_by_rows(Context& context, const
         dispatch<T, Body>(context.isa, s, total, begin, end);
     });
 }
-template <class T> struct Kernel<contract::ConcatForward<T>> {
+template <class T>
+struct Kernel<contract::ConcatForward<T>> {
     static void run(Context& context, const contract::ConcatForward<T>& s) {
         run_by_rows<T, ConcatForwardBody<T>>(context, s);
     }
 };
-template <class T> struct Kernel<contract::ConcatBackward<T>> {
+template <class T>
+struct Kernel<contract::ConcatBackward<T>> {
     static void run(Context& context, const contract::ConcatBackward<T>& s) {
         run_by_rows<T, ConcatBackwardBody<T>>(context, s);
     }

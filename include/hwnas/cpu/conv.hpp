@@ -10,24 +10,30 @@
 namespace hwnas::cpu {
 
 /// Columns of the gathered matrix handled at a time: a panel of them, 16 KB, stays in L1.
-template <class T> inline constexpr std::int64_t conv_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
+template <class T>
+inline constexpr std::int64_t conv_depth = 1024 / static_cast<std::int64_t>(sizeof(T));
 
 /// The gathered matrix. Forward: rows are output pixels, in = x. Transposed: rows are input pixels, in = dy.
-template <class T> struct ConvRows {
+template <class T>
+struct ConvRows {
     const T* in;
-    std::int64_t h, w;                ///< pixels of the rows, per image
-    std::int64_t in_h, in_w, in_c;    ///< extents of `in`
+    std::int64_t h, w;              ///< pixels of the rows, per image
+    std::int64_t in_h, in_w, in_c;  ///< extents of `in`
     std::int64_t kernel, stride, padding, dilation;
     bool transposed;
 
     [[gnu::always_inline]] bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
-    [[gnu::always_inline]] std::int64_t taps_at_once() const { return std::clamp<std::int64_t>(conv_depth<T> / in_c, 1, kernel * kernel); }
+    [[gnu::always_inline]] std::int64_t taps_at_once() const {
+        return std::clamp<std::int64_t>(conv_depth<T> / in_c, 1, kernel * kernel);
+    }
     [[gnu::always_inline]] std::int64_t channels_at_once() const { return std::min(in_c, conv_depth<T>); }
 };
-template <class T> ConvRows<T> conv_output_rows(const T* x, const contract::Window& s) {
+template <class T>
+ConvRows<T> conv_output_rows(const T* x, const contract::Window& s) {
     return {x, s.oh, s.ow, s.h, s.w, s.c, s.kernel, s.stride, s.padding, s.dilation, false};
 }
-template <class T> ConvRows<T> conv_input_rows(const T* dy, const contract::Window& s, std::int64_t out_channels) {
+template <class T>
+ConvRows<T> conv_input_rows(const T* dy, const contract::Window& s, std::int64_t out_channels) {
     return {dy, s.h, s.w, s.oh, s.ow, out_channels, s.kernel, s.stride, s.padding, s.dilation, true};
 }
 
@@ -35,8 +41,10 @@ template <class T> ConvRows<T> conv_input_rows(const T* dy, const contract::Wind
 struct ConvPixel {
     std::int64_t n, p, q;
     template <class T>
-    [[gnu::always_inline]] ConvPixel(const ConvRows<T>& s, std::int64_t row) : n(row / (s.h * s.w)), p(row / s.w % s.h), q(row % s.w) {}
-    template <class T> [[gnu::always_inline]] void next(const ConvRows<T>& s) {
+    [[gnu::always_inline]] ConvPixel(const ConvRows<T>& s, std::int64_t row)
+        : n(row / (s.h * s.w)), p(row / s.w % s.h), q(row % s.w) {}
+    template <class T>
+    [[gnu::always_inline]] void next(const ConvRows<T>& s) {
         if (++q < s.w) return;
         q = 0;
         if (++p == s.h) p = 0, ++n;
@@ -44,8 +52,9 @@ struct ConvPixel {
 };
 
 /// The coordinate in `in` that tap k of coordinate i reads, or -1.
-[[gnu::always_inline]] inline std::int64_t conv_source(std::int64_t i, std::int64_t k, std::int64_t extent, std::int64_t stride, std::int64_t padding,
-                                                       std::int64_t dilation, bool transposed) {
+[[gnu::always_inline]] inline std::int64_t conv_source(std::int64_t i, std::int64_t k, std::int64_t extent,
+                                                       std::int64_t stride, std::int64_t padding, std::int64_t dilation,
+                                                       bool transposed) {
     std::int64_t at = i * stride - padding + k * dilation;
     if (transposed) {
         at = i + padding - k * dilation;
@@ -58,17 +67,23 @@ struct ConvPixel {
 }
 
 /// A block of columns of the gathered matrix: `taps` taps from (ky, kx) on, of each channels [c, c + channels).
-template <class T> struct ConvColumns {
+template <class T>
+struct ConvColumns {
     std::int64_t tap, taps, ky, kx, c, channels;
     [[gnu::always_inline]] ConvColumns(const ConvRows<T>& s, std::int64_t first_tap, std::int64_t first_channel)
-        : tap(first_tap), taps(std::min(s.taps_at_once(), s.kernel * s.kernel - tap)), ky(tap / s.kernel), kx(tap % s.kernel), c(first_channel),
+        : tap(first_tap),
+          taps(std::min(s.taps_at_once(), s.kernel * s.kernel - tap)),
+          ky(tap / s.kernel),
+          kx(tap % s.kernel),
+          c(first_channel),
           channels(std::min(s.channels_at_once(), s.in_c - c)) {}
     [[gnu::always_inline]] std::int64_t depth() const { return taps * channels; }
 };
 
 /// Copies one row of such a block to `to`; false when every tap falls outside.
 template <class T>
-[[gnu::always_inline]] inline bool gather_row(T* to, const ConvRows<T>& s, const ConvPixel& at, const ConvColumns<T>& columns) {
+[[gnu::always_inline]] inline bool gather_row(T* to, const ConvRows<T>& s, const ConvPixel& at,
+                                              const ConvColumns<T>& columns) {
     bool inside = false;
     const std::int64_t c = columns.c, channels = columns.channels;
     const bool whole_lines = s.dilation == 1 && !s.transposed && channels == s.in_c;
@@ -95,8 +110,10 @@ template <class T>
         } else {
             for (std::int64_t i = 0; i < line; ++i) {
                 const std::int64_t x = conv_source(at.q, kx + i, s.in_w, s.stride, s.padding, s.dilation, s.transposed);
-                if (x < 0) clear_run(to + i * channels, channels);
-                else copy_run(to + i * channels, row + x * s.in_c, channels), inside = true;
+                if (x < 0)
+                    clear_run(to + i * channels, channels);
+                else
+                    copy_run(to + i * channels, row + x * s.in_c, channels), inside = true;
             }
         }
     }
@@ -104,14 +121,16 @@ template <class T>
 }
 
 /// out[row, o] = (accumulate ? out : bias) + gathered[row, .] weights[., o]; for dx the weights are read transposed.
-template <class T> struct ConvProduct {
+template <class T>
+struct ConvProduct {
     ConvRows<T> rows;
     T* out;
     const T *w, *bias;
     std::int64_t out_channels;
     bool accumulate;
 };
-template <class T> struct ConvProductBody {
+template <class T>
+struct ConvProductBody {
     static constexpr int height = 6;
     /// The panel of weights of one block: its rows hold V whole vectors. `start` is what the sums start from.
     struct Panel {
@@ -121,7 +140,8 @@ template <class T> struct ConvProductBody {
         alignas(64) T start[static_cast<std::size_t>(tile_width<T>)];
     };
 
-    [[gnu::always_inline]] static void pack(const ConvProduct<T>& s, const ConvColumns<T>& block, Panel& panel, std::int64_t width) {
+    [[gnu::always_inline]] static void pack(const ConvProduct<T>& s, const ConvColumns<T>& block, Panel& panel,
+                                            std::int64_t width) {
         if (panel.columns < width) clear_run(panel.weights, block.depth() * width);
         for (std::int64_t t = 0; t < block.taps; ++t) {
             T* to = panel.weights + t * block.channels * width;
@@ -133,15 +153,17 @@ template <class T> struct ConvProductBody {
                 }
             } else {
                 const T* from = w + block.c * s.out_channels + panel.column;
-                for (std::int64_t i = 0; i < block.channels; ++i) copy_run(to + i * width, from + i * s.out_channels, panel.columns);
+                for (std::int64_t i = 0; i < block.channels; ++i)
+                    copy_run(to + i * width, from + i * s.out_channels, panel.columns);
             }
         }
-        for (std::int64_t j = 0; j < width; ++j) panel.start[j] = s.bias && j < panel.columns ? s.bias[panel.column + j] : T(0);
+        for (std::int64_t j = 0; j < width; ++j)
+            panel.start[j] = s.bias && j < panel.columns ? s.bias[panel.column + j] : T(0);
     }
 
     template <int V>
-    [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel, std::int64_t begin,
-                                             std::int64_t end) {
+    [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel,
+                                             std::int64_t begin, std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(height * conv_depth<T>)];
         T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
         const auto& rows = s.rows;
@@ -156,8 +178,10 @@ template <class T> struct ConvProductBody {
             if (pointwise) {
                 a[count] = rows.in + row * rows.in_c + block.c;
             } else if (one_tap) {
-                const std::int64_t y = conv_source(at.p, block.ky, rows.in_h, rows.stride, rows.padding, rows.dilation, rows.transposed);
-                const std::int64_t x = conv_source(at.q, block.kx, rows.in_w, rows.stride, rows.padding, rows.dilation, rows.transposed);
+                const std::int64_t y =
+                    conv_source(at.p, block.ky, rows.in_h, rows.stride, rows.padding, rows.dilation, rows.transposed);
+                const std::int64_t x =
+                    conv_source(at.q, block.kx, rows.in_w, rows.stride, rows.padding, rows.dilation, rows.transposed);
                 inside = y >= 0 && x >= 0;
                 a[count] = rows.in + ((at.n * rows.in_h + y) * rows.in_w + x) * rows.in_c + block.c;
             } else {
@@ -165,11 +189,14 @@ template <class T> struct ConvProductBody {
                 a[count] = gathered + count * conv_depth<T>;
             }
             if (!pointwise) at.next(rows);
-            if (inside) c[count++] = out;
-            else if (!panel.add) copy_run(out, static_cast<const T*>(panel.start), panel.columns);  // strides leave many such rows in dx
+            if (inside)
+                c[count++] = out;
+            else if (!panel.add)
+                copy_run(out, static_cast<const T*>(panel.start), panel.columns);  // strides leave many such rows in dx
             if (count < height && (row + 1 < end || count == 0)) continue;
             for (; count < height; ++count) a[count] = a[0], c[count] = scrap;
-            tile<height, V, T>(a, 1, panel.weights, V * lanes<T>, block.depth(), c, panel.add, panel.start, panel.columns);
+            tile<height, V, T>(a, 1, panel.weights, V * lanes<T>, block.depth(), c, panel.add, panel.start,
+                               panel.columns);
             count = 0;
         }
     }
@@ -183,37 +210,48 @@ template <class T> struct ConvProductBody {
                 for (std::int64_t c = 0; c < s.rows.in_c; c += s.rows.channels_at_once()) {
                     const ConvColumns<T> block(s.rows, tap, c);
                     pack(s, block, panel, panel.columns <= lanes<T> ? lanes<T> : tile_width<T>);
-                    if (panel.columns <= lanes<T>) sweep<1>(s, block, panel, begin, end);
-                    else sweep<2>(s, block, panel, begin, end);
+                    if (panel.columns <= lanes<T>)
+                        sweep<1>(s, block, panel, begin, end);
+                    else
+                        sweep<2>(s, block, panel, begin, end);
                     panel.add = true;
                 }
         }
     }
 };
-template <class T> void conv_product(Context& context, const ConvProduct<T>& s, std::int64_t rows) {
+template <class T>
+void conv_product(Context& context, const ConvProduct<T>& s, std::int64_t rows) {
     const std::int64_t per_row = s.rows.kernel * s.rows.kernel * s.rows.in_c * s.out_channels;
     const std::int64_t grain = std::max<std::int64_t>(96, (std::int64_t{1} << 20) / per_row / 6 * 6);
-    context.for_range(rows, grain, [&](std::int64_t begin, std::int64_t end) { dispatch<T, ConvProductBody<T>>(context.isa, s, begin, end); });
+    context.for_range(rows, grain, [&](std::int64_t begin, std::int64_t end) {
+        dispatch<T, ConvProductBody<T>>(context.isa, s, begin, end);
+    });
 }
 
-template <class T> struct Kernel<contract::ConvForward<T>> {
+template <class T>
+struct Kernel<contract::ConvForward<T>> {
     static void run(Context& context, const contract::ConvForward<T>& s) {
         const auto& window = s.window;
-        conv_product<T>(context, {conv_output_rows(s.x, window), s.y, s.w, s.bias, s.out_channels, false}, window.n * window.oh * window.ow);
+        conv_product<T>(context, {conv_output_rows(s.x, window), s.y, s.w, s.bias, s.out_channels, false},
+                        window.n * window.oh * window.ow);
     }
 };
-template <class T> struct Kernel<contract::ConvBackwardData<T>> {
+template <class T>
+struct Kernel<contract::ConvBackwardData<T>> {
     static void run(Context& context, const contract::ConvBackwardData<T>& s) {
         const auto& window = s.window;
-        conv_product<T>(context, {conv_input_rows(s.dy, window, s.out_channels), s.dx, s.w, nullptr, window.c, s.accumulate != 0},
-                        window.n * window.h * window.w);
+        conv_product<T>(
+            context, {conv_input_rows(s.dy, window, s.out_channels), s.dx, s.w, nullptr, window.c, s.accumulate != 0},
+            window.n * window.h * window.w);
     }
 };
 
 /// out[tap and channel, o] = sum over pixels [begin, end) of gathered[pixel, .] dy[pixel, o]
-template <class T> struct ConvWeightBody {
+template <class T>
+struct ConvWeightBody {
     static constexpr int height = 4;  // the usual channel counts are multiples of 4, not of 6
-    static constexpr std::int64_t packed_rows = 32, packed_pitch = conv_depth<T> + 8;  // + 8: rows apart in the cache's sets
+    static constexpr std::int64_t packed_rows = 32,
+                                  packed_pitch = conv_depth<T> + 8;  // + 8: rows apart in the cache's sets
 
     /// The operands of one panel: rows of a (gathered or in place) and of b (dy, packed or in place).
     struct Panel {
@@ -221,7 +259,8 @@ template <class T> struct ConvWeightBody {
         std::int64_t a_step, b_step, rows, depth, columns;
         bool add;
     };
-    template <int V> [[gnu::always_inline]] static void multiply(const Panel& panel, T* out, std::int64_t out_channels) {
+    template <int V>
+    [[gnu::always_inline]] static void multiply(const Panel& panel, T* out, std::int64_t out_channels) {
         const T zeros[static_cast<std::size_t>(tile_width<T>)] = {};
         T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
         for (std::int64_t k = 0; k < panel.depth; k += height) {
@@ -231,16 +270,19 @@ template <class T> struct ConvWeightBody {
                 left[i] = panel.a + std::min(k + i, panel.depth - 1);
                 c[i] = k + i < panel.depth ? out + (k + i) * out_channels : scrap;
             }
-            tile<height, V, T>(left, panel.a_step, panel.b, panel.b_step, panel.rows, c, panel.add, zeros, panel.columns);
+            tile<height, V, T>(left, panel.a_step, panel.b, panel.b_step, panel.rows, c, panel.add, zeros,
+                               panel.columns);
         }
     }
 
-    [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels, std::int64_t begin,
-                                           std::int64_t end) {
+    [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels,
+                                           std::int64_t begin, std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(packed_rows * packed_pitch)];
         alignas(64) T right[static_cast<std::size_t>(packed_rows * tile_width<T>)];
-        const bool a_in_place = s.pointwise() && s.in_c < 128, b_in_place = out_channels < 128 && out_channels % lanes<T> == 0;
-        const std::int64_t step = a_in_place && b_in_place ? std::clamp<std::int64_t>(8192 / (s.in_c + out_channels), 32, 256) : packed_rows;
+        const bool a_in_place = s.pointwise() && s.in_c < 128,
+                   b_in_place = out_channels < 128 && out_channels % lanes<T> == 0;
+        const std::int64_t step =
+            a_in_place && b_in_place ? std::clamp<std::int64_t>(8192 / (s.in_c + out_channels), 32, 256) : packed_rows;
         Panel panel;
         panel.a_step = a_in_place ? s.in_c : packed_pitch;
         panel.b_step = b_in_place ? out_channels : tile_width<T>;
@@ -255,7 +297,8 @@ template <class T> struct ConvWeightBody {
                     panel.rows = std::min(step, end - row);
                     panel.a = a_in_place ? s.in + row * s.in_c + c : gathered;
                     if (!a_in_place)
-                        for (std::int64_t i = 0; i < panel.rows; ++i, at.next(s)) gather_row(gathered + i * packed_pitch, s, at, block);
+                        for (std::int64_t i = 0; i < panel.rows; ++i, at.next(s))
+                            gather_row(gathered + i * packed_pitch, s, at, block);
                     for (std::int64_t column = 0; column < out_channels; column += tile_width<T>) {
                         panel.columns = std::min(tile_width<T>, out_channels - column);
                         panel.b = dy + row * out_channels + column;
@@ -266,20 +309,24 @@ template <class T> struct ConvWeightBody {
                             }
                             panel.b = right;
                         }
-                        if (panel.columns <= lanes<T>) multiply<1>(panel, to + column, out_channels);
-                        else multiply<2>(panel, to + column, out_channels);
+                        if (panel.columns <= lanes<T>)
+                            multiply<1>(panel, to + column, out_channels);
+                        else
+                            multiply<2>(panel, to + column, out_channels);
                     }
                 }
             }
     }
 };
-template <class T> struct Kernel<contract::ConvBackwardWeight<T>> {
+template <class T>
+struct Kernel<contract::ConvBackwardWeight<T>> {
     static void run(Context& context, const contract::ConvBackwardWeight<T>& s) {
         const auto rows = conv_output_rows(s.x, s.window);
-        const std::int64_t total = s.window.n * s.window.oh * s.window.ow, size = rows.kernel * rows.kernel * rows.in_c * s.out_channels;
+        const std::int64_t total = s.window.n * s.window.oh * s.window.ow,
+                           size = rows.kernel * rows.kernel * rows.in_c * s.out_channels;
         context.parallel(s.chunks, [&](std::int64_t chunk) {
-            dispatch<T, ConvWeightBody<T>>(context.isa, rows, s.dy, s.partial + chunk * size, s.out_channels, total * chunk / s.chunks,
-                                           total * (chunk + 1) / s.chunks);
+            dispatch<T, ConvWeightBody<T>>(context.isa, rows, s.dy, s.partial + chunk * size, s.out_channels,
+                                           total * chunk / s.chunks, total * (chunk + 1) / s.chunks);
         });
         context.for_range(size, 4096, [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t chunk = 1; chunk < s.chunks; ++chunk)

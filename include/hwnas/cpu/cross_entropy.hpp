@@ -10,7 +10,8 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct Kernel<contract::CrossEntropyForward<T>> {
+template <class T>
+struct Kernel<contract::CrossEntropyForward<T>> {
     static void run(Context& context, const contract::CrossEntropyForward<T>& s) {
         context.parallel(1, [&](std::int64_t) {
             double sum = 0;
@@ -42,16 +43,20 @@ private:
     }
 };
 
-template <class T> struct Kernel<contract::CrossEntropyBackward<T>> {
+template <class T>
+struct Kernel<contract::CrossEntropyBackward<T>> {
     static void run(Context& context, const contract::CrossEntropyBackward<T>& s) {
-        const T scale = *s.dloss / static_cast<T>(s.n), off = s.smoothing / static_cast<T>(s.classes), on = T(1) - s.smoothing + off;
-        context.for_range(s.n, std::max<std::int64_t>(1, stream_grain / s.classes), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t n = begin; n < end; ++n) {
-                const T* p = s.probs + n * s.classes;
-                T* dx = s.dlogits + n * s.classes;
-                for (std::int64_t c = 0; c < s.classes; ++c) dx[c] = (s.accumulate ? dx[c] : T(0)) + scale * (p[c] - (c == s.labels[n] ? on : off));
-            }
-        });
+        const T scale = *s.dloss / static_cast<T>(s.n), off = s.smoothing / static_cast<T>(s.classes),
+                on = T(1) - s.smoothing + off;
+        context.for_range(
+            s.n, std::max<std::int64_t>(1, stream_grain / s.classes), [&](std::int64_t begin, std::int64_t end) {
+                for (std::int64_t n = begin; n < end; ++n) {
+                    const T* p = s.probs + n * s.classes;
+                    T* dx = s.dlogits + n * s.classes;
+                    for (std::int64_t c = 0; c < s.classes; ++c)
+                        dx[c] = (s.accumulate ? dx[c] : T(0)) + scale * (p[c] - (c == s.labels[n] ? on : off));
+                }
+            });
     }
 };
 

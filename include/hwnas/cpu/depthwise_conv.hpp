@@ -8,7 +8,8 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct DepthwiseGather {
+template <class T>
+struct DepthwiseGather {
     T* out;
     const T *in, *w;
     AxisMap rows, columns;
@@ -16,8 +17,10 @@ template <class T> struct DepthwiseGather {
     std::int32_t accumulate;
 };
 
-/// March 0: any window. +1 and -1: kernel 3, stride 1, dilation 1, sources ascending (forward) or descending (backward).
-template <class T, int March> struct DepthwiseGatherBody {
+/// March 0: any window. +1 and -1: kernel 3, stride 1, dilation 1, sources ascending (forward) or descending
+/// (backward).
+template <class T, int March>
+struct DepthwiseGatherBody {
     static constexpr int left = March > 0 ? 1 : 0;  // first tap inside at the left edge, with padding 1
     struct RowTap {
         const T *in, *w;
@@ -31,7 +34,8 @@ template <class T, int March> struct DepthwiseGatherBody {
 
     /// J columns from place t on, all of whose taps [K0, K1) are inside (the others, in a 3x3 march, are not).
     template <class V, int J, int K0 = 0, int K1 = 3>
-    [[gnu::always_inline]] static void inner(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns, std::int64_t t, std::int64_t b) {
+    [[gnu::always_inline]] static void inner(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns,
+                                             std::int64_t t, std::int64_t b) {
         V sum[J] = {};
         for (std::int32_t r = 0; r < row.count; ++r) {
             const T* in = row.taps[r].in + t * row.in_step + b;
@@ -65,7 +69,8 @@ template <class T, int March> struct DepthwiseGatherBody {
         for (int j = 0; j < J; ++j) store_block(row.out + (t + j) * row.out_step + b, sum[j], s.accumulate);
     }
     template <class V>
-    [[gnu::always_inline]] static void border(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns, std::int64_t t, std::int64_t b) {
+    [[gnu::always_inline]] static void border(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns,
+                                              std::int64_t t, std::int64_t b) {
         V sum{};
         for (std::int32_t r = 0; r < row.count; ++r)
             for (std::int32_t k = 0; k < columns.count; ++k) {
@@ -91,7 +96,8 @@ template <class T, int March> struct DepthwiseGatherBody {
                 for (std::int32_t k = 0; k < s.rows.kernel; ++k) {
                     std::int64_t source;
                     if (!s.rows.offset(i, k, source) || source < 0 || source >= s.rows.from) continue;
-                    taps[row.count++] = {s.in + (image * s.rows.from + source) * s.columns.from * s.c, s.w + k * s.rows.kernel * s.c};
+                    taps[row.count++] = {s.in + (image * s.rows.from + source) * s.columns.from * s.c,
+                                         s.w + k * s.rows.kernel * s.c};
                 }
                 for_channels<T>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     std::int64_t t = 0;
@@ -110,26 +116,36 @@ template <class T, int March> struct DepthwiseGatherBody {
 };
 
 template <class T>
-void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward, std::int32_t accumulate) {
-    const DepthwiseGather<T> s{out, in, w, rows_of(window, backward), columns_of(window, backward), window.c, accumulate};
+void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward,
+                      std::int32_t accumulate) {
+    const DepthwiseGather<T> s{out,      in,        w, rows_of(window, backward), columns_of(window, backward),
+                               window.c, accumulate};
     const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1;
     context.for_range(window.n * s.rows.to, row_grain(s.columns.to, s.c), [&](std::int64_t begin, std::int64_t end) {
-        if (!fast) dispatch<T, DepthwiseGatherBody<T, 0>>(context.isa, s, begin, end);
-        else if (backward) dispatch<T, DepthwiseGatherBody<T, -1>>(context.isa, s, begin, end);
-        else dispatch<T, DepthwiseGatherBody<T, 1>>(context.isa, s, begin, end);
+        if (!fast)
+            dispatch<T, DepthwiseGatherBody<T, 0>>(context.isa, s, begin, end);
+        else if (backward)
+            dispatch<T, DepthwiseGatherBody<T, -1>>(context.isa, s, begin, end);
+        else
+            dispatch<T, DepthwiseGatherBody<T, 1>>(context.isa, s, begin, end);
     });
 }
-template <class T> struct Kernel<contract::DepthwiseConvForward<T>> {
-    static void run(Context& context, const contract::DepthwiseConvForward<T>& s) { depthwise_gather(context, s.y, s.x, s.w, s.window, false, 0); }
+template <class T>
+struct Kernel<contract::DepthwiseConvForward<T>> {
+    static void run(Context& context, const contract::DepthwiseConvForward<T>& s) {
+        depthwise_gather(context, s.y, s.x, s.w, s.window, false, 0);
+    }
 };
-template <class T> struct Kernel<contract::DepthwiseConvBackwardData<T>> {
+template <class T>
+struct Kernel<contract::DepthwiseConvBackwardData<T>> {
     static void run(Context& context, const contract::DepthwiseConvBackwardData<T>& s) {
         depthwise_gather(context, s.dx, s.dy, s.w, s.window, true, s.accumulate);
     }
 };
 
 /// Kernel 3, stride 1, dilation 1, padding 1, at least 2 x 2 pixels: nine sums in registers for a block of channels.
-template <class T> struct DepthwiseWeight3x3Body {
+template <class T>
+struct DepthwiseWeight3x3Body {
     template <class V, int Ky0, int Ky1, int Kx0, int Kx1>
     [[gnu::always_inline]] static void pixel(V* sum, const T* x, const T* dy, std::int64_t row, std::int64_t c) {
         V d, v;
@@ -142,7 +158,8 @@ template <class T> struct DepthwiseWeight3x3Body {
                 sum[ky * 3 + kx] += v * d;
             }
     }
-    template <class V, int Ky0, int Ky1> [[gnu::always_inline]] static void line(V* sum, const T* x, const T* dy, const contract::Window& s) {
+    template <class V, int Ky0, int Ky1>
+    [[gnu::always_inline]] static void line(V* sum, const T* x, const T* dy, const contract::Window& s) {
         const std::int64_t row = s.w * s.c;
         pixel<V, Ky0, Ky1, 1, 3>(sum, x, dy, row, s.c);
         for (std::int64_t q = 1; q + 1 < s.w; ++q) pixel<V, Ky0, Ky1, 0, 3>(sum, x + q * s.c, dy + q * s.c, row, s.c);
@@ -167,7 +184,8 @@ template <class T> struct DepthwiseWeight3x3Body {
 };
 
 /// Any window: tap by tap along each row, four columns in flight.
-template <class T> struct DepthwiseWeightBody {
+template <class T>
+struct DepthwiseWeightBody {
     [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& call, std::int64_t chunk) {
         const auto s = call;
         const auto& window = s.window;
@@ -175,16 +193,19 @@ template <class T> struct DepthwiseWeightBody {
         T* partial = s.partial + chunk * kernel * kernel * c;
         for (std::int64_t i = 0; i < kernel * kernel * c; ++i) partial[i] = 0;
         const AxisTaps columns(columns_of(window, false), 0);
-        for (std::int64_t index = window.n * chunk / s.chunks * window.oh; index < window.n * (chunk + 1) / s.chunks * window.oh; ++index) {
+        for (std::int64_t index = window.n * chunk / s.chunks * window.oh;
+             index < window.n * (chunk + 1) / s.chunks * window.oh; ++index) {
             const std::int64_t n = index / window.oh, p = index % window.oh;
             const TapRange ky = taps_inside(window, p, window.h);
             for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                 for (std::int32_t k = ky.first; k < ky.last; ++k)
                     for (std::int32_t kx = 0; kx < columns.count; ++kx) {
-                        const std::int64_t line = n * window.h + p * window.stride - window.padding + std::int64_t{k} * window.dilation;
+                        const std::int64_t line =
+                            n * window.h + p * window.stride - window.padding + std::int64_t{k} * window.dilation;
                         const std::int64_t start = columns.offset[kx];
                         std::int64_t q = start < 0 ? (-start + window.stride - 1) / window.stride : 0;
-                        const std::int64_t last = start < window.w ? std::min(window.ow, (window.w - 1 - start) / window.stride + 1) : 0;
+                        const std::int64_t last =
+                            start < window.w ? std::min(window.ow, (window.w - 1 - start) / window.stride + 1) : 0;
                         const T *x = s.x + (line * window.w + start) * c + b, *dy = s.dy + index * window.ow * c + b;
                         V sum[4] = {}, v, d;
                         for (; q + 4 <= last; q += 4)
@@ -209,7 +230,8 @@ template <class T> struct DepthwiseWeightBody {
     }
 };
 
-template <class T> struct DepthwiseWeightSumBody {
+template <class T>
+struct DepthwiseWeightSumBody {
     [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& s) {
         const std::int64_t size = std::int64_t{s.window.kernel} * s.window.kernel * s.window.c;
         for_channels<T>(size, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
@@ -222,13 +244,17 @@ template <class T> struct DepthwiseWeightSumBody {
         });
     }
 };
-template <class T> struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
+template <class T>
+struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
     static void run(Context& context, const contract::DepthwiseConvBackwardWeight<T>& s) {
         const auto& window = s.window;
-        const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1 && window.h > 1 && window.w > 1;
+        const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1 &&
+                          window.h > 1 && window.w > 1;
         context.parallel(s.chunks, [&](std::int64_t chunk) {
-            if (fast) dispatch<T, DepthwiseWeight3x3Body<T>>(context.isa, s, chunk);
-            else dispatch<T, DepthwiseWeightBody<T>>(context.isa, s, chunk);
+            if (fast)
+                dispatch<T, DepthwiseWeight3x3Body<T>>(context.isa, s, chunk);
+            else
+                dispatch<T, DepthwiseWeightBody<T>>(context.isa, s, chunk);
         });
         context.parallel(1, [&](std::int64_t) { dispatch<T, DepthwiseWeightSumBody<T>>(context.isa, s); });
     }

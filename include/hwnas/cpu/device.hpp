@@ -23,21 +23,28 @@ public:
     Pool pool;
     const Isa isa;
 
-    template <class F> void parallel(std::int64_t chunks, F&& f) { pool.parallel(chunks, std::forward<F>(f)); }
+    template <class F>
+    void parallel(std::int64_t chunks, F&& f) {
+        pool.parallel(chunks, std::forward<F>(f));
+    }
 
     /// f(begin, end) over [0, n) in pieces of `grain`; for work whose pieces do not interact.
-    template <class F> void for_range(std::int64_t n, std::int64_t grain, F&& f) {
-        pool.parallel((n + grain - 1) / grain, [&](std::int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
+    template <class F>
+    void for_range(std::int64_t n, std::int64_t grain, F&& f) {
+        pool.parallel((n + grain - 1) / grain,
+                      [&](std::int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
     }
 };
 
-/// Kernel<S>::run(context, s) executes the call that contract struct S describes. A struct with no kernel does not compile.
-template <class S> struct Kernel;
+/// Kernel<S>::run(context, s) executes the call that contract struct S describes. A struct with no kernel does not
+/// compile.
+template <class S>
+struct Kernel;
 
 /// Options of the CPU device.
 struct DeviceOptions {
-    int threads = 0;                    ///< 0: all cores of the machine
-    Isa isa = best_isa();               ///< force Isa::portable to compare
+    int threads = 0;       ///< 0: all cores of the machine
+    Isa isa = best_isa();  ///< force Isa::portable to compare
 };
 
 class CpuBackend final : public Backend {
@@ -45,7 +52,8 @@ public:
     explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), options.isa) {}
     std::string name() const override { return "cpu"; }
     std::string description() const override {
-        return fmt::format("cpu, {} thread{}, {} kernels", context_.pool.threads(), context_.pool.threads() == 1 ? "" : "s", isa_name(context_.isa));
+        return fmt::format("cpu, {} thread{}, {} kernels", context_.pool.threads(),
+                           context_.pool.threads() == 1 ? "" : "s", isa_name(context_.isa));
     }
     void* allocate(std::size_t bytes) override { return ::operator new(bytes, std::align_val_t{64}); }
     void release(void* pointer, std::size_t) noexcept override { ::operator delete(pointer, std::align_val_t{64}); }
@@ -56,13 +64,16 @@ public:
 
 private:
     static int checked_threads(int threads) {
-        require(threads >= 0 && threads <= 1024, "cpu::device: {} threads asked for, 0 (all cores) to 1024 are possible", threads);
+        require(threads >= 0 && threads <= 1024,
+                "cpu::device: {} threads asked for, 0 (all cores) to 1024 are possible", threads);
         return threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     }
     Context context_;
 };
 
 /// This machine's CPU: `hwnas::cpu::device({.threads = 2})`. Results have the same bits at any number of threads.
-inline Device device(DeviceOptions options = {}) { return Device(std::make_shared<CpuBackend>(options)); }
+inline Device device(DeviceOptions options = {}) {
+    return Device(std::make_shared<CpuBackend>(options));
+}
 
 }  // namespace hwnas::cpu

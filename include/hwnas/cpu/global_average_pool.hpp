@@ -6,8 +6,10 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct GlobalAveragePoolBody {
-    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+template <class T>
+struct GlobalAveragePoolBody {
+    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolForward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const T factor = T(1) / static_cast<T>(s.pixels);
         for (std::int64_t n = begin; n < end; ++n)
@@ -33,15 +35,19 @@ template <class T> struct GlobalAveragePoolBody {
             });
     }
 };
-template <class T> struct Kernel<contract::GlobalAveragePoolForward<T>> {
+template <class T>
+struct Kernel<contract::GlobalAveragePoolForward<T>> {
     static void run(Context& context, const contract::GlobalAveragePoolForward<T>& s) {
-        context.for_range(s.n, row_grain(s.pixels, s.c),
-                          [&](std::int64_t begin, std::int64_t end) { dispatch<T, GlobalAveragePoolBody<T>>(context.isa, s, begin, end); });
+        context.for_range(s.n, row_grain(s.pixels, s.c), [&](std::int64_t begin, std::int64_t end) {
+            dispatch<T, GlobalAveragePoolBody<T>>(context.isa, s, begin, end);
+        });
     }
 };
 
-template <class T> struct GlobalAveragePoolBackwardBody {
-    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+template <class T>
+struct GlobalAveragePoolBackwardBody {
+    [[gnu::always_inline]] static void run(const contract::GlobalAveragePoolBackward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const T factor = T(1) / static_cast<T>(s.pixels);
         for (std::int64_t n = begin; n < end; ++n)
@@ -49,14 +55,17 @@ template <class T> struct GlobalAveragePoolBackwardBody {
                 V dy;
                 load_block(dy, s.dy + n * s.c + b);
                 dy *= factor;
-                for (std::int64_t i = 0; i < s.pixels; ++i) store_block(s.dx + (n * s.pixels + i) * s.c + b, dy, s.accumulate);
+                for (std::int64_t i = 0; i < s.pixels; ++i)
+                    store_block(s.dx + (n * s.pixels + i) * s.c + b, dy, s.accumulate);
             });
     }
 };
-template <class T> struct Kernel<contract::GlobalAveragePoolBackward<T>> {
+template <class T>
+struct Kernel<contract::GlobalAveragePoolBackward<T>> {
     static void run(Context& context, const contract::GlobalAveragePoolBackward<T>& s) {
-        context.for_range(s.n, row_grain(s.pixels, s.c),
-                          [&](std::int64_t begin, std::int64_t end) { dispatch<T, GlobalAveragePoolBackwardBody<T>>(context.isa, s, begin, end); });
+        context.for_range(s.n, row_grain(s.pixels, s.c), [&](std::int64_t begin, std::int64_t end) {
+            dispatch<T, GlobalAveragePoolBackwardBody<T>>(context.isa, s, begin, end);
+        });
     }
 };
 

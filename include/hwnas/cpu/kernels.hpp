@@ -31,11 +31,15 @@ namespace hwnas::cpu {
 
 namespace detail {
 /// Names the struct in the compiler's message when its kernel is missing.
-template <class S> constexpr bool has_kernel() {
-    static_assert(requires(Context& context, const S& s) { Kernel<S>::run(context, s); }, "this contract struct has no CPU kernel");
+template <class S>
+constexpr bool has_kernel() {
+    static_assert(
+        requires(Context& context, const S& s) { Kernel<S>::run(context, s); },
+        "this contract struct has no CPU kernel");
     return true;
 }
-template <class List> constexpr int count_kernels() {
+template <class List>
+constexpr int count_kernels() {
     int count = 0;
     List::for_each([&]<class S>() { count += has_kernel<S>(); });
     return count;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The register tile under every convolution: R rows by V vectors of accumulators, one rank-1 update a step. Six rows by
-// two vectors keep the multipliers of an AVX2 core busy (12 accumulators, 2 columns of B, 1 element of A: 15 registers).
+// two vectors keep the multipliers of an AVX2 core busy (12 accumulators, 2 columns of B, 1 element of A: 15
+// registers).
 #pragma once
 
 #include <hwnas/cpu/simd.hpp>
@@ -11,24 +12,30 @@
 namespace hwnas::cpu {
 
 /// f(integral_constant 0), ..., f(integral_constant N - 1), unrolled by the language so that arrays become registers.
-template <int N, class F> [[gnu::always_inline]] inline void unroll(F&& f) {
-    [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) { (f(std::integral_constant<int, i>{}), ...); }
-    (std::make_integer_sequence<int, N>{});
+template <int N, class F>
+[[gnu::always_inline]] inline void unroll(F&& f) {
+    [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
+        (f(std::integral_constant<int, i>{}), ...);
+    }(std::make_integer_sequence<int, N>{});
 }
 
-/// v[i] = x for all i. Lane by lane g++ 12 makes it one broadcast; from the vector extension's mixed arithmetic, six inserts.
-template <class T> [[gnu::always_inline]] inline void broadcast(Vec<T>& v, T x) {
+/// v[i] = x for all i. Lane by lane g++ 12 makes it one broadcast; from the vector extension's mixed arithmetic, six
+/// inserts.
+template <class T>
+[[gnu::always_inline]] inline void broadcast(Vec<T>& v, T x) {
     for (int i = 0; i < lanes<T>; ++i) v[i] = x;
 }
 
 /// Widest column panel of a tile, in elements.
-template <class T> inline constexpr std::int64_t tile_width = 2 * lanes<T>;
+template <class T>
+inline constexpr std::int64_t tile_width = 2 * lanes<T>;
 
-/// c[r][j] = (add ? c[r][j] : start[j]) + sum_i a[r][i a_step] b[i b_step + j] for j < columns <= V vectors. `start` and the
-/// rows of b hold V whole vectors; only `columns` elements of c are touched. What c held is added last.
+/// c[r][j] = (add ? c[r][j] : start[j]) + sum_i a[r][i a_step] b[i b_step + j] for j < columns <= V vectors. `start`
+/// and the rows of b hold V whole vectors; only `columns` elements of c are touched. What c held is added last.
 template <int R, int V, class T>
-[[gnu::always_inline]] inline void tile(const T* const (&a)[R], std::int64_t a_step, const T* b, std::int64_t b_step, std::int64_t steps,
-                                        T* const (&c)[R], bool add, const T* start, std::int64_t columns) {
+[[gnu::always_inline]] inline void tile(const T* const (&a)[R], std::int64_t a_step, const T* b, std::int64_t b_step,
+                                        std::int64_t steps, T* const (&c)[R], bool add, const T* start,
+                                        std::int64_t columns) {
     Vec<T> sum[R][V];
     const bool whole = columns == V * lanes<T>;
     const auto bytes = static_cast<std::size_t>(columns) * sizeof(T);
@@ -66,7 +73,8 @@ template <int R, int V, class T>
 }
 
 /// to[i] = from[i]; a call to memcpy would cost more than most of these short runs.
-template <class T> [[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {
+template <class T>
+[[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {
     std::int64_t i = 0;
     for (; i + lanes<T> <= n; i += lanes<T>) {
         Vec<T> v;
@@ -75,7 +83,8 @@ template <class T> [[gnu::always_inline]] inline void copy_run(T* to, const T* f
     }
     for (; i < n; ++i) to[i] = from[i];
 }
-template <class T> [[gnu::always_inline]] inline void clear_run(T* to, std::int64_t n) {
+template <class T>
+[[gnu::always_inline]] inline void clear_run(T* to, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) to[i] = T(0);
 }
 

@@ -10,7 +10,8 @@
 namespace hwnas::cpu {
 
 /// The largest so far and its tap, for the channels of block V.
-template <class V, class T> struct Largest {
+template <class V, class T>
+struct Largest {
     using Ints = typename BlockOf<V, T>::Ints;
     V value;
     Ints tap;
@@ -22,19 +23,24 @@ template <class V, class T> struct Largest {
     /// Takes v if it is larger, or the first NaN: not (v <= value) is true for both.
     [[gnu::always_inline]] void offer(const V& v, const Ints& k) {
         Ints take;
-        if constexpr (std::is_same_v<V, T>) take = !(v <= value) && value == value;
-        else take = ~(v <= value) & (value == value);
+        if constexpr (std::is_same_v<V, T>)
+            take = !(v <= value) && value == value;
+        else
+            take = ~(v <= value) & (value == value);
         value = take ? v : value;
         tap = take ? k : tap;
     }
     [[gnu::always_inline]] void write(T* y, std::uint8_t* taps) const {
         store_block(y, value);
-        if constexpr (std::is_same_v<V, T>) *taps = static_cast<std::uint8_t>(tap);
+        if constexpr (std::is_same_v<V, T>)
+            *taps = static_cast<std::uint8_t>(tap);
         else if constexpr (sizeof(V) == 32 && sizeof(T) == 4 && std::endian::native == std::endian::little) {
-            Vec<std::uint8_t> bytes;  // compilers make a poor job of converting eight ints to bytes: gather them per half
+            Vec<std::uint8_t>
+                bytes;  // compilers make a poor job of converting eight ints to bytes: gather them per half
             __builtin_memcpy(&bytes, &tap, sizeof bytes);
-            bytes = __builtin_shufflevector(bytes, bytes, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,  //
-                                            16, 20, 24, 28, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+            bytes =
+                __builtin_shufflevector(bytes, bytes, 0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                        16, 20, 24, 28, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
             __builtin_memcpy(taps, &bytes, 4);
             __builtin_memcpy(taps + 4, reinterpret_cast<const char*>(&bytes) + 16, 4);
         } else {
@@ -45,9 +51,11 @@ template <class V, class T> struct Largest {
 };
 
 /// Kernel 3, stride 1, dilation 1, padding 1: column by column, downwards, over rows [begin, end) of all images.
-template <class T> struct MaxPool3x3Body {
+template <class T>
+struct MaxPool3x3Body {
     template <class V, int Kx0, int Kx1>
-    [[gnu::always_inline]] static void column(const contract::MaxPoolForward<T>& s, std::int64_t p, std::int64_t end, std::int64_t at) {
+    [[gnu::always_inline]] static void column(const contract::MaxPoolForward<T>& s, std::int64_t p, std::int64_t end,
+                                              std::int64_t at) {
         const T* x = s.x + at;
         T* y = s.y + at;
         std::uint8_t* tap = s.tap + at;
@@ -57,7 +65,8 @@ template <class T> struct MaxPool3x3Body {
             V v;
             load_block(v, place + (Kx0 - 1) * c);
             best.value = v;
-            best.tap = typename Best::Ints{} + Kx0;  // a constant from the start: from a loop g++ would build it lane by lane
+            best.tap =
+                typename Best::Ints{} + Kx0;  // a constant from the start: from a loop g++ would build it lane by lane
             if constexpr (Kx0 + 1 < Kx1) {
                 load_block(v, place + Kx0 * c);
                 best.offer(v, typename Best::Ints{} + (Kx0 + 1));
@@ -84,20 +93,26 @@ template <class T> struct MaxPool3x3Body {
             here = below;
         }
     }
-    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
         while (begin < end) {
             // bands of eight rows stay in the first-level cache until the next column comes by
-            const std::int64_t p = begin % window.h, rows = std::min({end - begin, window.h - p, std::int64_t{8}}), at = begin * window.w * c;
+            const std::int64_t p = begin % window.h, rows = std::min({end - begin, window.h - p, std::int64_t{8}}),
+                               at = begin * window.w * c;
             for (std::int64_t q = 0; q < window.w; ++q)
                 for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     const std::int64_t i = at + q * c + b;
-                    if (q > 0 && q + 1 < window.w) column<V, 0, 3>(s, p, p + rows, i);
-                    else if (window.w == 1) column<V, 1, 2>(s, p, p + rows, i);
-                    else if (q == 0) column<V, 1, 3>(s, p, p + rows, i);
-                    else column<V, 0, 2>(s, p, p + rows, i);
+                    if (q > 0 && q + 1 < window.w)
+                        column<V, 0, 3>(s, p, p + rows, i);
+                    else if (window.w == 1)
+                        column<V, 1, 2>(s, p, p + rows, i);
+                    else if (q == 0)
+                        column<V, 1, 3>(s, p, p + rows, i);
+                    else
+                        column<V, 0, 2>(s, p, p + rows, i);
                 });
             begin += rows;
         }
@@ -105,8 +120,10 @@ template <class T> struct MaxPool3x3Body {
 };
 
 /// Any window.
-template <class T> struct MaxPoolBody {
-    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin, std::int64_t end) {
+template <class T>
+struct MaxPoolBody {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
@@ -115,7 +132,8 @@ template <class T> struct MaxPoolBody {
             const TapRange ky = taps_inside(window, p, window.h);
             for (std::int64_t q = 0; q < window.ow; ++q) {
                 const TapRange kx = taps_inside(window, q, window.w);
-                const std::int64_t corner = (n * window.h + p * window.stride - window.padding) * window.w + q * window.stride - window.padding;
+                const std::int64_t corner =
+                    (n * window.h + p * window.stride - window.padding) * window.w + q * window.stride - window.padding;
                 for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     Largest<V, T> best{};
                     bool empty = true;
@@ -123,8 +141,10 @@ template <class T> struct MaxPoolBody {
                         for (std::int32_t j = kx.first; j < kx.last; ++j) {
                             V v;
                             load_block(v, s.x + (corner + (i * window.w + j) * window.dilation) * c + b);
-                            if (empty) best.first(v, i * window.kernel + j);
-                            else best.offer(v, (i * window.kernel + j) - typename Largest<V, T>::Ints{});
+                            if (empty)
+                                best.first(v, i * window.kernel + j);
+                            else
+                                best.offer(v, (i * window.kernel + j) - typename Largest<V, T>::Ints{});
                             empty = false;
                         }
                     const std::int64_t at = (index * window.ow + q) * c + b;
@@ -134,19 +154,24 @@ template <class T> struct MaxPoolBody {
         }
     }
 };
-template <class T> struct Kernel<contract::MaxPoolForward<T>> {
+template <class T>
+struct Kernel<contract::MaxPoolForward<T>> {
     static void run(Context& context, const contract::MaxPoolForward<T>& s) {
         const auto& window = s.window;
         const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1;
-        context.for_range(window.n * window.oh, row_grain(window.ow, window.c), [&](std::int64_t begin, std::int64_t end) {
-            if (fast) dispatch<T, MaxPool3x3Body<T>>(context.isa, s, begin, end);
-            else dispatch<T, MaxPoolBody<T>>(context.isa, s, begin, end);
-        });
+        context.for_range(window.n * window.oh, row_grain(window.ow, window.c),
+                          [&](std::int64_t begin, std::int64_t end) {
+                              if (fast)
+                                  dispatch<T, MaxPool3x3Body<T>>(context.isa, s, begin, end);
+                              else
+                                  dispatch<T, MaxPoolBody<T>>(context.isa, s, begin, end);
+                          });
     }
 };
 
 /// A window's tap against a given one, for a block of channels.
-template <class T> struct TapMatch {
+template <class T>
+struct TapMatch {
     static constexpr bool packed = sizeof(T) == 4 && std::endian::native == std::endian::little;
     /// For each tap what its byte looks like once the bytes of eight windows are spread over lanes and masked: lane l
     /// keeps byte l mod 4 where it stands, which saves the conversion of bytes to ints. Filled where it is used.
@@ -158,9 +183,11 @@ template <class T> struct TapMatch {
             for (std::uint32_t i = 0; i < count; ++i) keys[i] = static_cast<std::int32_t>((i / 8) << (i % 4 * 8));
         }
     }
-    template <class V> [[gnu::always_inline]] void load(typename BlockOf<V, T>::Ints& taps, const std::uint8_t* from) const {
+    template <class V>
+    [[gnu::always_inline]] void load(typename BlockOf<V, T>::Ints& taps, const std::uint8_t* from) const {
         using Ints = typename BlockOf<V, T>::Ints;
-        if constexpr (std::is_same_v<V, T>) taps = *from;
+        if constexpr (std::is_same_v<V, T>)
+            taps = *from;
         else if constexpr (packed) {
             Ints lanes_of_byte;
             load_block(lanes_of_byte, mask);
@@ -184,23 +211,27 @@ template <class T> struct TapMatch {
     }
     /// sum += dy where taps are k.
     template <class V>
-    [[gnu::always_inline]] void add(V& sum, const V& dy, const typename BlockOf<V, T>::Ints& taps, std::int32_t k) const {
+    [[gnu::always_inline]] void add(V& sum, const V& dy, const typename BlockOf<V, T>::Ints& taps,
+                                    std::int32_t k) const {
         using Ints = typename BlockOf<V, T>::Ints;
-        if constexpr (std::is_same_v<V, T>) sum += taps == k ? dy : T(0);
+        if constexpr (std::is_same_v<V, T>)
+            sum += taps == k ? dy : T(0);
         else if constexpr (packed) {
             Ints key;
             load_block(key, keys + 8 * k);
             sum += taps == key ? dy : V{};
-        } else sum += taps == k - Ints{} ? dy : V{};
+        } else
+            sum += taps == k - Ints{} ? dy : V{};
     }
 };
 
 /// Kernel 3, stride 1, dilation 1, padding 1: along a row with three columns in flight, each window read once. Windows
 /// at an edge never chose a place outside, so edges need no care.
-template <class T> struct MaxPool3x3BackwardBody {
+template <class T>
+struct MaxPool3x3BackwardBody {
     template <class V, int N>
-    [[gnu::always_inline]] static void line(const contract::MaxPoolBackward<T>& s, const TapMatch<T>& match, std::int64_t to, std::int64_t from,
-                                            std::int32_t tap) {
+    [[gnu::always_inline]] static void line(const contract::MaxPoolBackward<T>& s, const TapMatch<T>& match,
+                                            std::int64_t to, std::int64_t from, std::int32_t tap) {
         const std::int64_t c = s.window.c, row = s.window.w * c;
         V before{}, here{}, dy;  // columns q - 1 and q
         typename BlockOf<V, T>::Ints taps;
@@ -221,7 +252,8 @@ template <class T> struct MaxPool3x3BackwardBody {
         }
         store_block(s.dx + to + row - c, before, s.accumulate);
     }
-    [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;
         const std::int64_t h = s.window.h, c = s.window.c, row = s.window.w * c;
         const TapMatch<T> match(3);
@@ -229,17 +261,22 @@ template <class T> struct MaxPool3x3BackwardBody {
             const std::int64_t i = index % h, first = i > 0 ? index - 1 : index, rows = 3 - (i == 0) - (i == h - 1);
             const std::int32_t tap = i > 0 ? 6 : 3;
             for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
-                if (rows == 3) line<V, 3>(s, match, index * row + b, first * row + b, tap);
-                else if (rows == 2) line<V, 2>(s, match, index * row + b, first * row + b, tap);
-                else line<V, 1>(s, match, index * row + b, first * row + b, tap);
+                if (rows == 3)
+                    line<V, 3>(s, match, index * row + b, first * row + b, tap);
+                else if (rows == 2)
+                    line<V, 2>(s, match, index * row + b, first * row + b, tap);
+                else
+                    line<V, 1>(s, match, index * row + b, first * row + b, tap);
             });
         }
     }
 };
 
 /// Any window.
-template <class T> struct MaxPoolBackwardBody {
-    [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& call, std::int64_t begin, std::int64_t end) {
+template <class T>
+struct MaxPoolBackwardBody {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
         const auto s = call;
         const auto& window = s.window;
         const AxisMap rows = rows_of(window, true), across = columns_of(window, true);
@@ -269,20 +306,25 @@ template <class T> struct MaxPoolBackwardBody {
                                 match.template load<V>(chosen, s.tap + at);
                                 match.template add<V>(sum, dy, chosen, taps[r] + columns.tap[k]);
                             }
-                        store_block(s.dx + (index * window.w + residue + t * across.classes()) * c + b, sum, s.accumulate);
+                        store_block(s.dx + (index * window.w + residue + t * across.classes()) * c + b, sum,
+                                    s.accumulate);
                     });
             }
         }
     }
 };
-template <class T> struct Kernel<contract::MaxPoolBackward<T>> {
+template <class T>
+struct Kernel<contract::MaxPoolBackward<T>> {
     static void run(Context& context, const contract::MaxPoolBackward<T>& s) {
         const auto& window = s.window;
         const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1;
-        context.for_range(window.n * window.h, row_grain(window.w, window.c), [&](std::int64_t begin, std::int64_t end) {
-            if (fast) dispatch<T, MaxPool3x3BackwardBody<T>>(context.isa, s, begin, end);
-            else dispatch<T, MaxPoolBackwardBody<T>>(context.isa, s, begin, end);
-        });
+        context.for_range(window.n * window.h, row_grain(window.w, window.c),
+                          [&](std::int64_t begin, std::int64_t end) {
+                              if (fast)
+                                  dispatch<T, MaxPool3x3BackwardBody<T>>(context.isa, s, begin, end);
+                              else
+                                  dispatch<T, MaxPoolBackwardBody<T>>(context.isa, s, begin, end);
+                          });
     }
 };
 

@@ -7,30 +7,31 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct MultiplyBody {
+template <class T>
+struct MultiplyBody {
     [[gnu::always_inline]] static void run(const contract::Multiply<T>& s, std::int64_t begin, std::int64_t end) {
-        periodic_runs(
-            s.b, s.period, begin,
-            end, [&](std::int64_t at, const T* b, std::int64_t count) __attribute__((always_inline)) {
-                const T* const a = s.a + at;
-                T* const out = s.out + at;
-                std::int64_t i = 0;
-                for (; i + lanes<T> <= count; i += lanes<T>) {
-                    Vec<T> u, v;
-                    load<T>(u, a + i);
-                    load<T>(v, b + i);
-                    u *= v;
-                    if (s.accumulate) {
-                        load<T>(v, out + i);
-                        u += v;
-                    }
-                    store<T>(out + i, u);
-                }
-                for (; i < count; ++i) out[i] = (s.accumulate ? out[i] : T(0)) + a[i] * b[i];
-            });
+        periodic_runs(s.b, s.period, begin, end,
+                      [&](std::int64_t at, const T* b, std::int64_t count) __attribute__((always_inline)) {
+                          const T* const a = s.a + at;
+                          T* const out = s.out + at;
+                          std::int64_t i = 0;
+                          for (; i + lanes<T> <= count; i += lanes<T>) {
+                              Vec<T> u, v;
+                              load<T>(u, a + i);
+                              load<T>(v, b + i);
+                              u *= v;
+                              if (s.accumulate) {
+                                  load<T>(v, out + i);
+                                  u += v;
+                              }
+                              store<T>(out + i, u);
+                          }
+                          for (; i < count; ++i) out[i] = (s.accumulate ? out[i] : T(0)) + a[i] * b[i];
+                      });
     }
 };
-template <class T> struct Kernel<contract::Multiply<T>> {
+template <class T>
+struct Kernel<contract::Multiply<T>> {
     static void run(Context& context, const contract::Multiply<T>& s) {
         context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
             dispatch<T, MultiplyBody<T>>(context.isa, s, begin, end);
@@ -38,7 +39,8 @@ template <class T> struct Kernel<contract::Multiply<T>> {
     }
 };
 
-template <class T> struct Kernel<contract::MultiplyReduce<T>> {
+template <class T>
+struct Kernel<contract::MultiplyReduce<T>> {
     static void run(Context& context, const contract::MultiplyReduce<T>& s) {
         if (s.period <= 0) return;
         const std::int64_t chunks = column_sum_chunks(s.n, s.period);
@@ -50,8 +52,10 @@ template <class T> struct Kernel<contract::MultiplyReduce<T>> {
         column_sums<T, true>(context, s.a, s.b, s.n / s.period, s.period, chunks,
                              [&](std::int64_t chunk, std::int64_t column, std::int64_t column_end, const double* sums) {
                                  for (std::int64_t j = column; j < column_end; ++j) {
-                                     if (chunks == 1) finish(j, sums[j - column]);
-                                     else partial[chunk * s.period + j] = sums[j - column];
+                                     if (chunks == 1)
+                                         finish(j, sums[j - column]);
+                                     else
+                                         partial[chunk * s.period + j] = sums[j - column];
                                  }
                              });
         if (chunks == 1) return;

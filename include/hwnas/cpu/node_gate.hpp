@@ -8,7 +8,8 @@
 namespace hwnas::cpu {
 
 /// 1 - the share of edge `gamma` that lies on the primitives of `mask`.
-template <class T> T unmixed(const T* gamma, std::int64_t primitives, std::uint64_t mask) {
+template <class T>
+T unmixed(const T* gamma, std::int64_t primitives, std::uint64_t mask) {
     T sum = 0;
     for (std::int64_t m = 0; m < primitives; ++m)
         if (mask >> m & 1) sum += gamma[m];
@@ -18,7 +19,8 @@ template <class T> T unmixed(const T* gamma, std::int64_t primitives, std::uint6
 /// Draws per piece of work.
 inline constexpr std::int64_t node_gate_grain = 32;
 
-template <class T> struct Kernel<contract::NodeGateForward<T>> {
+template <class T>
+struct Kernel<contract::NodeGateForward<T>> {
     static void run(Context& context, const contract::NodeGateForward<T>& s) {
         context.for_range(s.groups, node_gate_grain, [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t g = begin; g < end; ++g)
@@ -35,7 +37,8 @@ template <class T> struct Kernel<contract::NodeGateForward<T>> {
     }
 };
 
-template <class T> struct Kernel<contract::NodeGateBackward<T>> {
+template <class T>
+struct Kernel<contract::NodeGateBackward<T>> {
     static void run(Context& context, const contract::NodeGateBackward<T>& s) {
         context.for_range(s.groups, node_gate_grain, [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t g = begin; g < end; ++g) group(s, g);
@@ -53,7 +56,8 @@ private:
             T before = dout[0] - dout[1];  // dp times the factors of the edges before e
             for (std::int64_t e = s.first[v]; e < s.first[v + 1]; ++e) {
                 T product = before;
-                for (std::int64_t other = e + 1; other < s.first[v + 1]; ++other) product *= unmixed(gamma + other * k, k, s.mask);
+                for (std::int64_t other = e + 1; other < s.first[v + 1]; ++other)
+                    product *= unmixed(gamma + other * k, k, s.mask);
                 for (std::int64_t m = 0; m < k; ++m)
                     if (s.mask >> m & 1) dgamma[e * k + m] += product;
                 before *= unmixed(gamma + e * k, k, s.mask);

@@ -54,7 +54,8 @@ public:
 
     /// Calls f(chunk) for every chunk in [0, chunks), on all threads, each chunk once; returns when all are done.
     /// Chunks start as contiguous runs, one a thread (its data may still be in that core's cache); idle threads steal.
-    template <class F> void parallel(std::int64_t chunks, F&& f) {
+    template <class F>
+    void parallel(std::int64_t chunks, F&& f) {
         if (chunks <= 0) return;
         const std::lock_guard lock(region_);  // two user threads may share a device
         const FlushDenormals flush;
@@ -62,29 +63,34 @@ public:
             for (std::int64_t chunk = 0; chunk < chunks; ++chunk) f(chunk);
             return;
         }
-        for (std::int64_t first = 0; first < chunks; first += max_chunks) run_region(first, std::min(max_chunks, chunks - first), f);
+        for (std::int64_t first = 0; first < chunks; first += max_chunks)
+            run_region(first, std::min(max_chunks, chunks - first), f);
     }
 
 private:
-    /// A run of chunks: next (low 24 bits) and end in one word, so that taking a chunk sees both of one moment. A worker
-    /// that wakes late therefore either finds nothing left or takes a chunk of the region that is now under way.
+    /// A run of chunks: next (low 24 bits) and end in one word, so that taking a chunk sees both of one moment. A
+    /// worker that wakes late therefore either finds nothing left or takes a chunk of the region that is now under way.
     struct alignas(64) Slot {
         std::atomic<std::uint64_t> state{0};
     };
     static constexpr int bits = 24, spin_limit = 4000;
     static constexpr std::int64_t max_chunks = (std::int64_t{1} << bits) / 2;
 
-    template <class F> void run_region(std::int64_t first, std::int64_t chunks, F& f) {
+    template <class F>
+    void run_region(std::int64_t first, std::int64_t chunks, F& f) {
         struct Job {
             F* function;
             std::int64_t first;
         } job{&f, first};
-        call_ = [](void* context, std::int64_t chunk) { (*static_cast<Job*>(context)->function)(static_cast<Job*>(context)->first + chunk); };
+        call_ = [](void* context, std::int64_t chunk) {
+            (*static_cast<Job*>(context)->function)(static_cast<Job*>(context)->first + chunk);
+        };
         context_ = &job;
         open_.store(chunks, std::memory_order_relaxed);
         const auto count = static_cast<std::int64_t>(slots_.size());
         for (std::int64_t i = 0; i < count; ++i) {
-            const auto begin = static_cast<std::uint64_t>(chunks * i / count), end = static_cast<std::uint64_t>(chunks * (i + 1) / count);
+            const auto begin = static_cast<std::uint64_t>(chunks * i / count),
+                       end = static_cast<std::uint64_t>(chunks * (i + 1) / count);
             slots_[static_cast<std::size_t>(i)].state.store(end << bits | begin, std::memory_order_release);
         }
         generation_.fetch_add(1, std::memory_order_release);
@@ -92,8 +98,10 @@ private:
         drain(0);
         // Waits for chunks, not for workers: one that the system has put aside delays nothing it has not begun.
         for (int spins = 0; open_.load(std::memory_order_acquire) != 0; ++spins) {
-            if (spins < spin_limit) pause();
-            else std::this_thread::yield();
+            if (spins < spin_limit)
+                pause();
+            else
+                std::this_thread::yield();
         }
     }
     static void pause() {
@@ -118,7 +126,8 @@ private:
         const FlushDenormals flush;
         std::uint64_t seen = 0;
         for (;;) {
-            for (int spins = 0; spins < spin_limit && generation_.load(std::memory_order_acquire) == seen; ++spins) pause();
+            for (int spins = 0; spins < spin_limit && generation_.load(std::memory_order_acquire) == seen; ++spins)
+                pause();
             generation_.wait(seen, std::memory_order_acquire);
             seen = generation_.load(std::memory_order_acquire);
             if (stop_.load()) return;

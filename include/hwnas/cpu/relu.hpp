@@ -6,7 +6,8 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct ReluForwardBody {
+template <class T>
+struct ReluForwardBody {
     [[gnu::always_inline]] static void run(const contract::ReluForward<T>& s, std::int64_t begin, std::int64_t end) {
         std::int64_t i = begin;
         for (; i + lanes<T> <= end; i += lanes<T>) {
@@ -18,13 +19,17 @@ template <class T> struct ReluForwardBody {
         for (; i < end; ++i) s.y[i] = s.x[i] < T(0) ? T(0) : s.x[i];
     }
 };
-template <class T> struct Kernel<contract::ReluForward<T>> {
+template <class T>
+struct Kernel<contract::ReluForward<T>> {
     static void run(Context& context, const contract::ReluForward<T>& s) {
-        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) { dispatch<T, ReluForwardBody<T>>(context.isa, s, begin, end); });
+        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
+            dispatch<T, ReluForwardBody<T>>(context.isa, s, begin, end);
+        });
     }
 };
 
-template <class T> struct ReluBackwardBody {
+template <class T>
+struct ReluBackwardBody {
     [[gnu::always_inline]] static void run(const contract::ReluBackward<T>& s, std::int64_t begin, std::int64_t end) {
         std::int64_t i = begin;
         for (; i + lanes<T> <= end; i += lanes<T>) {
@@ -38,9 +43,12 @@ template <class T> struct ReluBackwardBody {
         for (; i < end; ++i) s.dx[i] = (s.accumulate ? s.dx[i] : T(0)) + (s.y[i] > T(0) ? s.dy[i] : T(0));
     }
 };
-template <class T> struct Kernel<contract::ReluBackward<T>> {
+template <class T>
+struct Kernel<contract::ReluBackward<T>> {
     static void run(Context& context, const contract::ReluBackward<T>& s) {
-        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) { dispatch<T, ReluBackwardBody<T>>(context.isa, s, begin, end); });
+        context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
+            dispatch<T, ReluBackwardBody<T>>(context.isa, s, begin, end);
+        });
     }
 };
 

@@ -6,7 +6,8 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct ScaleBody {
+template <class T>
+struct ScaleBody {
     [[gnu::always_inline]] static void run(const contract::Scale<T>& s, std::int64_t begin, std::int64_t end) {
         Vec<T> factor;
         splat<T>(factor, s.factor);
@@ -24,7 +25,8 @@ template <class T> struct ScaleBody {
         for (; i < end; ++i) s.out[i] = (s.accumulate ? s.out[i] : T(0)) + s.factor * s.x[i];
     }
 };
-template <class T> struct Kernel<contract::Scale<T>> {
+template <class T>
+struct Kernel<contract::Scale<T>> {
     static void run(Context& context, const contract::Scale<T>& s) {
         context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
             dispatch<T, ScaleBody<T>>(context.isa, s, begin, end);
@@ -32,7 +34,8 @@ template <class T> struct Kernel<contract::Scale<T>> {
     }
 };
 
-template <class T> struct BroadcastBody {
+template <class T>
+struct BroadcastBody {
     [[gnu::always_inline]] static void run(const contract::Broadcast<T>& s, std::int64_t begin, std::int64_t end) {
         const T value = s.factor * s.x[0];
         Vec<T> values;
@@ -47,7 +50,8 @@ template <class T> struct BroadcastBody {
         for (; i < end; ++i) s.out[i] = (s.accumulate ? s.out[i] : T(0)) + value;
     }
 };
-template <class T> struct Kernel<contract::Broadcast<T>> {
+template <class T>
+struct Kernel<contract::Broadcast<T>> {
     static void run(Context& context, const contract::Broadcast<T>& s) {
         context.for_range(s.n, stream_grain, [&](std::int64_t begin, std::int64_t end) {
             dispatch<T, BroadcastBody<T>>(context.isa, s, begin, end);

@@ -9,7 +9,8 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct Kernel<contract::Schedule<T>> {
+template <class T>
+struct Kernel<contract::Schedule<T>> {
     static void run(Context&, const contract::Schedule<T>& s) {
         const std::int64_t step = *s.step;
         const double start = static_cast<double>(s.start), end = static_cast<double>(s.end);

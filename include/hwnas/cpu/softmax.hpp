@@ -10,9 +10,12 @@
 namespace hwnas::cpu {
 
 /// Rows per piece of work when every element costs an exp(): about 4,096 elements.
-inline std::int64_t exp_rows(std::int64_t columns) { return std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns)); }
+inline std::int64_t exp_rows(std::int64_t columns) {
+    return std::max<std::int64_t>(1, 4096 / std::max<std::int64_t>(1, columns));
+}
 
-template <class T> struct Kernel<contract::SoftmaxForward<T>> {
+template <class T>
+struct Kernel<contract::SoftmaxForward<T>> {
     static void run(Context& context, const contract::SoftmaxForward<T>& s) {
         context.for_range(s.rows, exp_rows(s.columns), [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t r = begin; r < end; ++r) row(s.y + r * s.columns, s.x + r * s.columns, s.columns);
@@ -30,17 +33,20 @@ private:
     }
 };
 
-template <class T> struct Kernel<contract::SoftmaxBackward<T>> {
+template <class T>
+struct Kernel<contract::SoftmaxBackward<T>> {
     static void run(Context& context, const contract::SoftmaxBackward<T>& s) {
-        context.for_range(s.rows, std::max<std::int64_t>(1, stream_grain / s.columns), [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t r = begin; r < end; ++r) {
-                const T *dy = s.dy + r * s.columns, *y = s.y + r * s.columns;
-                T* dx = s.dx + r * s.columns;
-                T dot = 0;
-                for (std::int64_t c = 0; c < s.columns; ++c) dot += dy[c] * y[c];
-                for (std::int64_t c = 0; c < s.columns; ++c) dx[c] = (s.accumulate ? dx[c] : T(0)) + y[c] * (dy[c] - dot);
-            }
-        });
+        context.for_range(s.rows, std::max<std::int64_t>(1, stream_grain / s.columns),
+                          [&](std::int64_t begin, std::int64_t end) {
+                              for (std::int64_t r = begin; r < end; ++r) {
+                                  const T *dy = s.dy + r * s.columns, *y = s.y + r * s.columns;
+                                  T* dx = s.dx + r * s.columns;
+                                  T dot = 0;
+                                  for (std::int64_t c = 0; c < s.columns; ++c) dot += dy[c] * y[c];
+                                  for (std::int64_t c = 0; c < s.columns; ++c)
+                                      dx[c] = (s.accumulate ? dx[c] : T(0)) + y[c] * (dy[c] - dot);
+                              }
+                          });
     }
 };
 

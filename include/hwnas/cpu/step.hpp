@@ -6,12 +6,16 @@
 
 namespace hwnas::cpu {
 
-template <> struct Kernel<contract::Advance> {
+template <>
+struct Kernel<contract::Advance> {
     static void run(Context&, const contract::Advance& s) { *s.counter += s.by; }
 };
 
-template <class T> struct Kernel<contract::ScalarAccumulate<T>> {
-    static void run(Context&, const contract::ScalarAccumulate<T>& s) { *s.sum += s.weight * static_cast<double>(*s.value); }
+template <class T>
+struct Kernel<contract::ScalarAccumulate<T>> {
+    static void run(Context&, const contract::ScalarAccumulate<T>& s) {
+        *s.sum += s.weight * static_cast<double>(*s.value);
+    }
 };
 
 }  // namespace hwnas::cpu

@@ -9,27 +9,38 @@
 
 namespace hwnas::cpu {
 
-template <class T> struct HalfVecOf {
+template <class T>
+struct HalfVecOf {
     typedef T type __attribute__((vector_size(16)));
 };
 /// 16 bytes of T, for the channels that a whole vector would overrun.
-template <class T> using HalfVec = typename HalfVecOf<T>::type;
+template <class T>
+using HalfVec = typename HalfVecOf<T>::type;
 
 /// The integers that a comparison of V's yields, and as many bytes; V is Vec<T>, HalfVec<T> or T itself.
-template <class V, class T> struct BlockOf {
+template <class V, class T>
+struct BlockOf {
     using Ints = decltype(V{} < V{});
     typedef std::uint8_t Bytes __attribute__((vector_size(sizeof(V) / sizeof(T))));
     static constexpr int width = static_cast<int>(sizeof(V) / sizeof(T));
 };
-template <class T> struct BlockOf<T, T> {
+template <class T>
+struct BlockOf<T, T> {
     using Ints = std::int64_t;
     using Bytes = std::uint8_t;
     static constexpr int width = 1;
 };
 
-template <class V, class T> [[gnu::always_inline]] inline void load_block(V& v, const T* p) { __builtin_memcpy(&v, p, sizeof v); }
-template <class V, class T> [[gnu::always_inline]] inline void store_block(T* p, const V& v) { __builtin_memcpy(p, &v, sizeof v); }
-template <class V, class T> [[gnu::always_inline]] inline void store_block(T* p, const V& v, std::int32_t accumulate) {
+template <class V, class T>
+[[gnu::always_inline]] inline void load_block(V& v, const T* p) {
+    __builtin_memcpy(&v, p, sizeof v);
+}
+template <class V, class T>
+[[gnu::always_inline]] inline void store_block(T* p, const V& v) {
+    __builtin_memcpy(p, &v, sizeof v);
+}
+template <class V, class T>
+[[gnu::always_inline]] inline void store_block(T* p, const V& v, std::int32_t accumulate) {
     V old{};
     if (accumulate) load_block(old, p);
     old += v;
@@ -37,7 +48,8 @@ template <class V, class T> [[gnu::always_inline]] inline void store_block(T* p,
 }
 
 /// f.template operator()<V>(first channel) for blocks that cover all c channels; f must be always_inline.
-template <class T, class F> [[gnu::always_inline]] inline void for_channels(std::int64_t c, F&& f) {
+template <class T, class F>
+[[gnu::always_inline]] inline void for_channels(std::int64_t c, F&& f) {
     std::int64_t b = 0;
     for (; b + lanes<T> <= c; b += lanes<T>) f.template operator()<Vec<T>>(b);
     if (b + lanes<T> / 2 <= c) {
@@ -48,18 +60,22 @@ template <class T, class F> [[gnu::always_inline]] inline void for_channels(std:
 }
 
 /// Rows of w c elements to a piece of work: about 96 KB of floats on either side, by shape alone.
-inline std::int64_t row_grain(std::int64_t w, std::int64_t c) { return std::max<std::int64_t>(1, 24'576 / std::max<std::int64_t>(1, w * c)); }
+inline std::int64_t row_grain(std::int64_t w, std::int64_t c) {
+    return std::max<std::int64_t>(1, 24'576 / std::max<std::int64_t>(1, w * c));
+}
 
 /// Taps [first, last) of a window whose place `position` in the output lands inside [0, extent) of the input.
 struct TapRange {
     std::int32_t first, last;
 };
-[[gnu::always_inline]] inline TapRange taps_inside(const contract::Window& s, std::int64_t position, std::int64_t extent) {
+[[gnu::always_inline]] inline TapRange taps_inside(const contract::Window& s, std::int64_t position,
+                                                   std::int64_t extent) {
     const std::int64_t start = position * s.stride - s.padding;
     const std::int64_t before = std::max<std::int64_t>(0, -start), within = std::max<std::int64_t>(0, extent - start);
     const std::int64_t first = s.dilation == 1 ? before : (before + s.dilation - 1) / s.dilation;
     const std::int64_t last = s.dilation == 1 ? within : (within + s.dilation - 1) / s.dilation;
-    return {static_cast<std::int32_t>(std::min<std::int64_t>(first, s.kernel)), static_cast<std::int32_t>(std::min<std::int64_t>(last, s.kernel))};
+    return {static_cast<std::int32_t>(std::min<std::int64_t>(first, s.kernel)),
+            static_cast<std::int32_t>(std::min<std::int64_t>(last, s.kernel))};
 }
 
 /// One axis of a window, forward (output place -> input place) or backward (input place -> output place).
@@ -89,8 +105,8 @@ inline AxisMap columns_of(const contract::Window& s, bool backward) {
     return {backward ? s.w : s.ow, backward ? s.ow : s.w, s.kernel, s.stride, s.padding, s.dilation, backward};
 }
 
-/// The taps of one residue class along one axis, and the places [inner_begin, inner_end) (counted within the class) that
-/// find all of them inside.
+/// The taps of one residue class along one axis, and the places [inner_begin, inner_end) (counted within the class)
+/// that find all of them inside.
 struct AxisTaps {
     std::int32_t count = 0;
     std::int64_t places = 0, inner_begin = 0, inner_end = 0;

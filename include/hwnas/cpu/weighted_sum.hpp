@@ -16,7 +16,8 @@ inline std::int64_t weighted_sum_chunks(std::int64_t group_size) {
     return (group_size + weighted_sum_block - 1) / weighted_sum_block;
 }
 
-template <class T> struct WeightedSumForwardBody {
+template <class T>
+struct WeightedSumForwardBody {
     /// y (+)= the sum of as many terms as there are indices, in one pass.
     template <bool add, std::size_t... I>
     [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n,
@@ -39,8 +40,10 @@ template <class T> struct WeightedSumForwardBody {
     }
     template <std::size_t terms>
     [[gnu::always_inline]] static void pass(T* y, const T* const* x, const T* w, std::int64_t n, bool add) {
-        if (add) pass<true>(y, x, w, n, std::make_index_sequence<terms>());
-        else pass<false>(y, x, w, n, std::make_index_sequence<terms>());
+        if (add)
+            pass<true>(y, x, w, n, std::make_index_sequence<terms>());
+        else
+            pass<false>(y, x, w, n, std::make_index_sequence<terms>());
     }
     [[gnu::always_inline]] static void run(const contract::WeightedSumForward<T>& s, std::int64_t piece) {
         const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks,
@@ -64,14 +67,16 @@ template <class T> struct WeightedSumForwardBody {
         if (j < count) pass<1>(y, x + j, w + j, n, add);
     }
 };
-template <class T> struct Kernel<contract::WeightedSumForward<T>> {
+template <class T>
+struct Kernel<contract::WeightedSumForward<T>> {
     static void run(Context& context, const contract::WeightedSumForward<T>& s) {
         context.parallel(s.groups * weighted_sum_chunks(s.group_size),
                          [&](std::int64_t piece) { dispatch<T, WeightedSumForwardBody<T>>(context.isa, s, piece); });
     }
 };
 
-template <class T> struct WeightedSumBackwardBody {
+template <class T>
+struct WeightedSumBackwardBody {
     enum class Write { none, overwrite, add };
 
     template <bool dot, Write write>
@@ -138,14 +143,17 @@ template <class T> struct WeightedSumBackwardBody {
                     std::fill(dx, dx + n, T(0));
                     write = Write::none;
                 }
-                if (s.dweights != nullptr) dot = term<true>(write, dx, s.x[j] + offset, dy, w, n);
-                else term<false>(write, dx, nullptr, dy, w, n);
+                if (s.dweights != nullptr)
+                    dot = term<true>(write, dx, s.x[j] + offset, dy, w, n);
+                else
+                    term<false>(write, dx, nullptr, dy, w, n);
             }
             if (s.dweights != nullptr) s.partial[piece * s.count + j] = dot;
         }
     }
 };
-template <class T> struct Kernel<contract::WeightedSumBackward<T>> {
+template <class T>
+struct Kernel<contract::WeightedSumBackward<T>> {
     static void run(Context& context, const contract::WeightedSumBackward<T>& s) {
         const std::int64_t chunks = weighted_sum_chunks(s.group_size);
         context.parallel(s.groups * chunks,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Family: what a search leaves: any complexity vector S gives an architecture with trained weights, and a budget gives
-// the best one that keeps it. Owns the supernet, the hypernetwork, the latency model and the training data on the device.
+// the best one that keeps it. Owns the supernet, the hypernetwork, the latency model and the training data on the
+// device.
 #pragma once
 
 #include <hwnas/family/budget.hpp>
@@ -32,26 +33,33 @@ struct ControlReport {
         double spearman = 0;      ///< of position and count
     };
     std::vector<Ray> rays;
-    int samples = 0, distinct = 0;                        ///< random S, and how many architectures they give
-    std::vector<std::pair<std::string, double>> spearman; ///< of S_m and count_m over the random S
+    int samples = 0, distinct = 0;                         ///< random S, and how many architectures they give
+    std::vector<std::pair<std::string, double>> spearman;  ///< of S_m and count_m over the random S
 };
 
 /// A network that keeps a budget.
-template <class T> struct BasicChoice {
+template <class T>
+struct BasicChoice {
     Complexity complexity;
     Genotype genotype;
-    BasicNetwork<T> network;   ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
-    double accuracy = 0;       ///< recalibrated, on the data best() was given
+    BasicNetwork<T> network;  ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
+    double accuracy = 0;      ///< recalibrated, on the data best() was given
     double predicted_ms = 0, measured_ms = 0;
     std::int64_t parameters = 0, macs = 0;
 };
 using Choice = BasicChoice<float>;
 
-template <class Net> class BasicFamily {
+template <class Net>
+class BasicFamily {
 public:
     using T = typename Net::value_type;
-    BasicFamily(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency, std::shared_ptr<const DeviceDataset> train, BasicTask<T> task)
-        : supernet_(std::move(supernet)), hypernet_(std::move(hypernet)), latency_(std::move(latency)), train_(std::move(train)), task_(std::move(task)) {}
+    BasicFamily(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency,
+                std::shared_ptr<const DeviceDataset> train, BasicTask<T> task)
+        : supernet_(std::move(supernet)),
+          hypernet_(std::move(hypernet)),
+          latency_(std::move(latency)),
+          train_(std::move(train)),
+          task_(std::move(task)) {}
 
     const Architecture& architecture() const { return supernet_.architecture(); }
     const Net& supernet() const { return supernet_; }
@@ -65,8 +73,10 @@ public:
         const auto k = static_cast<std::size_t>(architecture().k());
         std::vector<int> result;
         for (std::size_t row = 0; row * k < alpha.size(); ++row)
-            result.push_back(static_cast<int>(std::max_element(alpha.begin() + static_cast<std::ptrdiff_t>(row * k), alpha.begin() + static_cast<std::ptrdiff_t>((row + 1) * k)) -
-                                              alpha.begin() - static_cast<std::ptrdiff_t>(row * k)));
+            result.push_back(
+                static_cast<int>(std::max_element(alpha.begin() + static_cast<std::ptrdiff_t>(row * k),
+                                                  alpha.begin() + static_cast<std::ptrdiff_t>((row + 1) * k)) -
+                                 alpha.begin() - static_cast<std::ptrdiff_t>(row * k)));
         return result;
     }
     /// The architecture at S.
@@ -76,7 +86,8 @@ public:
         auto alpha = hypernet_.logits(s);
         const auto k = static_cast<std::size_t>(architecture().k());
         for (std::size_t row = 0; row < alpha.size(); row += k) {
-            const double top = *std::max_element(alpha.begin() + static_cast<std::ptrdiff_t>(row), alpha.begin() + static_cast<std::ptrdiff_t>(row + k));
+            const double top = *std::max_element(alpha.begin() + static_cast<std::ptrdiff_t>(row),
+                                                 alpha.begin() + static_cast<std::ptrdiff_t>(row + k));
             double sum = 0;
             for (std::size_t m = row; m < row + k; ++m) sum += alpha[m] = std::exp(alpha[m] - top);
             for (std::size_t m = row; m < row + k; ++m) alpha[m] /= sum;
@@ -115,7 +126,9 @@ public:
         }
         return result;
     }
-    Accuracies accuracies(const Complexity& s, const Dataset& data) const { return accuracies(s, DeviceDataset::upload(data, supernet_.device())); }
+    Accuracies accuracies(const Complexity& s, const Dataset& data) const {
+        return accuracies(s, DeviceDataset::upload(data, supernet_.device()));
+    }
 
     /// Counts along every ray from uniform to a vertex, and over random S.
     ControlReport control(int samples = 200, int points = 21, Seed seed = {}) const {
@@ -133,7 +146,8 @@ public:
             report.rays.push_back(std::move(ray));
         }
         std::set<std::vector<int>> distinct;
-        std::vector<std::vector<double>> s_of(static_cast<std::size_t>(a.k())), count_of(static_cast<std::size_t>(a.k()));
+        std::vector<std::vector<double>> s_of(static_cast<std::size_t>(a.k())),
+            count_of(static_cast<std::size_t>(a.k()));
         for (int i = 0; i < samples; ++i) {
             const auto s = random_complexity(a.k(), seed.stream("control"), static_cast<std::uint64_t>(i));
             const auto c = choices(s);
@@ -146,7 +160,9 @@ public:
         report.samples = samples;
         report.distinct = static_cast<int>(distinct.size());
         for (int m = 0; m < a.k(); ++m)
-            report.spearman.emplace_back(a.primitives[static_cast<std::size_t>(m)], spearman(s_of[static_cast<std::size_t>(m)], count_of[static_cast<std::size_t>(m)]));
+            report.spearman.emplace_back(
+                a.primitives[static_cast<std::size_t>(m)],
+                spearman(s_of[static_cast<std::size_t>(m)], count_of[static_cast<std::size_t>(m)]));
         return report;
     }
 
@@ -173,10 +189,15 @@ public:
             candidate.predicted = latency_ ? latency_->predict(candidate.genotype) : 0;
             all.push_back(std::move(candidate));
         }
-        const auto larger = [](const Candidate& a, const Candidate& b) { return a.predicted != b.predicted ? a.predicted > b.predicted : a.size.macs > b.size.macs; };
+        const auto larger = [](const Candidate& a, const Candidate& b) {
+            return a.predicted != b.predicted ? a.predicted > b.predicted : a.size.macs > b.size.macs;
+        };
         std::sort(all.begin(), all.end(), larger);
         const Candidate smallest = all.back();
-        const auto fits = [&](const Candidate& c) { return c.size.parameters <= budget.parameters && c.size.macs <= budget.macs && c.predicted <= budget.latency_ms; };
+        const auto fits = [&](const Candidate& c) {
+            return c.size.parameters <= budget.parameters && c.size.macs <= budget.macs &&
+                   c.predicted <= budget.latency_ms;
+        };
         std::vector<Candidate> open;
         for (const auto& candidate : all)
             if (fits(candidate)) open.push_back(candidate);
@@ -193,31 +214,48 @@ public:
                 const double metric = evaluate(trial, data, task_).metric;
                 candidate.score = task_.higher_is_better ? metric : -metric;
             }
-            std::sort(batch.begin(), batch.end(), [&](const Candidate& a, const Candidate& b) { return a.score != b.score ? a.score > b.score : larger(a, b); });
+            std::sort(batch.begin(), batch.end(), [&](const Candidate& a, const Candidate& b) {
+                return a.score != b.score ? a.score > b.score : larger(a, b);
+            });
             for (const auto& candidate : batch) {
                 auto winner = network(candidate.genotype);
                 recalibrate(winner, *train_);
-                const double milliseconds = latency_ ? measure(winner, {.batch = latency_->table().batch, .threads = latency_->table().threads}).median : 0.0;
+                const double milliseconds =
+                    latency_ ? measure(winner, {.batch = latency_->table().batch, .threads = latency_->table().threads})
+                                   .median
+                             : 0.0;
                 measured_smallest = milliseconds;
                 if (milliseconds > budget.latency_ms) continue;
-                return {candidate.s, candidate.genotype, std::move(winner), task_.higher_is_better ? candidate.score : -candidate.score, candidate.predicted, milliseconds,
-                        candidate.size.parameters, candidate.size.macs};
+                return {candidate.s,
+                        candidate.genotype,
+                        std::move(winner),
+                        task_.higher_is_better ? candidate.score : -candidate.score,
+                        candidate.predicted,
+                        milliseconds,
+                        candidate.size.parameters,
+                        candidate.size.macs};
             }
         }
         std::string asked;
         if (timed) asked += fmt::format("{:.4g} ms", budget.latency_ms);
-        if (budget.parameters != Budget{}.parameters) asked += fmt::format("{}{} parameters", asked.empty() ? "" : ", ", budget.parameters);
+        if (budget.parameters != Budget{}.parameters)
+            asked += fmt::format("{}{} parameters", asked.empty() ? "" : ", ", budget.parameters);
         if (budget.macs != Budget{}.macs) asked += fmt::format("{}{} MACs", asked.empty() ? "" : ", ", budget.macs);
-        throw InfeasibleBudget(fmt::format("best: no network of the family keeps {}; the smallest has {:.4g} ms, {} parameters, {} MACs", asked, measured_smallest,
-                                           smallest.size.parameters, smallest.size.macs),
-                               smallest.genotype, measured_smallest, smallest.size.parameters, smallest.size.macs);
+        throw InfeasibleBudget(
+            fmt::format("best: no network of the family keeps {}; the smallest has {:.4g} ms, {} parameters, {} MACs",
+                        asked, measured_smallest, smallest.size.parameters, smallest.size.macs),
+            smallest.genotype, measured_smallest, smallest.size.parameters, smallest.size.macs);
     }
 
 private:
-    double measured(const Net& net, const Relaxation<T>& relaxation, const DeviceDataset& data, bool recalibrated) const {
+    double measured(const Net& net, const Relaxation<T>& relaxation, const DeviceDataset& data,
+                    bool recalibrated) const {
         if (recalibrated)
-            recalibrate_forward<T>(net.device(), *train_, net.momentum(), [&](const Variable<T>& x) { return net.forward(x, relaxation, Phase::train); });
-        return evaluate_forward<T>(net.device(), data, task_, [&](const Variable<T>& x) { return net.forward(x, relaxation, Phase::eval); }).metric;
+            recalibrate_forward<T>(net.device(), *train_, net.momentum(),
+                                   [&](const Variable<T>& x) { return net.forward(x, relaxation, Phase::train); });
+        return evaluate_forward<T>(net.device(), data, task_,
+                                   [&](const Variable<T>& x) { return net.forward(x, relaxation, Phase::eval); })
+            .metric;
     }
     /// Rays to every vertex and random points: dense where it is cheap.
     std::vector<Complexity> sweep() const {

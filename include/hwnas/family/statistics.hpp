@@ -13,7 +13,8 @@ namespace hwnas {
 inline std::vector<double> ranks(const std::vector<double>& values) {
     std::vector<std::size_t> order(values.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return values[a] != values[b] ? values[a] < values[b] : a < b; });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return values[a] != values[b] ? values[a] < values[b] : a < b; });
     std::vector<double> result(values.size());
     for (std::size_t i = 0; i < order.size();) {
         std::size_t j = i;
@@ -27,7 +28,8 @@ inline std::vector<double> ranks(const std::vector<double>& values) {
 /// Pearson correlation; 0 when one side is constant.
 inline double pearson(const std::vector<double>& a, const std::vector<double>& b) {
     const double n = static_cast<double>(a.size());
-    const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n, mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
+    const double mean_a = std::accumulate(a.begin(), a.end(), 0.0) / n,
+                 mean_b = std::accumulate(b.begin(), b.end(), 0.0) / n;
     double ab = 0, aa = 0, bb = 0;
     for (std::size_t i = 0; i < a.size(); ++i) {
         ab += (a[i] - mean_a) * (b[i] - mean_b);
@@ -38,6 +40,8 @@ inline double pearson(const std::vector<double>& a, const std::vector<double>& b
 }
 
 /// Spearman's rank correlation.
-inline double spearman(const std::vector<double>& a, const std::vector<double>& b) { return pearson(ranks(a), ranks(b)); }
+inline double spearman(const std::vector<double>& a, const std::vector<double>& b) {
+    return pearson(ranks(a), ranks(b));
+}
 
 }  // namespace hwnas

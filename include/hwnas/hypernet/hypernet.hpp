@@ -24,12 +24,14 @@ struct HyperNetOptions {
     double bandwidth = 0.05;  ///< h
 };
 
-template <class T> class BasicHyperNet {
+template <class T>
+class BasicHyperNet {
 public:
     using value_type = T;
     BasicHyperNet(const SearchSpace& space, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
         : BasicHyperNet(space.architecture().rows(), space.architecture().k(), device, seed, options) {}
-    BasicHyperNet(const Architecture& architecture, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
+    BasicHyperNet(const Architecture& architecture, const Device& device, Seed seed = {},
+                  const HyperNetOptions& options = {})
         : BasicHyperNet(architecture.rows(), architecture.k(), device, seed, options) {}
     BasicHyperNet(int rows, int k, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
         : rows_(rows), k_(k), options_(options), device_(device), seed_(seed) {
@@ -45,7 +47,9 @@ public:
             require(options.bandwidth > 0, "hypernet: bandwidth {} is not above 0", options.bandwidth);
             std::vector<T> points;
             for (int p = 0; p < options.pivots; ++p)
-                for (const double x : random_complexity(k_, seed.in("hypernet").stream("pivots"), static_cast<std::uint64_t>(p))) points.push_back(static_cast<T>(x));
+                for (const double x :
+                     random_complexity(k_, seed.in("hypernet").stream("pivots"), static_cast<std::uint64_t>(p)))
+                    points.push_back(static_cast<T>(x));
             pivots_ = {"pivots", Variable<T>::leaf(Tensor<T>::from(points, {options.pivots, k_}, device))};
             table_ = init.normal("table", {options.pivots, std::int64_t{rows_} * k_}, 1e-3);
             ones_ = Variable<T>(Tensor<T>::full({k_, 1}, T(1), device));
@@ -75,7 +79,9 @@ public:
     std::vector<double> logits(const Complexity& s) const {
         check_complexity(s, k_);
         const NoGrad no_grad;
-        const auto alpha = forward(Variable<T>(Tensor<T>::from(std::vector<T>(s.begin(), s.end()), {k_}, device_))).value().to_vector();
+        const auto alpha = forward(Variable<T>(Tensor<T>::from(std::vector<T>(s.begin(), s.end()), {k_}, device_)))
+                               .value()
+                               .to_vector();
         return {alpha.begin(), alpha.end()};
     }
     int rows() const { return rows_; }

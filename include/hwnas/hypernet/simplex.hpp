@@ -23,7 +23,9 @@ inline void check_complexity(const Complexity& s, int k) {
     require(std::abs(sum - 1) < 1e-6, "complexity: entries sum to {}, not 1", sum);
 }
 /// (1/k, ..., 1/k): profile A.
-inline Complexity uniform_complexity(int k) { return Complexity(static_cast<std::size_t>(k), 1.0 / k); }
+inline Complexity uniform_complexity(int k) {
+    return Complexity(static_cast<std::size_t>(k), 1.0 / k);
+}
 /// `weight` on primitive m, the rest shared equally: profiles B (a convolution, .70) and C (a pool, .70).
 inline Complexity penalised(int k, int m, double weight) {
     Complexity s(static_cast<std::size_t>(k), k > 1 ? (1 - weight) / (k - 1) : 0.0);
@@ -40,7 +42,9 @@ inline Complexity on_ray(int k, int m, double t) {
 inline Complexity random_complexity(int k, random::Key key, std::uint64_t index) {
     Complexity s(static_cast<std::size_t>(k));
     double sum = 0;
-    for (int m = 0; m < k; ++m) sum += s[static_cast<std::size_t>(m)] = random::exponential(random::words_at(key, static_cast<std::uint64_t>(m), index).w[0]);
+    for (int m = 0; m < k; ++m)
+        sum += s[static_cast<std::size_t>(m)] =
+            random::exponential(random::words_at(key, static_cast<std::uint64_t>(m), index).w[0]);
     for (double& x : s) x /= sum;
     return s;
 }

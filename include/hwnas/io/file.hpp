@@ -46,6 +46,16 @@ inline std::string shown(std::string_view text) {
     return text.size() <= longest ? line : line + "...";
 }
 
+/// What a system call that may answer EINTR says when no signal cuts it short: slow file systems (FUSE, NFS) let one.
+template <class Call>
+int uninterrupted(Call&& call) {
+    for (;;)
+        if (const int result = call(); result >= 0 || errno != EINTR) return result;
+}
+inline int open_file(const std::filesystem::path& path, int flags) {
+    return uninterrupted([&] { return ::open(path.c_str(), flags | O_CLOEXEC, 0666); });
+}
+
 /// Owner of a file descriptor.
 class Descriptor {
 public:
@@ -61,8 +71,8 @@ public:
     }
 
     int get() const { return value_; }
-    /// close() reports delayed write errors (NFS, quotas), so the result counts; 0 or errno.
-    int close() { return ::close(std::exchange(value_, -1)) == 0 ? 0 : errno; }
+    /// close() reports delayed write errors (NFS, quotas), so the result counts; 0 or errno. After EINTR it is closed.
+    int close() { return ::close(std::exchange(value_, -1)) == 0 || errno == EINTR ? 0 : errno; }
 
 private:
     int value_ = -1;
@@ -82,9 +92,9 @@ inline int write_all(int descriptor, std::string_view bytes) {
 
 /// A rename is durable only once its directory is; file systems that cannot sync a directory say EINVAL.
 inline int sync_directory(const std::filesystem::path& directory) {
-    const Descriptor handle{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    const Descriptor handle{open_file(directory, O_RDONLY | O_DIRECTORY)};
     if (handle.get() < 0) return errno;
-    return ::fsync(handle.get()) == 0 || errno == EINVAL ? 0 : errno;
+    return uninterrupted([&] { return ::fsync(handle.get()); }) == 0 || errno == EINVAL ? 0 : errno;
 }
 
 }  // namespace detail
@@ -98,9 +108,9 @@ std::string_view as_chars(std::span<const T> values) {
 /// Whole content of a regular file of at most max_bytes; throws Error naming the path and the reason.
 inline std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = std::uint64_t{4} << 30) {
     // O_NONBLOCK: opening a named pipe must not wait for a writer before it can be refused.
-    const detail::Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    const detail::Descriptor file{detail::open_file(path, O_RDONLY | O_NONBLOCK)};
     if (file.get() < 0) fail("{}: cannot be opened ({})", path.string(), detail::reason(errno));
-    struct stat status {};
+    struct stat status{};
     if (::fstat(file.get(), &status) != 0) fail("{}: cannot be read ({})", path.string(), detail::reason(errno));
     if (!S_ISREG(status.st_mode)) fail("{}: is not a regular file, give the path of one", path.string());
     const auto size = static_cast<std::uint64_t>(status.st_size);
@@ -130,7 +140,7 @@ inline void make_directories(const std::filesystem::path& path) {
 /// writer a file at a time.
 /// Whatever fails, the old file stays as it was, the temporary is removed and Error names the path and the reason.
 inline void write_file_atomic(const std::filesystem::path& path, std::span<const std::string_view> parts) {
-    struct stat status {};
+    struct stat status{};
     // A rename would replace a device by a plain file: fatal for /dev/null when run as root.
     if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
         fail("{}: exists and is not a regular file, choose another name", path.string());
@@ -140,12 +150,12 @@ inline void write_file_atomic(const std::filesystem::path& path, std::span<const
     const auto refuse = [&](int error) {
         fail("{}: cannot be written ({}), the previous content is unchanged", path.string(), detail::reason(error));
     };
-    detail::Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666)};
+    detail::Descriptor file{detail::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW)};
     if (file.get() < 0) refuse(errno);
     int error = 0;
     for (const auto part : parts)
         if (error == 0) error = detail::write_all(file.get(), part);
-    if (error == 0 && ::fsync(file.get()) != 0) error = errno;
+    if (error == 0 && detail::uninterrupted([&] { return ::fsync(file.get()); }) != 0) error = errno;
     if (const int closed = file.close(); error == 0) error = closed;
     if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) error = errno;
     if (error != 0) {
@@ -171,9 +181,9 @@ public:
     /// Opens or creates the file; throws Error naming the path and the reason.
     explicit LineWriter(std::filesystem::path path, const LineWriterOptions& options = {}) : path_(std::move(path)) {
         const int start = options.append ? 0 : O_TRUNC;
-        file_ = detail::Descriptor{::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | start, 0666)};
+        file_ = detail::Descriptor{detail::open_file(path_, O_RDWR | O_CREAT | O_APPEND | start)};
         if (file_.get() < 0) fail("{}: cannot be opened for writing ({})", path_.string(), detail::reason(errno));
-        struct stat status {};
+        struct stat status{};
         if (::fstat(file_.get(), &status) != 0) refuse(errno);
         regular_ = S_ISREG(status.st_mode);
         if (regular_) cut(end_of_last_row(status.st_size), status.st_size);

@@ -31,7 +31,8 @@ inline Genotype genotype_from_json(const Json& json, const std::string& file) {
     check_schema(json, genotype_schema, file);
     const auto array = [](const Json& object, std::string_view key, const std::string& place) {
         auto values = require<Json>(object, key, place);
-        if (!values.is_array()) fail("{}: key \"{}\" has the wrong type ({}, array expected)", place, key, values.type_name());
+        if (!values.is_array())
+            fail("{}: key \"{}\" has the wrong type ({}, array expected)", place, key, values.type_name());
         if (values.empty()) fail("{}: key \"{}\" is empty", place, key);
         return values;
     };
@@ -39,8 +40,8 @@ inline Genotype genotype_from_json(const Json& json, const std::string& file) {
     const auto name = [](const Json& object, std::string_view key, const std::string& place) {
         const auto text = require<std::string>(object, key, place);
         if (text.empty() || text.find_first_of("|~+/: \t\n\"") != std::string::npos || detail::shown(text) != text)
-            fail("{}: key \"{}\" is \"{}\", no name (not empty, at most 60 letters, no spaces, none of | ~ + / : \")", place, key,
-                 detail::shown(text));
+            fail("{}: key \"{}\" is \"{}\", no name (not empty, at most 60 letters, no spaces, none of | ~ + / : \")",
+                 place, key, detail::shown(text));
         return text;
     };
     Genotype genotype{.space = require<std::string>(json, "space", file), .groups = {}};
@@ -58,7 +59,8 @@ inline Genotype genotype_from_json(const Json& json, const std::string& file) {
             for (std::size_t e = 0; e < edges.size(); ++e) {
                 const std::string place = fmt::format("{}, edge {}", node_place, e);
                 Genotype::Edge edge{name(edges[e], "primitive", place), require<int>(edges[e], "from", place)};
-                if (edge.from < 0 || edge.from > 999) fail("{}: key \"from\" is {}, vertices count from 0 to 999", place, edge.from);
+                if (edge.from < 0 || edge.from > 999)
+                    fail("{}: key \"from\" is {}, vertices count from 0 to 999", place, edge.from);
                 group.nodes.back().push_back(std::move(edge));
             }
         }
@@ -68,7 +70,9 @@ inline Genotype genotype_from_json(const Json& json, const std::string& file) {
 }
 
 /// Writes a genotype atomically as JSON.
-inline void write_genotype(const std::filesystem::path& path, const Genotype& genotype) { write_json(path, genotype_to_json(genotype)); }
+inline void write_genotype(const std::filesystem::path& path, const Genotype& genotype) {
+    write_json(path, genotype_to_json(genotype));
+}
 
 /// A genotype from JSON text, or from the one-line form (its space is then empty); `file` opens every Error.
 inline Genotype genotype_from_text(std::string_view text, const std::string& file) {
@@ -88,6 +92,8 @@ inline Genotype genotype_from_text(std::string_view text, const std::string& fil
 }
 
 /// Reads a genotype, JSON or one line; throws Error naming file, place and reason.
-inline Genotype read_genotype(const std::filesystem::path& path) { return genotype_from_text(read_file(path, 16u << 20), path.string()); }
+inline Genotype read_genotype(const std::filesystem::path& path) {
+    return genotype_from_text(read_file(path, 16u << 20), path.string());
+}
 
 }  // namespace hwnas::io

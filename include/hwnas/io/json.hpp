@@ -159,8 +159,8 @@ inline Json read_json(const std::filesystem::path& path) {
 /// json[key] as T: bool, an integer or floating type that holds it, std::string, std::vector of these, Json itself.
 /// context (a file name) opens the Error thrown for a missing key, a wrong type or a number out of range.
 template <class T, class Value>
-requires nlohmann::detail::is_basic_json<Value>::value T require(const Value& json, std::string_view key,
-                                                                 std::string_view context) {
+    requires nlohmann::detail::is_basic_json<Value>::value
+T require(const Value& json, std::string_view key, std::string_view context) {
     if (!json.is_object()) fail("{}: {} where an object with key \"{}\" is expected", context, json.type_name(), key);
     const auto found = json.find(std::string{key});
     if (found == json.end()) fail("{}: key \"{}\" is missing", context, key);
@@ -169,8 +169,8 @@ requires nlohmann::detail::is_basic_json<Value>::value T require(const Value& js
 
 /// As require, but fallback where the key is missing; a present key of the wrong type is still an Error.
 template <class T, class Value>
-requires nlohmann::detail::is_basic_json<Value>::value T value_or(const Value& json, std::string_view key, T fallback,
-                                                                  std::string_view context) {
+    requires nlohmann::detail::is_basic_json<Value>::value
+T value_or(const Value& json, std::string_view key, T fallback, std::string_view context) {
     if (json.is_object() && !json.contains(std::string{key})) return fallback;
     return require<T>(json, key, context);
 }

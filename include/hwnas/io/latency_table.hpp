@@ -16,8 +16,10 @@ inline LatencyRow latency_row(const Json& json, const std::string& place) {
                    .input = require<std::vector<std::int64_t>>(json, "input", place),
                    .stride = require<int>(json, "stride", place),
                    .count = require<std::int64_t>(json, "count", place)};
-    if (row.unit.empty() || shown(row.unit) != row.unit) fail("{}: \"{}\" is no name of a unit", place, shown(row.unit));
-    if (row.input.size() != 4) fail("{}: key \"input\" has {} extents, [N, H, W, C] is expected", place, row.input.size());
+    if (row.unit.empty() || shown(row.unit) != row.unit)
+        fail("{}: \"{}\" is no name of a unit", place, shown(row.unit));
+    if (row.input.size() != 4)
+        fail("{}: key \"input\" has {} extents, [N, H, W, C] is expected", place, row.input.size());
     for (const auto extent : row.input)
         if (extent < 1) fail("{}: key \"input\" is [{}], extents are at least 1", place, fmt::join(row.input, ", "));
     if (row.stride < 1) fail("{}: key \"stride\" is {}, at least 1 is expected", place, row.stride);
@@ -37,11 +39,21 @@ inline LatencyRow latency_row(const Json& json, const std::string& place) {
 inline Json latency_table_to_json(const LatencyTable& table) {
     Json rows = Json::array();
     for (const auto& row : table.rows)
-        rows.push_back({{"unit", row.unit}, {"input", row.input}, {"stride", row.stride}, {"count", row.count}, {"mean", row.mean},
-                        {"std", row.deviation}, {"median", row.median}, {"p90", row.p90}});
-    return {{"schema", latency_schema}, {"space", table.space}, {"device", table.device}, {"backend", table.backend}, {"isa", table.isa},
-            {"threads", table.threads}, {"batch", table.batch}, {"dtype", table.dtype}, {"compiler", table.compiler}, {"build", table.build},
-            {"library", table.library}, {"date", table.date}, {"method", table.method}, {"clock_resolution_ns", table.clock_resolution_ns},
+        rows.push_back({{"unit", row.unit},
+                        {"input", row.input},
+                        {"stride", row.stride},
+                        {"count", row.count},
+                        {"mean", row.mean},
+                        {"std", row.deviation},
+                        {"median", row.median},
+                        {"p90", row.p90}});
+    return {{"schema", latency_schema},   {"space", table.space},
+            {"device", table.device},     {"backend", table.backend},
+            {"isa", table.isa},           {"threads", table.threads},
+            {"batch", table.batch},       {"dtype", table.dtype},
+            {"compiler", table.compiler}, {"build", table.build},
+            {"library", table.library},   {"date", table.date},
+            {"method", table.method},     {"clock_resolution_ns", table.clock_resolution_ns},
             {"rows", std::move(rows)}};
 }
 
@@ -65,7 +77,8 @@ inline LatencyTable latency_table_from_json(const Json& json, const std::string&
                        .rows = {}};
     if (table.threads < 1) fail("{}: key \"threads\" is {}, at least 1 is expected", file, table.threads);
     if (table.batch < 1) fail("{}: key \"batch\" is {}, at least 1 is expected", file, table.batch);
-    if (table.clock_resolution_ns < 0) fail("{}: key \"clock_resolution_ns\" is {}, a time is not negative", file, table.clock_resolution_ns);
+    if (table.clock_resolution_ns < 0)
+        fail("{}: key \"clock_resolution_ns\" is {}, a time is not negative", file, table.clock_resolution_ns);
     const auto rows = require<Json>(json, "rows", file);
     if (!rows.is_array()) fail("{}: key \"rows\" has the wrong type ({}, array expected)", file, rows.type_name());
     std::set<std::string> keys;
@@ -74,15 +87,20 @@ inline LatencyTable latency_table_from_json(const Json& json, const std::string&
         table.rows.push_back(detail::latency_row(rows[i], place));
         const LatencyRow& row = table.rows.back();
         if (!keys.insert(row.key()).second) fail("{}: {} is in the table already", place, row.key());
-        if (row.input[0] != table.batch) fail("{}: key \"input\" starts with {}, the table's batch is {}", place, row.input[0], table.batch);
+        if (row.input[0] != table.batch)
+            fail("{}: key \"input\" starts with {}, the table's batch is {}", place, row.input[0], table.batch);
     }
     return table;
 }
 
 /// Writes a table atomically; throws Error for what the disk refuses or a number that is not finite.
-inline void write_latency_table(const std::filesystem::path& path, const LatencyTable& table) { write_json(path, latency_table_to_json(table)); }
+inline void write_latency_table(const std::filesystem::path& path, const LatencyTable& table) {
+    write_json(path, latency_table_to_json(table));
+}
 
 /// Reads a table; throws Error naming file, place and reason.
-inline LatencyTable read_latency_table(const std::filesystem::path& path) { return latency_table_from_json(read_json(path), path.string()); }
+inline LatencyTable read_latency_table(const std::filesystem::path& path) {
+    return latency_table_from_json(read_json(path), path.string());
+}
 
 }  // namespace hwnas::io

@@ -104,9 +104,7 @@ private:
     /// A kernel that reads constants only is run now: its result is a constant for those that follow.
     template <class S>
     void visit(const S& s) {
-        constexpr bool has_form = requires {
-            translate(s);
-        };
+        constexpr bool has_form = requires { translate(s); };
         if constexpr (has_form || Pure<float>::index_of<S>() >= 0) {
             std::array<const void*, static_cast<std::size_t>(S::writes + S::reads)> pointers;
             std::memcpy(pointers.data(), &s, sizeof pointers);

@@ -26,7 +26,8 @@ struct LatencyUnit {
     std::vector<std::int64_t> input;
     int stride = 1;
 };
-/// When an edge pays for its primitive: never (it returns its input), always, or once for all edges that leave a vertex.
+/// When an edge pays for its primitive: never (it returns its input), always, or once for all edges that leave a
+/// vertex.
 enum class EdgeCost { free, own, shared };
 struct EdgeUnit {
     EdgeCost cost = EdgeCost::free;
@@ -48,13 +49,16 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
     const auto& options = space.options();
     using Extents = std::vector<std::int64_t>;
     SpaceUnits units{.stem = {fmt::format("network/stem_to_{}", options.channels),
-                              {batch, options.image.height, options.image.width, options.image.channels}}, .head = {}, .cells = {}};
+                              {batch, options.image.height, options.image.width, options.image.channels}},
+                     .head = {},
+                     .cells = {}};
     const Extents stem{batch, options.image.height, options.image.width, options.channels};
     Extents before = stem, last = stem;
     for (int i = 0; i < space.cells(); ++i) {
         const CellOptions cell = space.cell_options(i);
         const auto& graph = cell.graph;
-        const Extents inside{batch, (cell.height + cell.stride - 1) / cell.stride, (cell.width + cell.stride - 1) / cell.stride, cell.channels};
+        const Extents inside{batch, (cell.height + cell.stride - 1) / cell.stride,
+                             (cell.width + cell.stride - 1) / cell.stride, cell.channels};
         CellUnits out;
         for (const auto& [input, from] : {std::pair{cell.inputs.at(0), before}, std::pair{cell.inputs.at(1), last}})
             out.inputs.push_back({fmt::format("cell/input_to_{}", cell.channels), from, 1 << input.halvings});
@@ -62,14 +66,17 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
         for (const auto& edge : graph.edges) {
             ++arriving[static_cast<std::size_t>(edge.to - graph.inputs)];
             const bool from_input = edge.from < graph.inputs;
-            const Site site = from_input ? Site{cell.channels, cell.height, cell.width, cell.stride} : Site{cell.channels, inside[1], inside[2], 1};
+            const Site site = from_input ? Site{cell.channels, cell.height, cell.width, cell.stride}
+                                         : Site{cell.channels, inside[1], inside[2], 1};
             out.edges.emplace_back();
             for (const auto& primitive : cell.primitives) {
                 EdgeUnit unit{.cost = primitive.traits().identity && site.stride == 1 ? EdgeCost::free
                                       : primitive.state(site).empty()                 ? EdgeCost::shared
                                                                                       : EdgeCost::own};
                 const Extents input{batch, site.height, site.width, site.channels};
-                if (unit.cost != EdgeCost::free) unit.unit = {primitive.name() + (unit.cost == EdgeCost::shared ? "/first" : ""), input, site.stride};
+                if (unit.cost != EdgeCost::free)
+                    unit.unit = {primitive.name() + (unit.cost == EdgeCost::shared ? "/first" : ""), input,
+                                 site.stride};
                 out.edges.back().push_back(std::move(unit));
             }
         }
@@ -78,7 +85,8 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
             if (count > 1) out.sums.back() = LatencyUnit{fmt::format("node/sum_of_{}", count), inside};
         }
         if (cell.transform == NodeTransform::pointwise) out.transform = LatencyUnit{"node/transform", inside};
-        if (graph.concat.size() > 1) out.concat = LatencyUnit{fmt::format("cell/concat_of_{}", graph.concat.size()), inside};
+        if (graph.concat.size() > 1)
+            out.concat = LatencyUnit{fmt::format("cell/concat_of_{}", graph.concat.size()), inside};
         units.cells.push_back(std::move(out));
         before = std::exchange(last, inside);
         last.back() *= static_cast<std::int64_t>(graph.concat.size());
@@ -91,11 +99,16 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
 
 class LatencyModel {
 public:
-    /// Throws where the table lacks a unit of the space, naming it. Medians are used: they add up to the median of a network.
-    LatencyModel(const SearchSpace& space, LatencyTable table) : architecture_(space.architecture()), table_(std::move(table)) {
-        require(table_.dtype == "float32", "latency model: the table holds times of \"{}\" networks, \"float32\" is expected", table_.dtype);
-        require(table_.batch >= 1, "latency model: the table holds times at batch {}, at least 1 is expected", table_.batch);
-        require(table_.threads >= 1, "latency model: the table holds times on {} threads, at least 1 is expected", table_.threads);
+    /// Throws where the table lacks a unit of the space, naming it. Medians are used: they add up to the median of a
+    /// network.
+    LatencyModel(const SearchSpace& space, LatencyTable table)
+        : architecture_(space.architecture()), table_(std::move(table)) {
+        require(table_.dtype == "float32",
+                "latency model: the table holds times of \"{}\" networks, \"float32\" is expected", table_.dtype);
+        require(table_.batch >= 1, "latency model: the table holds times at batch {}, at least 1 is expected",
+                table_.batch);
+        require(table_.threads >= 1, "latency model: the table holds times on {} threads, at least 1 is expected",
+                table_.threads);
         const auto k = static_cast<std::size_t>(architecture_.k());
         edges_.assign(static_cast<std::size_t>(architecture_.rows()), std::vector<double>(k, 0.0));
         const auto units = detail::space_units(space, table_.batch);
@@ -103,7 +116,8 @@ public:
         std::uint64_t mixing = 0;
         for (std::size_t m = 0; m < k; ++m)
             if (space.primitives()[m].traits().convolution) mixing |= std::uint64_t{1} << m;
-        std::map<std::tuple<int, int, int>, double> firsts, transforms;  // by {group, vertex, primitive}, by {group, node, 0}
+        std::map<std::tuple<int, int, int>, double> firsts,
+            transforms;  // by {group, vertex, primitive}, by {group, node, 0}
         for (int i = 0; i < space.cells(); ++i) {
             const auto& cell = units.cells[static_cast<std::size_t>(i)];
             const int group = space.group_of(i);
@@ -112,12 +126,15 @@ public:
             for (const auto& sum : cell.sums)
                 if (sum) fixed_ += cost(*sum);
             if (cell.concat) fixed_ += cost(*cell.concat);
-            std::map<std::pair<int, int>, double> here;  // firsts of this cell: the same for all edges that leave a vertex
+            std::map<std::pair<int, int>, double>
+                here;  // firsts of this cell: the same for all edges that leave a vertex
             for (std::size_t e = 0; e < cell.edges.size(); ++e)
                 for (std::size_t m = 0; m < k; ++m) {
                     const auto& unit = cell.edges[e][m];
-                    if (unit.cost == detail::EdgeCost::own) edges_[static_cast<std::size_t>(first_row) + e][m] += cost(unit.unit);
-                    if (unit.cost == detail::EdgeCost::shared) here[{graph.edges[e].from, static_cast<int>(m)}] = cost(unit.unit);
+                    if (unit.cost == detail::EdgeCost::own)
+                        edges_[static_cast<std::size_t>(first_row) + e][m] += cost(unit.unit);
+                    if (unit.cost == detail::EdgeCost::shared)
+                        here[{graph.edges[e].from, static_cast<int>(m)}] = cost(unit.unit);
                 }
             for (const auto& [at, time] : here) firsts[{group, at.first, at.second}] += time;
             if (cell.transform && mixing)
@@ -143,7 +160,8 @@ public:
     double predict(const Genotype& genotype) const {
         const auto choices = genotype.choices(architecture_);
         double total = fixed_;
-        for (std::size_t row = 0; row < choices.size(); ++row) total += edges_[row][static_cast<std::size_t>(choices[row])];
+        for (std::size_t row = 0; row < choices.size(); ++row)
+            total += edges_[row][static_cast<std::size_t>(choices[row])];
         for (const auto& gate : gates_) {
             const auto chosen = [&](int row) { return gate.mask >> choices[static_cast<std::size_t>(row)] & 1; };
             if (std::any_of(gate.rows.begin(), gate.rows.end(), chosen)) total += gate.cost;
@@ -151,9 +169,10 @@ public:
         return total;
     }
 
-    /// gamma [G, rows, k] -> milliseconds, 0-d: what a network drawn edge by edge from gamma takes on average, averaged over
-    /// G; predict() where gamma is one-hot. Gradient: the derivative of that expectation.
-    template <class T> Variable<T> expected(const Variable<T>& gamma) const {
+    /// gamma [G, rows, k] -> milliseconds, 0-d: what a network drawn edge by edge from gamma takes on average, averaged
+    /// over G; predict() where gamma is one-hot. Gradient: the derivative of that expectation.
+    template <class T>
+    Variable<T> expected(const Variable<T>& gamma) const {
         const LabelScope label("latency");
         const std::int64_t rows = architecture_.rows(), k = architecture_.k();
         require(gamma.defined(), "latency model: gamma has no value");
@@ -196,8 +215,9 @@ public:
             for (const double time : row) total += time / architecture_.k();
         return total;
     }
-    /// Milliseconds that choosing primitive m on a row adds, [rows][k], over all cells of its group: its own row, and its
-    /// share of what edges pay together (first rows, node transforms), such that a uniform mixture adds up to reference().
+    /// Milliseconds that choosing primitive m on a row adds, [rows][k], over all cells of its group: its own row, and
+    /// its share of what edges pay together (first rows, node transforms), such that a uniform mixture adds up to
+    /// reference().
     std::vector<std::vector<double>> row_costs() const {
         auto costs = edges_;
         const double k = architecture_.k();
@@ -226,7 +246,8 @@ private:
     };
     double cost(const detail::LatencyUnit& unit) const {
         const LatencyRow& row = table_.at(unit.unit, unit.input, unit.stride);
-        require(row.median >= 0 && std::isfinite(row.median), "latency model: {} takes {} ms in the table", row.key(), row.median);
+        require(row.median >= 0 && std::isfinite(row.median), "latency model: {} takes {} ms in the table", row.key(),
+                row.median);
         return row.median;
     }
     Architecture architecture_;

@@ -15,22 +15,22 @@
 namespace hwnas {
 
 struct ProfileOptions {
-    std::int64_t batch = 1;     ///< images a run
+    std::int64_t batch = 1;  ///< images a run
     int threads = 1;
-    int repeats = 50;           ///< runs of every network, at least; more until the medians are stable
-    int warmup = 5;             ///< runs before them, not counted
-    double seconds = 10;        ///< no new round of runs after this long
-    int networks = 4;           ///< random networks beside those with one primitive on every edge
-    Seed seed = {};             ///< of the random networks
+    int repeats = 50;                           ///< runs of every network, at least; more until the medians are stable
+    int warmup = 5;                             ///< runs before them, not counted
+    double seconds = 10;                        ///< no new round of runs after this long
+    int networks = 4;                           ///< random networks beside those with one primitive on every edge
+    Seed seed = {};                             ///< of the random networks
     std::function<void(double)> progress = {};  ///< called after every round with the fraction done, 0 to 1
 };
 
 struct MeasureOptions {
     std::int64_t batch = 1;
     int threads = 1;
-    int repeats = 50;           ///< runs at least; more until the median is stable
+    int repeats = 50;  ///< runs at least; more until the median is stable
     int warmup = 5;
-    double seconds = 2;         ///< no new run after this long
+    double seconds = 2;  ///< no new run after this long
 };
 /// Times of a whole prepared network, ms.
 struct LatencyMeasurement {
@@ -42,14 +42,17 @@ namespace detail {
 
 using LatencyClock = std::chrono::steady_clock;
 
-inline double milliseconds(LatencyClock::duration time) { return std::chrono::duration<double, std::milli>(time).count(); }
+inline double milliseconds(LatencyClock::duration time) {
+    return std::chrono::duration<double, std::milli>(time).count();
+}
 
 /// Statistics of samples in ms; their order is lost.
 inline LatencyMeasurement latency_statistics(std::vector<double>& samples) {
     LatencyMeasurement result{.count = static_cast<std::int64_t>(samples.size())};
     if (samples.empty()) return result;
     const auto rank = [&](double fraction) {
-        const auto at = samples.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(samples.size() - 1) + 0.5);
+        const auto at =
+            samples.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(samples.size() - 1) + 0.5);
         std::nth_element(samples.begin(), at, samples.end());
         return *at;
     };
@@ -62,7 +65,8 @@ inline LatencyMeasurement latency_statistics(std::vector<double>& samples) {
     return result;
 }
 
-/// Rounds of runs: at least `repeats`, then until `value()` moves by less than 0.5 % while they grow by a quarter, or time is up.
+/// Rounds of runs: at least `repeats`, then until `value()` moves by less than 0.5 % while they grow by a quarter, or
+/// time is up.
 template <class Round, class Value, class Progress>
 void repeat_until_stable(int repeats, double seconds, Round&& round, Value&& value, Progress&& progress) {
     constexpr int most = 5'000, fewest = 3;
@@ -88,14 +92,16 @@ void repeat_until_stable(int repeats, double seconds, Round&& round, Value&& val
 /// A device for timing: as many threads as asked for, the kernels of the given one.
 inline Device timing_device(const char* who, const Device& device, int threads) {
     cpu::Context* context = device.backend().cpu();
-    require(context != nullptr, "{}: {} cannot be timed kernel by kernel; use a device from cpu::device(), or a table measured elsewhere", who,
-            device.name());
+    require(context != nullptr,
+            "{}: {} cannot be timed kernel by kernel; use a device from cpu::device(), or a table measured elsewhere",
+            who, device.name());
     require(threads >= 1, "{}: {} threads, at least 1 is needed", who, threads);
     return cpu::device({.threads = threads, .isa = context->isa});
 }
 inline void check_repeats(const char* who, std::int64_t batch, int repeats, int warmup, double seconds) {
     require(batch >= 1, "{}: batch {}, at least 1 is needed", who, batch);
-    require(repeats >= 1 && warmup >= 0, "{}: {} repeats after {} for warming up; at least 1 and 0 are needed", who, repeats, warmup);
+    require(repeats >= 1 && warmup >= 0, "{}: {} repeats after {} for warming up; at least 1 and 0 are needed", who,
+            repeats, warmup);
     require(seconds > 0, "{}: {} seconds, some time is needed", who, seconds);
 }
 /// Noise, since zeros are not what a network meets.
@@ -158,15 +164,16 @@ public:
         const Program& program = run.prepared.program();
         std::size_t at = 0;
         // The next `count` entries, or those of exactly this label, are one unit.
-        const auto take = [&](const LatencyUnit& unit, const std::string& label, std::optional<std::size_t> count = std::nullopt) {
+        const auto take = [&](const LatencyUnit& unit, const std::string& label,
+                              std::optional<std::size_t> count = std::nullopt) {
             const std::size_t begin = at;
             const auto inside = [&] {
                 const std::string& found = program.label(at);
                 return count ? at - begin < *count && found.rfind(label, 0) == 0 : found == label;
             };
             while (at < program.size() && inside()) ++at;
-            require(!count || at - begin == *count, "profile: {} runs {} kernels alone and {} as \"{}\" in network {}", unit.unit, *count, at - begin,
-                    label, genotype);
+            require(!count || at - begin == *count, "profile: {} runs {} kernels alone and {} as \"{}\" in network {}",
+                    unit.unit, *count, at - begin, label, genotype);
             run.parts.push_back({row_of(unit), begin, at});
         };
         take(units_.stem, "stem");
@@ -175,7 +182,8 @@ public:
             const CellUnits& cell = units_.cells[static_cast<std::size_t>(i)];
             const CellOptions options = space_.cell_options(i, &genotype);
             const std::string name = fmt::format("cell_{}", i);
-            for (std::size_t input = 0; input < cell.inputs.size(); ++input) take(cell.inputs[input], fmt::format("{}/input_{}", name, input));
+            for (std::size_t input = 0; input < cell.inputs.size(); ++input)
+                take(cell.inputs[input], fmt::format("{}/input_{}", name, input));
             std::set<std::pair<int, int>> seen;
             std::size_t e = 0;
             for (int v = 0; v < options.graph.nodes; ++v) {
@@ -195,7 +203,8 @@ public:
             if (cell.concat) take(*cell.concat, name);
         }
         take(units_.head, "head");
-        if (at < program.size()) fail("profile: kernel {} (\"{}\") of network {} belongs to no unit", at, program.label(at), genotype);
+        if (at < program.size())
+            fail("profile: kernel {} (\"{}\") of network {} belongs to no unit", at, program.label(at), genotype);
         runs_.push_back(std::move(run));
     }
 
@@ -229,8 +238,8 @@ public:
         for (auto& samples : samples_) sum += latency_statistics(samples).median;
         return sum;
     }
-    /// The rows. Medians of parts fall short of the median of a whole by a few per cent, since their distributions have long
-    /// tails: all times are scaled by the one factor that makes the sums over these networks right.
+    /// The rows. Medians of parts fall short of the median of a whole by a few per cent, since their distributions have
+    /// long tails: all times are scaled by the one factor that makes the sums over these networks right.
     std::vector<LatencyRow> rows() {
         std::vector<LatencyMeasurement> found;
         for (auto& samples : samples_) found.push_back(latency_statistics(samples));
@@ -260,15 +269,18 @@ private:
     };
     std::size_t row_of(const LatencyUnit& unit) {
         const auto [at, fresh] = index_.try_emplace(LatencyRow::key(unit.unit, unit.input, unit.stride), rows_.size());
-        if (fresh) rows_.push_back({.unit = unit.unit, .input = unit.input, .stride = unit.stride}), samples_.emplace_back();
+        if (fresh)
+            rows_.push_back({.unit = unit.unit, .input = unit.input, .stride = unit.stride}), samples_.emplace_back();
         return at->second;
     }
-    /// Kernels that a primitive starts at a site when folded: two edges of one node may follow each other under one label.
+    /// Kernels that a primitive starts at a site when folded: two edges of one node may follow each other under one
+    /// label.
     std::size_t kernels(const Primitive& primitive, const LatencyUnit& unit) {
         const auto [at, fresh] = kernels_.try_emplace(LatencyRow::key(unit.unit, unit.input, unit.stride), 0);
         if (!fresh) return at->second;
         const Site site{unit.input[3], unit.input[1], unit.input[2], unit.stride};
-        PrimitiveParameters<float> parameters(Initializer<float>(device_, options_.seed), primitive.state(site), site.channels);
+        PrimitiveParameters<float> parameters(Initializer<float>(device_, options_.seed), primitive.state(site),
+                                              site.channels);
         for (auto& conv : parameters.convolutions) conv.fold();
         const auto x = Tensor<float>::full({options_.batch, site.height, site.width, site.channels}, 0.0f, device_);
         const Program program = Program::record(device_, [&] {
@@ -289,8 +301,9 @@ private:
 
 }  // namespace detail
 
-/// Times every unit of a space on a CPU device (its kernels, but options.threads threads) inside float networks that hold
-/// all of them: one with primitive m on every edge for each m, and some random ones. Takes up to about options.seconds.
+/// Times every unit of a space on a CPU device (its kernels, but options.threads threads) inside float networks that
+/// hold all of them: one with primitive m on every edge for each m, and some random ones. Takes up to about
+/// options.seconds.
 inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
     detail::check_repeats("profile", options.batch, options.repeats, options.warmup, options.seconds);
     require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
@@ -305,7 +318,8 @@ inline LatencyTable profile(const SearchSpace& space, const Device& device, cons
     const auto key = options.seed.stream("profile");
     for (int i = 0; i < options.networks; ++i) {
         for (std::size_t row = 0; row < choices.size(); ++row)
-            choices[row] = static_cast<int>(random::words_at(key, row, static_cast<std::uint64_t>(i)).w[0] % static_cast<unsigned>(architecture.k()));
+            choices[row] = static_cast<int>(random::words_at(key, row, static_cast<std::uint64_t>(i)).w[0] %
+                                            static_cast<unsigned>(architecture.k()));
         timer.add(Genotype::from_choices(architecture, choices));
     }
     timer.warm_up(options.warmup);
@@ -326,15 +340,18 @@ inline LatencyTable profile(const SearchSpace& space, const Device& device, cons
             .build = detail::build_name(),
             .library = version,
             .date = detail::utc_now(),
-            .method = "units timed inside prepared networks run in turn (steady_clock between units, its cost subtracted), scaled so that they "
-                      "add up to the networks' own medians",
+            .method =
+                "units timed inside prepared networks run in turn (steady_clock between units, its cost subtracted), "
+                "scaled so that they "
+                "add up to the networks' own medians",
             .clock_resolution_ns = resolution * 1e6,
             .rows = timer.rows()};
 }
 
-/// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own copy
-/// with options.threads threads. Trained or not makes no difference. None of the pointers may be null.
-inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Network*>& networks, const MeasureOptions& options = {}) {
+/// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own
+/// copy with options.threads threads. Trained or not makes no difference. None of the pointers may be null.
+inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Network*>& networks,
+                                                   const MeasureOptions& options = {}) {
     detail::check_repeats("measure", options.batch, options.repeats, options.warmup, options.seconds);
     if (networks.empty()) return {};
     for (const Network* network : networks) require(network != nullptr, "measure: a network is null");
@@ -365,7 +382,8 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Netwo
     for (auto& s : samples) results.push_back(detail::latency_statistics(s));
     return results;
 }
-inline std::vector<LatencyMeasurement> measure_all(const std::vector<Network>& networks, const MeasureOptions& options = {}) {
+inline std::vector<LatencyMeasurement> measure_all(const std::vector<Network>& networks,
+                                                   const MeasureOptions& options = {}) {
     std::vector<const Network*> all;
     for (const auto& network : networks) all.push_back(&network);
     return measure_all(all, options);

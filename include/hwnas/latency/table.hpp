@@ -18,7 +18,7 @@ struct LatencyRow {
     std::string unit;
     std::vector<std::int64_t> input;  ///< [N, H, W, C]
     int stride = 1;
-    std::int64_t count = 0;           ///< samples behind the numbers
+    std::int64_t count = 0;                               ///< samples behind the numbers
     double mean = 0, deviation = 0, median = 0, p90 = 0;  ///< ms; deviation: standard, of one sample
 
     bool operator==(const LatencyRow&) const = default;
@@ -30,20 +30,20 @@ struct LatencyRow {
 };
 
 struct LatencyTable {
-    std::string space = {};              ///< whose units these are
-    std::string device = {};             ///< the processor, in its own words
+    std::string space = {};   ///< whose units these are
+    std::string device = {};  ///< the processor, in its own words
     std::string backend = "cpu";
-    std::string isa = {};                ///< kernels in use: "avx2+fma", "portable"
+    std::string isa = {};  ///< kernels in use: "avx2+fma", "portable"
     int threads = 1;
-    std::int64_t batch = 1;              ///< N of every input
+    std::int64_t batch = 1;  ///< N of every input
     std::string dtype = "float32";
     std::string compiler = {};
-    std::string build = {};              ///< "optimized" or "not optimized"
-    std::string library = {};            ///< version of hwnas
-    std::string date = {};               ///< UTC, "2026-11-23T12:00:00Z"
-    std::string method = {};             ///< how the times were taken, in a sentence
+    std::string build = {};    ///< "optimized" or "not optimized"
+    std::string library = {};  ///< version of hwnas
+    std::string date = {};     ///< UTC, "2026-11-23T12:00:00Z"
+    std::string method = {};   ///< how the times were taken, in a sentence
     double clock_resolution_ns = 0;
-    std::vector<LatencyRow> rows = {};   ///< one a key
+    std::vector<LatencyRow> rows = {};  ///< one a key
 
     bool operator==(const LatencyTable&) const = default;
     /// The row of a key, or null.
@@ -57,18 +57,21 @@ struct LatencyTable {
         const LatencyRow* row = find(unit, input, stride);
         if (row) return *row;
         const std::string key = LatencyRow::key(unit, input, stride);
-        require(!rows.empty(), "latency table: no row for {}, the table is empty (profile the space, or read a table)", key);
+        require(!rows.empty(), "latency table: no row for {}, the table is empty (profile the space, or read a table)",
+                key);
         fail("latency table: no row for {} among {}; nearest: {} (profile this space at this batch)", key, rows.size(),
              fmt::join(nearest(unit, key), "; "));
     }
 
 private:
-    /// Up to three keys: those of the unit where it has any, else of the units whose names differ by the fewest letters.
+    /// Up to three keys: those of the unit where it has any, else of the units whose names differ by the fewest
+    /// letters.
     std::vector<std::string> nearest(std::string_view unit, const std::string& key) const {
         std::vector<std::pair<std::size_t, std::string>> all;
         const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.unit == unit; });
         for (const auto& row : rows)
-            if (!known || row.unit == unit) all.emplace_back(1'000 * distance(row.unit, unit) + distance(row.key(), key), row.key());
+            if (!known || row.unit == unit)
+                all.emplace_back(1'000 * distance(row.unit, unit) + distance(row.key(), key), row.key());
         const auto shown = std::min<std::size_t>(3, all.size());
         std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(shown), all.end());
         std::vector<std::string> keys;

@@ -12,15 +12,19 @@
 namespace hwnas {
 
 /// Batch normalisation over the last axis. The running variance is that of PyTorch: unbiased.
-template <class T> class BatchNorm {
+template <class T>
+class BatchNorm {
 public:
     BatchNorm() = default;
     BatchNorm(const Initializer<T>& init, std::int64_t channels, bool affine = true)
-        : mean_(init.buffer("mean", {channels}, 0)), variance_(init.buffer("variance", {channels}, 1)), momentum_(init.momentum()) {
+        : mean_(init.buffer("mean", {channels}, 0)),
+          variance_(init.buffer("variance", {channels}, 1)),
+          momentum_(init.momentum()) {
         if (affine) scale_ = init.constant("scale", {channels}, 1), shift_ = init.constant("shift", {channels}, 0);
     }
     Variable<T> operator()(const Variable<T>& x, Phase phase) const {
-        return batch_norm(x, scale_.variable, shift_.variable, BatchNormState<T>{mean_.tensor, variance_.tensor, momentum_}, phase, {.epsilon = epsilon});
+        return batch_norm(x, scale_.variable, shift_.variable,
+                          BatchNormState<T>{mean_.tensor, variance_.tensor, momentum_}, phase, {.epsilon = epsilon});
     }
     void collect(ModuleState<T>& state) const {
         if (scale_.variable.defined()) state.parameters.push_back(scale_), state.parameters.push_back(shift_);
@@ -31,8 +35,10 @@ public:
     std::pair<std::vector<double>, std::vector<double>> affine() const {
         const auto mean = mean_.tensor.to_vector(), variance = variance_.tensor.to_vector();
         std::vector<double> factor(mean.size()), offset(mean.size());
-        const auto scale = scale_.variable.defined() ? scale_.variable.value().to_vector() : std::vector<T>(mean.size(), T(1));
-        const auto shift = scale_.variable.defined() ? shift_.variable.value().to_vector() : std::vector<T>(mean.size(), T(0));
+        const auto scale =
+            scale_.variable.defined() ? scale_.variable.value().to_vector() : std::vector<T>(mean.size(), T(1));
+        const auto shift =
+            scale_.variable.defined() ? shift_.variable.value().to_vector() : std::vector<T>(mean.size(), T(0));
         for (std::size_t c = 0; c < mean.size(); ++c) {
             factor[c] = static_cast<double>(scale[c]) / std::sqrt(static_cast<double>(variance[c]) + epsilon);
             offset[c] = static_cast<double>(shift[c]) - factor[c] * static_cast<double>(mean[c]);
@@ -48,11 +54,14 @@ private:
 };
 
 /// Convolution without bias, then batch normalisation; fold() turns the pair into one convolution with bias.
-template <class T> class ConvNorm {
+template <class T>
+class ConvNorm {
 public:
     ConvNorm() = default;
-    ConvNorm(const Initializer<T>& init, std::int64_t kernel, std::int64_t in_channels, std::int64_t out_channels, ConvOptions options = {})
-        : weight_(init.normal("weight", {kernel, kernel, in_channels, out_channels}, std::sqrt(2.0 / static_cast<double>(kernel * kernel * in_channels)))),
+    ConvNorm(const Initializer<T>& init, std::int64_t kernel, std::int64_t in_channels, std::int64_t out_channels,
+             ConvOptions options = {})
+        : weight_(init.normal("weight", {kernel, kernel, in_channels, out_channels},
+                              std::sqrt(2.0 / static_cast<double>(kernel * kernel * in_channels)))),
           norm_(init.in("norm"), out_channels),
           options_(options) {}
     Variable<T> operator()(const Variable<T>& x, Phase phase) const {
@@ -67,10 +76,12 @@ public:
     void fold() {
         const auto [factor, offset] = norm_.affine();
         auto weight = weight_.variable.value().to_vector();
-        for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<T>(static_cast<double>(weight[i]) * factor[i % factor.size()]);
+        for (std::size_t i = 0; i < weight.size(); ++i)
+            weight[i] = static_cast<T>(static_cast<double>(weight[i]) * factor[i % factor.size()]);
         const auto& device = weight_.variable.device();
         folded_weight_ = Variable<T>(Tensor<T>::from(weight, weight_.variable.shape(), device));
-        folded_bias_ = Variable<T>(Tensor<T>::from(std::vector<T>(offset.begin(), offset.end()), {static_cast<std::int64_t>(offset.size())}, device));
+        folded_bias_ = Variable<T>(Tensor<T>::from(std::vector<T>(offset.begin(), offset.end()),
+                                                   {static_cast<std::int64_t>(offset.size())}, device));
     }
     const Variable<T>& weight() const { return weight_.variable; }
     const Variable<T>& folded_weight() const { return folded_weight_; }
@@ -85,14 +96,18 @@ private:
 };
 
 /// y = x W + b.
-template <class T> class Linear {
+template <class T>
+class Linear {
 public:
     Linear() = default;
     Linear(const Initializer<T>& init, std::int64_t in, std::int64_t out, double standard_deviation = 0)
-        : weight_(init.normal("weight", {in, out}, standard_deviation > 0 ? standard_deviation : std::sqrt(1.0 / static_cast<double>(in)))),
+        : weight_(init.normal("weight", {in, out},
+                              standard_deviation > 0 ? standard_deviation : std::sqrt(1.0 / static_cast<double>(in)))),
           bias_(init.constant("bias", {out}, 0)) {}
     Variable<T> operator()(const Variable<T>& x) const { return linear(x, weight_.variable, bias_.variable); }
-    void collect(ModuleState<T>& state) const { state.parameters.push_back(weight_), state.parameters.push_back(bias_); }
+    void collect(ModuleState<T>& state) const {
+        state.parameters.push_back(weight_), state.parameters.push_back(bias_);
+    }
     const Variable<T>& weight() const { return weight_.variable; }
     const Variable<T>& bias() const { return bias_.variable; }
 

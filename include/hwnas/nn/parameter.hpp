@@ -11,17 +11,20 @@
 namespace hwnas {
 
 /// A trained tensor under its full name, "cell_0/edge_3/depthwise_conv_3x3/weight".
-template <class T> struct Parameter {
+template <class T>
+struct Parameter {
     std::string name;
     Variable<T> variable;
 };
 /// A tensor that is kept but not trained: running statistics.
-template <class T> struct Buffer {
+template <class T>
+struct Buffer {
     std::string name;
     Tensor<T> tensor;
 };
 /// Everything a module owns, in a fixed order.
-template <class T> struct ModuleState {
+template <class T>
+struct ModuleState {
     std::vector<Parameter<T>> parameters;
     std::vector<Buffer<T>> buffers;
 
@@ -33,30 +36,37 @@ template <class T> struct ModuleState {
 };
 
 /// Copies the values of `from` into `to` by name. Every name of `to` must be in `from` with the same shape.
-template <class T> void copy_state(const ModuleState<T>& from, const ModuleState<T>& to) {
+template <class T>
+void copy_state(const ModuleState<T>& from, const ModuleState<T>& to) {
     std::unordered_map<std::string, Tensor<T>> source;
     for (const auto& parameter : from.parameters) source.emplace(parameter.name, parameter.variable.value());
     for (const auto& buffer : from.buffers) source.emplace(buffer.name, buffer.tensor);
     const auto copy = [&](const std::string& name, const Tensor<T>& target) {
         const auto found = source.find(name);
         require(found != source.end(), "copy_state: the source has no \"{}\"", name);
-        require(found->second.shape() == target.shape(), "copy_state: \"{}\" has shape {} in the source, {} here", name, found->second.shape(), target.shape());
+        require(found->second.shape() == target.shape(), "copy_state: \"{}\" has shape {} in the source, {} here", name,
+                found->second.shape(), target.shape());
         target.assign(found->second.to_vector());
     };
     for (const auto& parameter : to.parameters) copy(parameter.name, parameter.variable.value());
     for (const auto& buffer : to.buffers) copy(buffer.name, buffer.tensor);
 }
 
-/// Makes the initial tensors of a module: device, seed and the name of the scope it stands in. Every tensor draws from a
-/// stream of its full name, so adding a layer does not change the others.
-template <class T> class Initializer {
+/// Makes the initial tensors of a module: device, seed and the name of the scope it stands in. Every tensor draws from
+/// a stream of its full name, so adding a layer does not change the others.
+template <class T>
+class Initializer {
 public:
     Initializer(Device device, Seed seed, Tensor<T> momentum = {}, std::string scope = {})
         : device_(std::move(device)), seed_(seed), momentum_(std::move(momentum)), scope_(std::move(scope)) {
         if (!momentum_.defined()) momentum_ = Tensor<T>::scalar(T(0.1), device_);
     }
-    Initializer in(std::string_view name) const { return {device_, seed_, momentum_, scope_.empty() ? std::string(name) : scope_ + "/" + std::string(name)}; }
-    std::string name(std::string_view tensor) const { return scope_.empty() ? std::string(tensor) : scope_ + "/" + std::string(tensor); }
+    Initializer in(std::string_view name) const {
+        return {device_, seed_, momentum_, scope_.empty() ? std::string(name) : scope_ + "/" + std::string(name)};
+    }
+    std::string name(std::string_view tensor) const {
+        return scope_.empty() ? std::string(tensor) : scope_ + "/" + std::string(tensor);
+    }
     const Device& device() const { return device_; }
     /// Weight of the newest batch in running statistics, shared by the whole network, on the device.
     const Tensor<T>& momentum() const { return momentum_; }

@@ -7,18 +7,20 @@
 
 namespace hwnas {
 
-/// Share of the rows of logits [N, K] whose largest element, the first of equals, stands at labels [N]; a scalar without
-/// gradient. A row with a NaN is wrong.
-template <class T> Tensor<T> accuracy(const Variable<T>& logits, const Tensor<std::int32_t>& labels) {
-    require(logits.defined() && labels.defined(), "accuracy: {} no value", logits.defined() ? "labels have" : "logits have");
+/// Share of the rows of logits [N, K] whose largest element, the first of equals, stands at labels [N]; a scalar
+/// without gradient. A row with a NaN is wrong.
+template <class T>
+Tensor<T> accuracy(const Variable<T>& logits, const Tensor<std::int32_t>& labels) {
+    require(logits.defined() && labels.defined(), "accuracy: {} no value",
+            logits.defined() ? "labels have" : "logits have");
     require(logits.shape().rank() == 2 && logits.shape().elements() > 0,
             "accuracy: logits have shape {}, expected [rows, classes]", logits.shape());
-    require(labels.shape() == Shape{logits.shape()[0]}, "accuracy: labels have shape {}, expected [{}] for logits {}", labels.shape(),
-            logits.shape()[0], logits.shape());
+    require(labels.shape() == Shape{logits.shape()[0]}, "accuracy: labels have shape {}, expected [{}] for logits {}",
+            labels.shape(), logits.shape()[0], logits.shape());
     detail::require_same_device("accuracy", "logits", logits.device(), "labels", labels.device());
     const auto out = Tensor<T>::empty({}, logits.device());
     submit(logits.device(), contract::Accuracy<T>{out.data(), logits.value().data(), labels.data(), logits.shape()[0],
-                                                    logits.shape()[1]});
+                                                  logits.shape()[1]});
     return out;
 }
 

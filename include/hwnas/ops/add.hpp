@@ -17,7 +17,8 @@ void require_operand(const char* op, const char* what, const Variable<T>& x, con
             x.device().name());
 }
 /// Checks that b has a's shape or a suffix of it.
-template <class T> void require_suffix(const char* op, const Variable<T>& a, const Variable<T>& b) {
+template <class T>
+void require_suffix(const char* op, const Variable<T>& a, const Variable<T>& b) {
     require_operand(op, "first operand", a, a);
     require_operand(op, "second operand", b, a);
     const Shape &left = a.shape(), &right = b.shape();
@@ -26,7 +27,8 @@ template <class T> void require_suffix(const char* op, const Variable<T>& a, con
     require(fits, "{}: shape {} of the second operand is neither that of the first nor a suffix of it ({})", op, right,
             left);
 }
-template <class T> Variable<T> add_scaled(const char* op, const Variable<T>& a, const Variable<T>& b, double beta) {
+template <class T>
+Variable<T> add_scaled(const char* op, const Variable<T>& a, const Variable<T>& b, double beta) {
     require_suffix(op, a, b);
     const auto y = Tensor<T>::empty(a.shape(), a.device());
     submit(a.device(), contract::Add<T>{y.data(), a.value().data(), b.value().data(), y.elements(),
@@ -56,7 +58,13 @@ Variable<T> subtract(const Variable<T>& a, const Variable<T>& b) {
     return detail::add_scaled("subtract", a, b, -1.0);
 }
 
-template <class T> Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) { return add(a, b); }
-template <class T> Variable<T> operator-(const Variable<T>& a, const Variable<T>& b) { return subtract(a, b); }
+template <class T>
+Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
+    return add(a, b);
+}
+template <class T>
+Variable<T> operator-(const Variable<T>& a, const Variable<T>& b) {
+    return subtract(a, b);
+}
 
 }  // namespace hwnas

@@ -18,7 +18,8 @@ void column_sum_into(const Tensor<T>& out, const Tensor<T>& x, double factor, st
            contract::ColumnSum<T>{out.data(), partial.data(), x.data(), n, period, static_cast<T>(factor), accumulate});
 }
 /// Adds factor times the column sums of x to the gradient of `node`, whose shape is a suffix of that of x.
-template <class T> void give_column_sum(const std::shared_ptr<Node<T>>& node, const Tensor<T>& x, double factor = 1) {
+template <class T>
+void give_column_sum(const std::shared_ptr<Node<T>>& node, const Tensor<T>& x, double factor = 1) {
     if (!node) return;
     const auto target = grad_target(node);
     column_sum_into(target.tensor, x, factor, target.accumulate);
@@ -27,7 +28,8 @@ template <class T> void give_column_sum(const std::shared_ptr<Node<T>>& node, co
 
 /// y[c] = sum of x[..., c] over all dimensions but the last: [..., C] -> [C], in double and in a fixed order.
 /// Gradient: dx[..., c] = dy[c].
-template <class T> Variable<T> column_sum(const Variable<T>& x) {
+template <class T>
+Variable<T> column_sum(const Variable<T>& x) {
     require(x.defined(), "column_sum: input has no value");
     require(x.shape().rank() >= 1, "column_sum: input has shape {}, expected [..., C]", x.shape());
     const auto y = Tensor<T>::empty({x.shape()[-1]}, x.device());

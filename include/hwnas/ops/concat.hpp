@@ -59,7 +59,8 @@ Variable<T> concat_one_call(const std::vector<Variable<T>>& xs, std::array<std::
 
 /// Concatenation along the last axis: [..., C_0], [..., C_1], ... -> [..., C_0 + C_1 + ...], any number of inputs; one
 /// input comes back as it is. Gradient: every input gets its columns of dy.
-template <class T> Variable<T> concat(const std::vector<Variable<T>>& xs) {
+template <class T>
+Variable<T> concat(const std::vector<Variable<T>>& xs) {
     require(!xs.empty(), "concat: no inputs");
     std::array<std::int64_t, Shape::max_rank> extents{};
     const int rank = xs[0].defined() ? xs[0].shape().rank() : 0;

@@ -13,40 +13,46 @@ namespace detail {
 
 /// Pieces of the sum over pixels in the weight gradient: a million products each, never more than 32 to sum up.
 inline std::int64_t conv_weight_chunks(const contract::Window& window, std::int64_t out_channels) {
-    const std::int64_t pixels = window.n * window.oh * window.ow, weights = window.kernel * window.kernel * window.c * out_channels;
+    const std::int64_t pixels = window.n * window.oh * window.ow,
+                       weights = window.kernel * window.kernel * window.c * out_channels;
     return std::clamp<std::int64_t>(pixels * weights >> 20, 1, std::min<std::int64_t>(32, pixels));
 }
 
 /// What conv and linear share once shapes are checked: only the window and the shape of y differ.
 template <class T>
-Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias, const contract::Window& window,
-                        const Shape& y_shape) {
+Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
+                        const contract::Window& window, const Shape& y_shape) {
     const auto same_device = [&](const Variable<T>& other, const char* what) {
-        require(other.device() == x.device(), "{}: {} is on device {}, input on {} (input {}, {} {})", op, what, other.device().name(),
-                x.device().name(), x.shape(), what, other.shape());
+        require(other.device() == x.device(), "{}: {} is on device {}, input on {} (input {}, {} {})", op, what,
+                other.device().name(), x.device().name(), x.shape(), what, other.shape());
     };
     const std::int64_t out_channels = y_shape[-1];
     same_device(w, "weight");
     if (bias.defined()) {
-        require(bias.shape() == Shape{out_channels}, "{}: bias has shape {}, expected [{}] (input {}, weight {})", op, bias.shape(), out_channels,
-                x.shape(), w.shape());
+        require(bias.shape() == Shape{out_channels}, "{}: bias has shape {}, expected [{}] (input {}, weight {})", op,
+                bias.shape(), out_channels, x.shape(), w.shape());
         same_device(bias, "bias");
     }
     const auto y = Tensor<T>::empty(y_shape, x.device());
-    submit(x.device(), contract::ConvForward<T>{y.data(), x.value().data(), w.value().data(), bias.defined() ? bias.value().data() : nullptr, window,
-                                                out_channels});
-    const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(), w_saved = x.requires_grad() ? w.value() : Tensor<T>();
-    return record(y, {&x, &w, &bias}, [x_saved, w_saved, window, out_channels](const Tensor<T>& dy, const auto& inputs) {
-        if (const auto dx = grad_target(inputs[0]))
-            submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window, out_channels, dx.accumulate});
-        if (const auto dw = grad_target(inputs[1])) {
-            const std::int64_t chunks = conv_weight_chunks(window, out_channels);
-            const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
-            submit(dy.device(), contract::ConvBackwardWeight<T>{dw.data(), partial.data(), x_saved.data(), dy.data(), window, out_channels, chunks,
-                                                                dw.accumulate});
-        }
-        if (inputs[2]) give_column_sum(inputs[2], dy);
-    });
+    submit(x.device(), contract::ConvForward<T>{y.data(), x.value().data(), w.value().data(),
+                                                bias.defined() ? bias.value().data() : nullptr, window, out_channels});
+    const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(),
+                    w_saved = x.requires_grad() ? w.value() : Tensor<T>();
+    return record(
+        y, {&x, &w, &bias}, [x_saved, w_saved, window, out_channels](const Tensor<T>& dy, const auto& inputs) {
+            if (const auto dx = grad_target(inputs[0]))
+                submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window,
+                                                                  out_channels, dx.accumulate});
+            if (const auto dw = grad_target(inputs[1])) {
+                const std::int64_t chunks = conv_weight_chunks(window, out_channels);
+                const auto partial =
+                    Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
+                submit(dy.device(),
+                       contract::ConvBackwardWeight<T>{dw.data(), partial.data(), x_saved.data(), dy.data(), window,
+                                                       out_channels, chunks, dw.accumulate});
+            }
+            if (inputs[2]) give_column_sum(inputs[2], dy);
+        });
 }
 
 }  // namespace detail
@@ -54,18 +60,20 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
 /// y[n, p, q, o] = bias[o] + sum_{a, b, i} x[n, p stride - padding + a dilation, q stride - padding + b dilation, i]
 /// w[a, b, i, o] for x [N, H, W, Cin], w [K, K, Cin, Cout], bias [Cout], zero padding; dx is the same sum turned around
 /// with w, dw[a, b, i, o] sums dy times the x that tap saw, dbias sums dy over pixels.
-template <class T> Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias, const ConvOptions& options = {}) {
+template <class T>
+Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias, const ConvOptions& options = {}) {
     require(x.defined() && w.defined(), "conv: {} is undefined", x.defined() ? "weight" : "input");
     require(w.shape().rank() == 4 && w.shape()[0] == w.shape()[1] && w.shape()[3] > 0,
             "conv: weight has shape {}, expected [K, K, Cin, Cout] (input {})", w.shape(), x.shape());
     const auto window = make_window("conv", x.shape(), w.shape()[0], options.stride, options.padding, options.dilation);
-    require(w.shape()[2] == window.c, "conv: weight has {} input channels, input has {} (input {}, weight {})", w.shape()[2], window.c, x.shape(),
-            w.shape());
+    require(w.shape()[2] == window.c, "conv: weight has {} input channels, input has {} (input {}, weight {})",
+            w.shape()[2], window.c, x.shape(), w.shape());
     return detail::conv_window("conv", x, w, bias, window, {window.n, window.oh, window.ow, w.shape()[3]});
 }
 
 /// The same without a bias.
-template <class T> Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
+template <class T>
+Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
     return conv(x, w, Variable<T>(), options);
 }
 

@@ -11,27 +11,31 @@ namespace hwnas {
 /// y[n, p, q, c] = sum_{a, b} x[n, p stride - padding + a dilation, q stride - padding + b dilation, c] w[a, b, c] for
 /// x [N, H, W, C], w [K, K, C], zero padding; dx is the same sum turned around with w, dw[a, b, c] sums dy times the x
 /// that tap saw.
-template <class T> Variable<T> depthwise_conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
-    require(w.shape().rank() == 3 && w.shape()[0] == w.shape()[1], "depthwise_conv: weight has shape {}, expected [K, K, C] (input {})", w.shape(),
-            x.shape());
-    const auto window = make_window("depthwise_conv", x.shape(), w.shape()[0], options.stride, options.padding, options.dilation);
-    require(w.shape()[2] == window.c, "depthwise_conv: weight has {} channels, input has {} (input {}, weight {})", w.shape()[2], window.c, x.shape(),
-            w.shape());
-    require(w.device() == x.device(), "depthwise_conv: weight is on device {}, input on {} (input {}, weight {})", w.device().name(),
-            x.device().name(), x.shape(), w.shape());
+template <class T>
+Variable<T> depthwise_conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
+    require(w.shape().rank() == 3 && w.shape()[0] == w.shape()[1],
+            "depthwise_conv: weight has shape {}, expected [K, K, C] (input {})", w.shape(), x.shape());
+    const auto window =
+        make_window("depthwise_conv", x.shape(), w.shape()[0], options.stride, options.padding, options.dilation);
+    require(w.shape()[2] == window.c, "depthwise_conv: weight has {} channels, input has {} (input {}, weight {})",
+            w.shape()[2], window.c, x.shape(), w.shape());
+    require(w.device() == x.device(), "depthwise_conv: weight is on device {}, input on {} (input {}, weight {})",
+            w.device().name(), x.device().name(), x.shape(), w.shape());
     const auto y = Tensor<T>::empty({window.n, window.oh, window.ow, window.c}, x.device());
     submit(x.device(), contract::DepthwiseConvForward<T>{y.data(), x.value().data(), w.value().data(), window});
-    const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(), w_saved = x.requires_grad() ? w.value() : Tensor<T>();
+    const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(),
+                    w_saved = x.requires_grad() ? w.value() : Tensor<T>();
     return record(y, {&x, &w}, [x_saved, w_saved, window](const Tensor<T>& dy, const auto& inputs) {
         if (const auto dx = grad_target(inputs[0]))
-            submit(dy.device(), contract::DepthwiseConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window, dx.accumulate});
+            submit(dy.device(),
+                   contract::DepthwiseConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window, dx.accumulate});
         if (const auto dw = grad_target(inputs[1])) {
             // about 96 KB of floats a chunk, but never more than 64 chunks to sum up
             const std::int64_t image = window.h * window.w * window.c;
             const std::int64_t chunks = std::min({window.n, std::int64_t{64}, (window.n * image + 24'575) / 24'576});
             const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c}, dy.device());
-            submit(dy.device(),
-                   contract::DepthwiseConvBackwardWeight<T>{dw.data(), partial.data(), x_saved.data(), dy.data(), window, chunks, dw.accumulate});
+            submit(dy.device(), contract::DepthwiseConvBackwardWeight<T>{dw.data(), partial.data(), x_saved.data(),
+                                                                         dy.data(), window, chunks, dw.accumulate});
         }
     });
 }

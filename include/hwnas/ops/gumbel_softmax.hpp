@@ -9,23 +9,26 @@
 
 namespace hwnas {
 
-template <class T> struct GumbelSoftmaxOptions {
-    Tensor<T> temperature{};            ///< [] on the device, above 0
-    Tensor<std::int64_t> step{};        ///< [] on the device: which draw of the stream
-    random::Key key{};                  ///< the stream of noise
-    std::int64_t draws = 1;             ///< G: independent draws, 1 per mini-batch or one per image
-    bool hard = false;                  ///< straight-through: one-hot forward, the relaxed gradient backward
+template <class T>
+struct GumbelSoftmaxOptions {
+    Tensor<T> temperature{};      ///< [] on the device, above 0
+    Tensor<std::int64_t> step{};  ///< [] on the device: which draw of the stream
+    random::Key key{};            ///< the stream of noise
+    std::int64_t draws = 1;       ///< G: independent draws, 1 per mini-batch or one per image
+    bool hard = false;            ///< straight-through: one-hot forward, the relaxed gradient backward
 };
-template <class T> struct GumbelSoftmax {
-    Variable<T> gamma;                  ///< [G, E, k]
-    Tensor<T> soft;                     ///< [G, E, k], the relaxed sample; shares gamma's storage unless hard
-    Tensor<std::int32_t> selected;      ///< [E], argmax of draw 0, the first of equals
+template <class T>
+struct GumbelSoftmax {
+    Variable<T> gamma;              ///< [G, E, k]
+    Tensor<T> soft;                 ///< [G, E, k], the relaxed sample; shares gamma's storage unless hard
+    Tensor<std::int32_t> selected;  ///< [E], argmax of draw 0, the first of equals
 };
 
 /// gamma[g, e] = softmax((alpha[e] + noise[g, e]) / t) for logits alpha [E, k], noise standard Gumbel, or its one-hot
 /// argmax when hard; a NaN in a row makes the row NaN. Noise is a function of (key, step, g, e, column) alone.
 /// Gradient: dalpha[e] = sum_g soft (dgamma - <dgamma, soft>) / t: exact when relaxed, straight-through when hard.
-template <class T> GumbelSoftmax<T> gumbel_softmax(const Variable<T>& alpha, const GumbelSoftmaxOptions<T>& options) {
+template <class T>
+GumbelSoftmax<T> gumbel_softmax(const Variable<T>& alpha, const GumbelSoftmaxOptions<T>& options) {
     require(alpha.defined(), "gumbel_softmax: alpha has no value");
     require(alpha.shape().rank() == 2 && alpha.shape().elements() > 0,
             "gumbel_softmax: alpha has shape {}, expected [edges, primitives]", alpha.shape());
@@ -41,12 +44,13 @@ template <class T> GumbelSoftmax<T> gumbel_softmax(const Variable<T>& alpha, con
     const auto soft = options.hard ? Tensor<T>::empty(gamma.shape(), device) : gamma;
     const auto selected = Tensor<std::int32_t>::empty({rows}, device);
     submit(device, contract::GumbelSoftmaxForward<T>{gamma.data(), soft.data(), selected.data(), alpha.value().data(),
-                                                     options.temperature.data(), options.step.data(), groups, rows, columns, options.key,
-                                                     options.hard});
-    const auto rule = [soft, t = options.temperature, groups, rows, columns](const Tensor<T>& dgamma, const auto& inputs) {
+                                                     options.temperature.data(), options.step.data(), groups, rows,
+                                                     columns, options.key, options.hard});
+    const auto rule = [soft, t = options.temperature, groups, rows, columns](const Tensor<T>& dgamma,
+                                                                             const auto& inputs) {
         const auto dalpha = grad_target(inputs[0]);
-        submit(dgamma.device(), contract::GumbelSoftmaxBackward<T>{dalpha.data(), dgamma.data(), soft.data(), t.data(), groups, rows, columns,
-                                                                   dalpha.accumulate});
+        submit(dgamma.device(), contract::GumbelSoftmaxBackward<T>{dalpha.data(), dgamma.data(), soft.data(), t.data(),
+                                                                   groups, rows, columns, dalpha.accumulate});
     };
     return {record(gamma, {&alpha}, rule), soft, selected};
 }

@@ -10,10 +10,13 @@ namespace hwnas {
 
 /// y[n, p, q, c] = the largest x [N, H, W, C] in the window at (p, q), padding never counted, NaN above all; dy goes to
 /// the first of equals in row-major order.
-template <class T> Variable<T> max_pool(const Variable<T>& x, const PoolOptions& options = {}) {
-    require(options.kernel <= 15, "max_pool: kernel {} is above 15, the most that one byte per element can tell apart (input {})", options.kernel,
-            x.shape());
-    const auto window = make_window("max_pool", x.shape(), options.kernel, options.stride, options.padding, options.dilation);
+template <class T>
+Variable<T> max_pool(const Variable<T>& x, const PoolOptions& options = {}) {
+    require(options.kernel <= 15,
+            "max_pool: kernel {} is above 15, the most that one byte per element can tell apart (input {})",
+            options.kernel, x.shape());
+    const auto window =
+        make_window("max_pool", x.shape(), options.kernel, options.stride, options.padding, options.dilation);
     const Shape shape{window.n, window.oh, window.ow, window.c};
     const auto y = Tensor<T>::empty(shape, x.device());
     const auto tap = Tensor<std::uint8_t>::empty(shape, x.device());

@@ -8,7 +8,8 @@ namespace hwnas {
 
 /// y = a b, element by element; b has a's shape or a suffix of it and is repeated over the leading dimensions.
 /// Gradient: da = dy b, db = dy a summed over those dimensions in a fixed order.
-template <class T> Variable<T> multiply(const Variable<T>& a, const Variable<T>& b) {
+template <class T>
+Variable<T> multiply(const Variable<T>& a, const Variable<T>& b) {
     detail::require_suffix("multiply", a, b);
     const auto y = Tensor<T>::empty(a.shape(), a.device());
     const auto period = b.shape().elements();
@@ -33,6 +34,9 @@ template <class T> Variable<T> multiply(const Variable<T>& a, const Variable<T>&
     });
 }
 
-template <class T> Variable<T> operator*(const Variable<T>& a, const Variable<T>& b) { return multiply(a, b); }
+template <class T>
+Variable<T> operator*(const Variable<T>& a, const Variable<T>& b) {
+    return multiply(a, b);
+}
 
 }  // namespace hwnas

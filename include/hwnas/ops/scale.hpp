@@ -9,7 +9,8 @@ namespace hwnas {
 
 /// y = factor x, any shape. Gradient: dx = factor dy. In a recorded step the factor is a constant; what changes from
 /// step to step takes the other overload.
-template <class T> Variable<T> scale(const Variable<T>& x, double factor) {
+template <class T>
+Variable<T> scale(const Variable<T>& x, double factor) {
     require(x.defined(), "scale: input has no value");
     const auto y = Tensor<T>::empty(x.shape(), x.device());
     submit(x.device(), contract::Scale<T>{y.data(), x.value().data(), y.elements(), static_cast<T>(factor), 0});
@@ -22,7 +23,8 @@ template <class T> Variable<T> scale(const Variable<T>& x, double factor) {
 
 /// y[n] = s[n] x[n]: s is a number (0-d or [1]) or one number an image, [N] for x [N, ...]. Gradient: dx = s dy,
 /// ds = sum of dy x over what s multiplied. Where s is exactly 0, x is not read and y is 0.
-template <class T> Variable<T> scale(const Variable<T>& x, const Variable<T>& s) {
+template <class T>
+Variable<T> scale(const Variable<T>& x, const Variable<T>& s) {
     detail::require_operand("scale", "input", x, x);
     detail::require_operand("scale", "factor", s, x);
     const auto elements = s.shape().elements();
@@ -32,7 +34,13 @@ template <class T> Variable<T> scale(const Variable<T>& x, const Variable<T>& s)
     return weighted_sum<T>({x}, reshape(s, {elements, 1}), {0});
 }
 
-template <class T> Variable<T> operator*(const Variable<T>& x, double factor) { return scale(x, factor); }
-template <class T> Variable<T> operator*(double factor, const Variable<T>& x) { return scale(x, factor); }
+template <class T>
+Variable<T> operator*(const Variable<T>& x, double factor) {
+    return scale(x, factor);
+}
+template <class T>
+Variable<T> operator*(double factor, const Variable<T>& x) {
+    return scale(x, factor);
+}
 
 }  // namespace hwnas

@@ -17,16 +17,20 @@ struct ScheduleOptions {
 
 /// Writes the value at step [] into out []: start (step + 1) / warmup while step < warmup, then start -> end over steps
 /// warmup .. total - 1, then end. With one step after the warm-up that step has `start`.
-template <class T> void schedule(const Tensor<T>& out, const Tensor<std::int64_t>& step, const ScheduleOptions& options) {
+template <class T>
+void schedule(const Tensor<T>& out, const Tensor<std::int64_t>& step, const ScheduleOptions& options) {
     detail::require_scalar("schedule", "out", out);
     detail::require_scalar("schedule", "step", step);
     detail::require_same_device("schedule", "out", out.device(), "step", step.device());
     require(options.total >= 1, "schedule: {} steps in total, at least 1 is needed", options.total);
-    require(options.warmup >= 0 && options.warmup < options.total, "schedule: warm-up of {} steps is not in 0 to {} (total {})", options.warmup,
-            options.total - 1, options.total);
-    require(std::isfinite(options.start) && std::isfinite(options.end), "schedule: start {} and end {} must be finite", options.start, options.end);
-    submit(out.device(), contract::Schedule<T>{out.data(), step.data(), options.warmup, options.total, static_cast<T>(options.start),
-                                               static_cast<T>(options.end), options.cosine});
+    require(options.warmup >= 0 && options.warmup < options.total,
+            "schedule: warm-up of {} steps is not in 0 to {} (total {})", options.warmup, options.total - 1,
+            options.total);
+    require(std::isfinite(options.start) && std::isfinite(options.end), "schedule: start {} and end {} must be finite",
+            options.start, options.end);
+    submit(out.device(),
+           contract::Schedule<T>{out.data(), step.data(), options.warmup, options.total, static_cast<T>(options.start),
+                                 static_cast<T>(options.end), options.cosine});
 }
 
 }  // namespace hwnas

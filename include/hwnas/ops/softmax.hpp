@@ -6,9 +6,10 @@
 
 namespace hwnas {
 
-/// y = exp(x) / sum exp(x) over the last axis, x of any shape with rank >= 1; the largest element is subtracted first, so
-/// that nothing overflows. Gradient: dx = y (dy - <dy, y>) row by row.
-template <class T> Variable<T> softmax(const Variable<T>& x) {
+/// y = exp(x) / sum exp(x) over the last axis, x of any shape with rank >= 1; the largest element is subtracted first,
+/// so that nothing overflows. Gradient: dx = y (dy - <dy, y>) row by row.
+template <class T>
+Variable<T> softmax(const Variable<T>& x) {
     require(x.defined(), "softmax: input has no value");
     require(x.shape().rank() >= 1, "softmax: input has shape {}, expected at least one axis", x.shape());
     require(x.shape().elements() > 0, "softmax: input {} is empty", x.shape());

@@ -9,7 +9,8 @@ namespace hwnas {
 
 namespace detail {
 
-template <class T> void require_scalar(const char* op, const char* what, const Tensor<T>& tensor) {
+template <class T>
+void require_scalar(const char* op, const char* what, const Tensor<T>& tensor) {
     require(tensor.defined(), "{}: {} has no value", op, what);
     require(tensor.shape().rank() == 0, "{}: {} has shape {}, expected one number, []", op, what, tensor.shape());
 }
@@ -26,7 +27,8 @@ inline void advance(const Tensor<std::int64_t>& counter, std::int64_t by = 1) {
 }
 
 /// sum += weight value, in double, for sum [] and value []: the running mean of a loss over an epoch.
-template <class T> void accumulate_scalar(const Tensor<double>& sum, const Tensor<T>& value, double weight) {
+template <class T>
+void accumulate_scalar(const Tensor<double>& sum, const Tensor<T>& value, double weight) {
     detail::require_scalar("accumulate_scalar", "sum", sum);
     detail::require_scalar("accumulate_scalar", "value", value);
     detail::require_same_device("accumulate_scalar", "sum", sum.device(), "value", value.device());

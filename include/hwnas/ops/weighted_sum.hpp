@@ -54,40 +54,40 @@ Variable<T> weighted_sum(const std::vector<Variable<T>>& xs, const Variable<T>& 
         for (const auto& x : xs) saved.push_back(x.value());
     std::vector<Variable<T>> inputs = xs;
     inputs.push_back(weights);
-    return record(
-        y, inputs,
-        [saved, w = weights.value(), columns, groups, group_size, stride, selected_only](const Tensor<T>& dy,
-                                                                                         const auto& nodes) {
-            const std::size_t count = columns.size();
-            const auto dweights = grad_target(nodes[count]);  // always added to
-            if (dweights && !dweights.accumulate)
-                submit(dy.device(), contract::Fill<T>{dweights.data(), w.elements(), T(0)});
-            for (std::size_t first = 0; first < count; first += most) {
-                contract::WeightedSumBackward<T> call{};
-                call.dweights = dweights.data(), call.dy = dy.data(), call.weights = w.data();
-                call.groups = groups, call.group_size = group_size, call.weight_stride = stride,
-                call.selected_only = selected_only;
-                for (std::size_t j = first; j < count && j < first + most; ++j) {
-                    // The target is let go at once: a value that stands in the list twice must find its buffer
-                    // unshared.
-                    const auto [tensor, accumulate] = grad_target(nodes[j]);
-                    const auto slot = call.count++;
-                    call.columns[slot] = columns[j];
-                    call.x[slot] = saved.empty() ? nullptr : saved[j].data();
-                    if (!tensor.defined()) continue;
-                    call.dx[slot] = tensor.data();
-                    const bool fill =
-                        selected_only && !accumulate;  // the kernel leaves an unselected dx_j as it finds it
-                    if (fill) submit(dy.device(), contract::Fill<T>{tensor.data(), tensor.elements(), T(0)});
-                    call.accumulate |= static_cast<std::uint32_t>(fill || accumulate) << slot;
-                }
-                Tensor<T> partial;
-                if (dweights)
-                    partial = Tensor<T>::empty({groups, cpu::weighted_sum_chunks(group_size), call.count}, dy.device());
-                call.partial = partial.defined() ? partial.data() : nullptr;
-                submit(dy.device(), call);
-            }
-        });
+    return record(y, inputs,
+                  [saved, w = weights.value(), columns, groups, group_size, stride, selected_only](const Tensor<T>& dy,
+                                                                                                   const auto& nodes) {
+                      const std::size_t count = columns.size();
+                      const auto dweights = grad_target(nodes[count]);  // always added to
+                      if (dweights && !dweights.accumulate)
+                          submit(dy.device(), contract::Fill<T>{dweights.data(), w.elements(), T(0)});
+                      for (std::size_t first = 0; first < count; first += most) {
+                          contract::WeightedSumBackward<T> call{};
+                          call.dweights = dweights.data(), call.dy = dy.data(), call.weights = w.data();
+                          call.groups = groups, call.group_size = group_size, call.weight_stride = stride,
+                          call.selected_only = selected_only;
+                          for (std::size_t j = first; j < count && j < first + most; ++j) {
+                              // The target is let go at once: a value that stands in the list twice must find its
+                              // buffer unshared.
+                              const auto [tensor, accumulate] = grad_target(nodes[j]);
+                              const auto slot = call.count++;
+                              call.columns[slot] = columns[j];
+                              call.x[slot] = saved.empty() ? nullptr : saved[j].data();
+                              if (!tensor.defined()) continue;
+                              call.dx[slot] = tensor.data();
+                              const bool fill =
+                                  selected_only && !accumulate;  // the kernel leaves an unselected dx_j as it finds it
+                              if (fill) submit(dy.device(), contract::Fill<T>{tensor.data(), tensor.elements(), T(0)});
+                              call.accumulate |= static_cast<std::uint32_t>(fill || accumulate) << slot;
+                          }
+                          Tensor<T> partial;
+                          if (dweights)
+                              partial = Tensor<T>::empty({groups, cpu::weighted_sum_chunks(group_size), call.count},
+                                                         dy.device());
+                          call.partial = partial.defined() ? partial.data() : nullptr;
+                          submit(dy.device(), call);
+                      }
+                  });
 }
 
 }  // namespace hwnas

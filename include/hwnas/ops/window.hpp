@@ -24,7 +24,8 @@ struct PoolOptions {
 };
 
 /// Checks x [N, H, W, C] against a square window; errors name `op`.
-inline contract::Window make_window(const char* op, const Shape& x, std::int64_t kernel, int stride, int padding, int dilation) {
+inline contract::Window make_window(const char* op, const Shape& x, std::int64_t kernel, int stride, int padding,
+                                    int dilation) {
     require(x.rank() == 4, "{}: input has shape {}, expected [N, H, W, C]", op, x);
     require(x.elements() > 0, "{}: input {} is empty", op, x);
     require(kernel >= 1 && kernel <= 255, "{}: kernel {} is not in 1 to 255", op, kernel);
@@ -36,9 +37,18 @@ inline contract::Window make_window(const char* op, const Shape& x, std::int64_t
         padding = static_cast<int>((reach - 1) / 2);
     }
     require(padding >= 0 && padding < reach, "{}: padding {} is not in 0 to {}", op, padding, reach - 1);
-    require(x[1] + 2 * padding >= reach && x[2] + 2 * padding >= reach, "{}: window of {} pixels does not fit input {} with padding {}", op, reach, x, padding);
-    return {.n = x[0], .h = x[1], .w = x[2], .c = x[3], .oh = (x[1] + 2 * padding - reach) / stride + 1, .ow = (x[2] + 2 * padding - reach) / stride + 1,
-            .kernel = static_cast<std::int32_t>(kernel), .stride = stride, .padding = padding, .dilation = dilation};
+    require(x[1] + 2 * padding >= reach && x[2] + 2 * padding >= reach,
+            "{}: window of {} pixels does not fit input {} with padding {}", op, reach, x, padding);
+    return {.n = x[0],
+            .h = x[1],
+            .w = x[2],
+            .c = x[3],
+            .oh = (x[1] + 2 * padding - reach) / stride + 1,
+            .ow = (x[2] + 2 * padding - reach) / stride + 1,
+            .kernel = static_cast<std::int32_t>(kernel),
+            .stride = stride,
+            .padding = padding,
+            .dilation = dilation};
 }
 
 }  // namespace hwnas

@@ -34,18 +34,23 @@ struct CellGraph {
     CellGraph checked() const {
         CellGraph graph = *this;
         const int vertices = inputs + nodes;
-        require(inputs >= 1 && nodes >= 1, "cell: {} inputs and {} nodes; at least one of each is needed", inputs, nodes);
+        require(inputs >= 1 && nodes >= 1, "cell: {} inputs and {} nodes; at least one of each is needed", inputs,
+                nodes);
         require(vertices <= 256, "cell: {} vertices, at most 256 are supported", vertices);
-        std::sort(graph.edges.begin(), graph.edges.end(), [](const Edge& a, const Edge& b) { return a.to != b.to ? a.to < b.to : a.from < b.from; });
+        std::sort(graph.edges.begin(), graph.edges.end(),
+                  [](const Edge& a, const Edge& b) { return a.to != b.to ? a.to < b.to : a.from < b.from; });
         std::vector<int> incoming(static_cast<std::size_t>(vertices), 0);
         for (std::size_t i = 0; i < graph.edges.size(); ++i) {
             const auto [from, to] = graph.edges[i];
-            require(from >= 0 && from < to && to >= inputs && to < vertices, "cell: edge {} -> {} does not run from an earlier vertex to a node ({} inputs, {} nodes)",
-                    from, to, inputs, nodes);
-            require(i == 0 || graph.edges[i - 1].from != from || graph.edges[i - 1].to != to, "cell: edge {} -> {} is given twice", from, to);
+            require(from >= 0 && from < to && to >= inputs && to < vertices,
+                    "cell: edge {} -> {} does not run from an earlier vertex to a node ({} inputs, {} nodes)", from, to,
+                    inputs, nodes);
+            require(i == 0 || graph.edges[i - 1].from != from || graph.edges[i - 1].to != to,
+                    "cell: edge {} -> {} is given twice", from, to);
             ++incoming[static_cast<std::size_t>(to)];
         }
-        for (int v = inputs; v < vertices; ++v) require(incoming[static_cast<std::size_t>(v)] > 0, "cell: no edge leads to node {}", v);
+        for (int v = inputs; v < vertices; ++v)
+            require(incoming[static_cast<std::size_t>(v)] > 0, "cell: no edge leads to node {}", v);
         if (graph.concat.empty())
             for (int v = inputs; v < vertices; ++v) graph.concat.push_back(v);
         for (const int v : graph.concat) require(v >= 0 && v < vertices, "cell: output vertex {} does not exist", v);
@@ -55,15 +60,16 @@ struct CellGraph {
 
 /// One group of rows that is drawn together: all cells of a kind.
 struct ArchitectureGroup {
-    std::string name;   ///< "normal", "reduction"
-    CellGraph graph;    ///< row first_row + i is its edge i
+    std::string name;  ///< "normal", "reduction"
+    CellGraph graph;   ///< row first_row + i is its edge i
     int first_row = 0;
-    std::vector<std::vector<double>> parameters;  ///< [edges][k]: parameters of a primitive there, over all cells of the group
+    std::vector<std::vector<double>>
+        parameters;  ///< [edges][k]: parameters of a primitive there, over all cells of the group
 };
 
 /// Rows of logits and what they mean.
 struct Architecture {
-    std::string name;                     ///< of the space: "pointwise"
+    std::string name;                          ///< of the space: "pointwise"
     std::vector<std::string> primitives = {};  ///< k names
     std::vector<ArchitectureGroup> groups = {};
 
@@ -76,7 +82,8 @@ struct Architecture {
     /// Number of a primitive; throws with the known names.
     int index(const std::string& primitive) const {
         const auto found = std::find(primitives.begin(), primitives.end(), primitive);
-        require(found != primitives.end(), "architecture: no primitive \"{}\" in space {} (it has {})", primitive, name, fmt::join(primitives, ", "));
+        require(found != primitives.end(), "architecture: no primitive \"{}\" in space {} (it has {})", primitive, name,
+                fmt::join(primitives, ", "));
         return static_cast<int>(found - primitives.begin());
     }
     /// Adds a group and returns its first row.
@@ -91,20 +98,25 @@ struct Architecture {
         requires requires(const Cell& cell) { cell.parameter_table(); }
     int add(std::string group, const Cell& cell) {
         const auto& options = cell.options();
-        require(options.first_row == rows(), "architecture: cell \"{}\" starts at row {}, the next free row is {} (set CellOptions::first_row)", group,
-                options.first_row, rows());
+        require(options.first_row == rows(),
+                "architecture: cell \"{}\" starts at row {}, the next free row is {} (set CellOptions::first_row)",
+                group, options.first_row, rows());
         std::vector<std::string> names;
         for (const auto& primitive : options.primitives) names.push_back(primitive.name());
         if (groups.empty() && primitives.empty()) primitives = names;
-        require(primitives == names, "architecture: cell \"{}\" has primitives {}, the architecture {}", group, fmt::join(names, ", "), fmt::join(primitives, ", "));
+        require(primitives == names, "architecture: cell \"{}\" has primitives {}, the architecture {}", group,
+                fmt::join(names, ", "), fmt::join(primitives, ", "));
         return add(std::move(group), options.graph, cell.parameter_table());
     }
     bool operator==(const Architecture& other) const {
         if (primitives != other.primitives || groups.size() != other.groups.size()) return false;
         for (std::size_t i = 0; i < groups.size(); ++i) {
-            if (groups[i].name != other.groups[i].name || groups[i].graph.edges.size() != other.groups[i].graph.edges.size()) return false;
+            if (groups[i].name != other.groups[i].name ||
+                groups[i].graph.edges.size() != other.groups[i].graph.edges.size())
+                return false;
             for (std::size_t e = 0; e < groups[i].graph.edges.size(); ++e)
-                if (groups[i].graph.edges[e].from != other.groups[i].graph.edges[e].from || groups[i].graph.edges[e].to != other.groups[i].graph.edges[e].to)
+                if (groups[i].graph.edges[e].from != other.groups[i].graph.edges[e].from ||
+                    groups[i].graph.edges[e].to != other.groups[i].graph.edges[e].to)
                     return false;
         }
         return true;

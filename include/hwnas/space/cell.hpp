@@ -35,12 +35,12 @@ struct CellOptions {
     std::vector<Primitive> primitives = {};
     CellGraph graph = CellGraph::dense();
     std::vector<CellInput> inputs = {};
-    std::int64_t channels = 16;         ///< of every vertex inside the cell
-    std::int64_t height = 0, width = 0; ///< of the cell inputs after the preprocess
-    int stride = 1;                     ///< of the edges that leave a cell input
+    std::int64_t channels = 16;          ///< of every vertex inside the cell
+    std::int64_t height = 0, width = 0;  ///< of the cell inputs after the preprocess
+    int stride = 1;                      ///< of the edges that leave a cell input
     NodeTransform transform = NodeTransform::none;
     Reduction reduction = Reduction::average_pool;
-    int first_row = 0;                  ///< its row of gamma for edge 0
+    int first_row = 0;                                       ///< its row of gamma for edge 0
     std::optional<std::vector<int>> choices = std::nullopt;  ///< set: discrete, primitive number per edge of this cell
 };
 
@@ -48,40 +48,52 @@ struct CellOptions {
 inline std::int64_t parameter_count(const PrimitiveState& state, const Site& site) {
     std::int64_t total = 0;
     for (const auto& w : state.weights) total += w.shape.elements();
-    for (const auto& c : state.convolutions) total += c.kernel * c.kernel * c.in_channels * c.out_channels + 2 * c.out_channels;
+    for (const auto& c : state.convolutions)
+        total += c.kernel * c.kernel * c.in_channels * c.out_channels + 2 * c.out_channels;
     for (const auto& n : state.norms) total += n.affine ? 2 * site.channels : 0;
     return total;
 }
 
-template <class T> class BasicCell {
+template <class T>
+class BasicCell {
 public:
     BasicCell(const CellOptions& options, const Initializer<T>& init) : options_(options) {
         options_.graph = options.graph.checked();
         const auto& graph = options_.graph;
         require(!options.primitives.empty(), "cell: no primitives given; an edge needs at least one to choose from");
-        require(options.primitives.size() <= 64, "cell: {} primitives, at most 64 are supported", options.primitives.size());
+        require(options.primitives.size() <= 64, "cell: {} primitives, at most 64 are supported",
+                options.primitives.size());
         require(options.channels >= 1, "cell: {} channels", options.channels);
         require(options.stride == 1 || options.stride == 2, "cell: stride {} (1 or 2)", options.stride);
-        require(static_cast<int>(options.inputs.size()) == graph.inputs, "cell: {} inputs described, the graph has {}", options.inputs.size(), graph.inputs);
-        require(!options.choices || options.choices->size() == graph.edges.size(), "cell: {} choices for {} edges", options.choices ? options.choices->size() : 0,
-                graph.edges.size());
+        require(static_cast<int>(options.inputs.size()) == graph.inputs, "cell: {} inputs described, the graph has {}",
+                options.inputs.size(), graph.inputs);
+        require(!options.choices || options.choices->size() == graph.edges.size(), "cell: {} choices for {} edges",
+                options.choices ? options.choices->size() : 0, graph.edges.size());
         for (std::size_t m = 0; m < options.primitives.size(); ++m)
             for (std::size_t other = 0; other < m; ++other)
-                require(options.primitives[m].name() != options.primitives[other].name(), "cell: two primitives are named {}", options.primitives[m].name());
-        for (int i = 0; i < graph.inputs; ++i) preprocesses_.emplace_back(options_, options.inputs[static_cast<std::size_t>(i)], init.in(fmt::format("input_{}", i)));
+                require(options.primitives[m].name() != options.primitives[other].name(),
+                        "cell: two primitives are named {}", options.primitives[m].name());
+        for (int i = 0; i < graph.inputs; ++i)
+            preprocesses_.emplace_back(options_, options.inputs[static_cast<std::size_t>(i)],
+                                       init.in(fmt::format("input_{}", i)));
         for (std::size_t e = 0; e < graph.edges.size(); ++e) {
             const Initializer<T> edge = init.in(fmt::format("edge_{}", e));
             edges_.emplace_back(options.primitives.size());
             for (std::size_t m = 0; m < options.primitives.size(); ++m)
                 if (!options.choices || (*options.choices)[e] == static_cast<int>(m))
-                    edges_[e][m] = PrimitiveParameters<T>(edge.in(options.primitives[m].name()), options.primitives[m].state(site(e)), options.channels);
+                    edges_[e][m] = PrimitiveParameters<T>(edge.in(options.primitives[m].name()),
+                                                          options.primitives[m].state(site(e)), options.channels);
         }
         if (options.transform == NodeTransform::pointwise)
             for (int v = 0; v < graph.nodes; ++v)
-                transforms_.push_back(mixes(v) ? std::make_unique<ConvNorm<T>>(init.in(fmt::format("node_{}", v)), 1, options.channels, options.channels) : nullptr);
+                transforms_.push_back(mixes(v) ? std::make_unique<ConvNorm<T>>(init.in(fmt::format("node_{}", v)), 1,
+                                                                               options.channels, options.channels)
+                                               : nullptr);
         std::vector<std::int32_t> first{options.first_row};
         for (int v = graph.inputs; v < graph.inputs + graph.nodes; ++v)
-            first.push_back(first.back() + static_cast<std::int32_t>(std::count_if(graph.edges.begin(), graph.edges.end(), [&](const auto& e) { return e.to == v; })));
+            first.push_back(first.back() +
+                            static_cast<std::int32_t>(std::count_if(graph.edges.begin(), graph.edges.end(),
+                                                                    [&](const auto& e) { return e.to == v; })));
         first_ = Tensor<std::int32_t>::from(first, {static_cast<std::int64_t>(first.size())}, init.device());
         one_ = Variable<T>(Tensor<T>::full({1}, T(1), init.device()));
     }
@@ -89,25 +101,30 @@ public:
     BasicCell& operator=(BasicCell&&) = default;
 
     const CellOptions& options() const { return options_; }
-    std::int64_t out_channels() const { return options_.channels * static_cast<std::int64_t>(options_.graph.concat.size()); }
+    std::int64_t out_channels() const {
+        return options_.channels * static_cast<std::int64_t>(options_.graph.concat.size());
+    }
     std::int64_t out_height() const { return (options_.height + options_.stride - 1) / options_.stride; }
     std::int64_t out_width() const { return (options_.width + options_.stride - 1) / options_.stride; }
     /// Where edge e's primitives stand.
     Site site(std::size_t e) const {
         const bool input = options_.graph.edges[e].from < options_.graph.inputs;
-        return input ? Site{options_.channels, options_.height, options_.width, options_.stride} : Site{options_.channels, out_height(), out_width(), 1};
+        return input ? Site{options_.channels, options_.height, options_.width, options_.stride}
+                     : Site{options_.channels, out_height(), out_width(), 1};
     }
     /// Parameters of every primitive on every edge: [edges][k].
     std::vector<std::vector<double>> parameter_table() const {
         std::vector<std::vector<double>> table;
         for (std::size_t e = 0; e < edges_.size(); ++e) {
             table.emplace_back();
-            for (const auto& primitive : options_.primitives) table.back().push_back(static_cast<double>(parameter_count(primitive.state(site(e)), site(e))));
+            for (const auto& primitive : options_.primitives)
+                table.back().push_back(static_cast<double>(parameter_count(primitive.state(site(e)), site(e))));
         }
         return table;
     }
 
-    /// inputs: one [N, H, W, C] each; gamma as set up by the caller, rows from first_row. Returns [N, h, w, channels x |concat|].
+    /// inputs: one [N, H, W, C] each; gamma as set up by the caller, rows from first_row. Returns [N, h, w, channels x
+    /// |concat|].
     Variable<T> forward(const std::vector<Variable<T>>& inputs, const Relaxation<T>& relaxation, Phase phase) const {
         require(!options_.choices, "cell: this cell is discrete, call forward(inputs, phase)");
         return run(inputs, &relaxation, phase);
@@ -138,24 +155,31 @@ private:
     /// Brings one input to the cell's channels and resolution.
     class Preprocess {
     public:
-        Preprocess(const CellOptions& options, const CellInput& input, const Initializer<T>& init) : halvings_(input.halvings) {
-            require(input.channels >= 1 && input.halvings >= 0, "cell: an input of {} channels, halved {} times", input.channels, input.halvings);
+        Preprocess(const CellOptions& options, const CellInput& input, const Initializer<T>& init)
+            : halvings_(input.halvings) {
+            require(input.channels >= 1 && input.halvings >= 0, "cell: an input of {} channels, halved {} times",
+                    input.channels, input.halvings);
             factorized_ = options.reduction == Reduction::factorized && input.halvings > 0;
             if (factorized_) {
-                require(input.halvings == 1, "cell: an input must be halved {} times, factorized reduction halves once", input.halvings);
-                reduce_ = PrimitiveParameters<T>(init, primitives::factorized_reduce_state(input.channels, options.channels), options.channels);
+                require(input.halvings == 1, "cell: an input must be halved {} times, factorized reduction halves once",
+                        input.halvings);
+                reduce_ = PrimitiveParameters<T>(
+                    init, primitives::factorized_reduce_state(input.channels, options.channels), options.channels);
             } else {
                 conv_ = ConvNorm<T>(init, 1, input.channels, options.channels);
             }
         }
         Variable<T> operator()(Variable<T> x, Phase phase) const {
-            if (factorized_) return primitives::factorized_reduce(x, reduce_.weight(0), reduce_.weight(1), reduce_.norms[0], phase);
+            if (factorized_)
+                return primitives::factorized_reduce(x, reduce_.weight(0), reduce_.weight(1), reduce_.norms[0], phase);
             for (int i = 0; i < halvings_; ++i) x = average_pool(x, {.kernel = 2, .stride = 2, .padding = 0});
             return conv_(relu(x), phase);
         }
         void collect(ModuleState<T>& state) const {
-            if (factorized_) reduce_.collect(state);
-            else conv_.collect(state);
+            if (factorized_)
+                reduce_.collect(state);
+            else
+                conv_.collect(state);
         }
         void fold() {
             if (!factorized_) conv_.fold();
@@ -172,7 +196,8 @@ private:
     bool mixes(int v) const {
         if (!options_.choices) return mix_mask() != 0;
         for (std::size_t e = 0; e < options_.graph.edges.size(); ++e)
-            if (options_.graph.edges[e].to == v + options_.graph.inputs && options_.primitives[static_cast<std::size_t>((*options_.choices)[e])].traits().convolution)
+            if (options_.graph.edges[e].to == v + options_.graph.inputs &&
+                options_.primitives[static_cast<std::size_t>((*options_.choices)[e])].traits().convolution)
                 return true;
         return false;
     }
@@ -185,14 +210,18 @@ private:
 
     Variable<T> run(const std::vector<Variable<T>>& inputs, const Relaxation<T>* relaxation, Phase phase) const {
         const auto& graph = options_.graph;
-        require(static_cast<int>(inputs.size()) == graph.inputs, "cell: {} inputs given, the graph has {}", inputs.size(), graph.inputs);
+        require(static_cast<int>(inputs.size()) == graph.inputs, "cell: {} inputs given, the graph has {}",
+                inputs.size(), graph.inputs);
         const bool single_path = relaxation && relaxation->mode == SearchMode::single_path;
         const int k = static_cast<int>(options_.primitives.size());
         if (relaxation) {
             const Shape& gamma = relaxation->gamma.shape();
-            require(gamma.rank() == 3 && gamma[2] == k && gamma[1] >= options_.first_row + static_cast<int>(graph.edges.size()),
-                    "cell: gamma {} for rows {} to {} of {} primitives", gamma, options_.first_row, options_.first_row + static_cast<int>(graph.edges.size()) - 1, k);
-            require(!single_path || (relaxation->selected.defined() && gamma[0] == 1), "cell: single_path needs one draw for the batch and its selected rows (gamma {})", gamma);
+            require(gamma.rank() == 3 && gamma[2] == k &&
+                        gamma[1] >= options_.first_row + static_cast<int>(graph.edges.size()),
+                    "cell: gamma {} for rows {} to {} of {} primitives", gamma, options_.first_row,
+                    options_.first_row + static_cast<int>(graph.edges.size()) - 1, k);
+            require(!single_path || (relaxation->selected.defined() && gamma[0] == 1),
+                    "cell: single_path needs one draw for the batch and its selected rows (gamma {})", gamma);
         }
         NodeGate<T> gate;
         if (relaxation && !transforms_.empty() && mix_mask() != 0) {
@@ -204,7 +233,8 @@ private:
             const LabelScope label(fmt::format("input_{}", i));
             vertices.push_back(preprocesses_[i](inputs[i], phase));
             const Shape& shape = vertices.back().shape();
-            require(shape[1] == options_.height && shape[2] == options_.width, "cell: input {} arrives as {}, {} x {} was declared", i, shape, options_.height, options_.width);
+            require(shape[1] == options_.height && shape[2] == options_.width,
+                    "cell: input {} arrives as {}, {} x {} was declared", i, shape, options_.height, options_.width);
         }
         // A primitive without parameters does the same on every edge that leaves a vertex: run it once there.
         std::map<std::pair<int, int>, Variable<T>> shared;
@@ -220,9 +250,13 @@ private:
                     if (options_.choices && (*options_.choices)[e] != m) continue;
                     const auto& primitive = options_.primitives[static_cast<std::size_t>(m)];
                     const LabelScope label(primitive.name());
-                    const auto apply = [&] { return primitive(vertices[static_cast<std::size_t>(from)], edges_[e][static_cast<std::size_t>(m)], at, phase); };
+                    const auto apply = [&] {
+                        return primitive(vertices[static_cast<std::size_t>(from)],
+                                         edges_[e][static_cast<std::size_t>(m)], at, phase);
+                    };
                     if (single_path && !(primitive.traits().identity && at.stride == 1)) {
-                        const GuardScope guard({relaxation->selected.data() + options_.first_row + static_cast<int>(e), m});
+                        const GuardScope guard(
+                            {relaxation->selected.data() + options_.first_row + static_cast<int>(e), m});
                         terms.push_back(apply());
                     } else if (primitive.state(at).empty()) {
                         auto [entry, fresh] = shared.try_emplace({from, m});
@@ -234,7 +268,9 @@ private:
                     columns.push_back(relaxation ? (options_.first_row + static_cast<int>(e)) * k + m : 0);
                 }
             }
-            Variable<T> u = relaxation ? weighted_sum(terms, flat(relaxation->gamma), columns, single_path) : terms.size() == 1 ? terms[0] : weighted_sum(terms, one_, columns);
+            Variable<T> u = relaxation          ? weighted_sum(terms, flat(relaxation->gamma), columns, single_path)
+                            : terms.size() == 1 ? terms[0]
+                                                : weighted_sum(terms, one_, columns);
             if (!transforms_.empty() && transforms_[static_cast<std::size_t>(v)]) {
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];
@@ -261,7 +297,9 @@ private:
         for (const int v : graph.concat) outputs.push_back(vertices[static_cast<std::size_t>(v)]);
         return outputs.size() == 1 ? outputs[0] : concat(outputs);
     }
-    static Variable<T> flat(const Variable<T>& weights) { return reshape(weights, Shape{weights.shape()[0], weights.shape().elements() / weights.shape()[0]}); }
+    static Variable<T> flat(const Variable<T>& weights) {
+        return reshape(weights, Shape{weights.shape()[0], weights.shape().elements() / weights.shape()[0]});
+    }
 
     CellOptions options_;
     std::vector<Preprocess> preprocesses_;

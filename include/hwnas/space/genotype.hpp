@@ -26,15 +26,18 @@ struct Genotype {
 
     /// From the number of the primitive chosen in every row.
     static Genotype from_choices(const Architecture& architecture, const std::vector<int>& choices) {
-        require(static_cast<int>(choices.size()) == architecture.rows(), "genotype: {} choices for {} rows", choices.size(), architecture.rows());
+        require(static_cast<int>(choices.size()) == architecture.rows(), "genotype: {} choices for {} rows",
+                choices.size(), architecture.rows());
         Genotype genotype{.space = architecture.name, .groups = {}};
         std::size_t row = 0;
         for (const auto& group : architecture.groups) {
             Group out{group.name, std::vector<std::vector<Edge>>(static_cast<std::size_t>(group.graph.nodes))};
             for (const auto& edge : group.graph.edges) {
                 const int m = choices[row++];
-                require(m >= 0 && m < architecture.k(), "genotype: choice {} in row {} is not one of {} primitives", m, row - 1, architecture.k());
-                out.nodes[static_cast<std::size_t>(edge.to - group.graph.inputs)].push_back({architecture.primitives[static_cast<std::size_t>(m)], edge.from});
+                require(m >= 0 && m < architecture.k(), "genotype: choice {} in row {} is not one of {} primitives", m,
+                        row - 1, architecture.k());
+                out.nodes[static_cast<std::size_t>(edge.to - group.graph.inputs)].push_back(
+                    {architecture.primitives[static_cast<std::size_t>(m)], edge.from});
             }
             genotype.groups.push_back(std::move(out));
         }
@@ -42,24 +45,29 @@ struct Genotype {
     }
     /// The number of the primitive in every row; throws where the genotype does not fit the architecture.
     std::vector<int> choices(const Architecture& architecture) const {
-        require(groups.size() == architecture.groups.size(), "genotype: {} groups of cells, space {} has {}", groups.size(), architecture.name, architecture.groups.size());
+        require(groups.size() == architecture.groups.size(), "genotype: {} groups of cells, space {} has {}",
+                groups.size(), architecture.name, architecture.groups.size());
         std::vector<int> result;
         for (std::size_t g = 0; g < groups.size(); ++g) {
             const auto& group = architecture.groups[g];
-            require(groups[g].name == group.name, "genotype: group \"{}\" where space {} has \"{}\"", groups[g].name, architecture.name, group.name);
-            require(static_cast<int>(groups[g].nodes.size()) == group.graph.nodes, "genotype: {} nodes in group \"{}\", space {} has {}", groups[g].nodes.size(),
-                    group.name, architecture.name, group.graph.nodes);
+            require(groups[g].name == group.name, "genotype: group \"{}\" where space {} has \"{}\"", groups[g].name,
+                    architecture.name, group.name);
+            require(static_cast<int>(groups[g].nodes.size()) == group.graph.nodes,
+                    "genotype: {} nodes in group \"{}\", space {} has {}", groups[g].nodes.size(), group.name,
+                    architecture.name, group.graph.nodes);
             std::vector<std::size_t> next(groups[g].nodes.size(), 0);
             for (const auto& edge : group.graph.edges) {
                 const auto node = static_cast<std::size_t>(edge.to - group.graph.inputs);
                 const auto& edges = groups[g].nodes[node];
-                require(next[node] < edges.size() && edges[next[node]].from == edge.from, "genotype: node {} of group \"{}\" lacks its edge from {}", edge.to,
-                        group.name, edge.from);
+                require(next[node] < edges.size() && edges[next[node]].from == edge.from,
+                        "genotype: node {} of group \"{}\" lacks its edge from {}", edge.to, group.name, edge.from);
                 result.push_back(architecture.index(edges[next[node]++].primitive));
             }
             for (std::size_t node = 0; node < next.size(); ++node)
-                require(next[node] == groups[g].nodes[node].size(), "genotype: node {} of group \"{}\" has {} edges, space {} has {}",
-                        static_cast<int>(node) + group.graph.inputs, group.name, groups[g].nodes[node].size(), architecture.name, next[node]);
+                require(next[node] == groups[g].nodes[node].size(),
+                        "genotype: node {} of group \"{}\" has {} edges, space {} has {}",
+                        static_cast<int>(node) + group.graph.inputs, group.name, groups[g].nodes[node].size(),
+                        architecture.name, next[node]);
         }
         return result;
     }
@@ -89,7 +97,9 @@ struct Genotype {
 inline Genotype Genotype::parse(const std::string& text, std::string space) {
     Genotype genotype{.space = std::move(space), .groups = {}};
     std::size_t at = 0;
-    const auto bad = [&](const char* what) { fail("genotype: {} at character {} of \"{}\" (expected group:|op~from|...|+|...|)", what, at + 1, text); };
+    const auto bad = [&](const char* what) {
+        fail("genotype: {} at character {} of \"{}\" (expected group:|op~from|...|+|...|)", what, at + 1, text);
+    };
     while (at < text.size()) {
         const auto colon = text.find(':', at);
         if (colon == std::string::npos || colon == at) bad("no group name");
@@ -104,7 +114,8 @@ inline Genotype Genotype::parse(const std::string& text, std::string space) {
             if (edge.primitive.find_first_of("|+: ") != std::string::npos) bad("no edge");
             at = tilde + 1;
             if (at >= text.size() || text[at] < '0' || text[at] > '9') bad("no vertex number");
-            while (at < text.size() && text[at] >= '0' && text[at] <= '9' && edge.from < 1000) edge.from = edge.from * 10 + (text[at++] - '0');
+            while (at < text.size() && text[at] >= '0' && text[at] <= '9' && edge.from < 1000)
+                edge.from = edge.from * 10 + (text[at++] - '0');
             if (at >= text.size() || text[at] != '|') bad("no \"|\"");
             ++at;
             group.nodes.back().push_back(std::move(edge));

@@ -8,7 +8,8 @@
 
 namespace hwnas {
 
-/// Where a primitive stands: input [N, height, width, channels]; the output has `channels` too and is smaller by `stride`.
+/// Where a primitive stands: input [N, height, width, channels]; the output has `channels` too and is smaller by
+/// `stride`.
 struct Site {
     std::int64_t channels = 0, height = 0, width = 0;
     int stride = 1;
@@ -37,15 +38,18 @@ struct PrimitiveState {
 };
 
 /// The same, made: what the callable of a primitive receives.
-template <class T> struct PrimitiveParameters {
+template <class T>
+struct PrimitiveParameters {
     std::vector<Parameter<T>> weights;
     std::vector<ConvNorm<T>> convolutions;
     std::vector<BatchNorm<T>> norms;
 
     PrimitiveParameters() = default;
     PrimitiveParameters(const Initializer<T>& init, const PrimitiveState& state, std::int64_t channels) {
-        for (const auto& weight : state.weights) weights.push_back(init.normal(weight.name, weight.shape, weight.standard_deviation));
-        for (const auto& c : state.convolutions) convolutions.emplace_back(init.in(c.name), c.kernel, c.in_channels, c.out_channels, c.options);
+        for (const auto& weight : state.weights)
+            weights.push_back(init.normal(weight.name, weight.shape, weight.standard_deviation));
+        for (const auto& c : state.convolutions)
+            convolutions.emplace_back(init.in(c.name), c.kernel, c.in_channels, c.out_channels, c.options);
         for (const auto& norm : state.norms) norms.emplace_back(init.in(norm.name), channels, norm.affine);
     }
     const Variable<T>& weight(std::size_t i) const { return weights.at(i).variable; }
@@ -63,8 +67,8 @@ struct PrimitiveTraits {
     bool identity = false;     ///< returns its input: no kernel of its own
 };
 
-/// `Primitive("max_pool_3x3", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto& p, const Site& site, Phase phase) {...})`
-/// The callable is instantiated for float (search) and double (gradient checks).
+/// `Primitive("max_pool_3x3", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto& p, const
+/// Site& site, Phase phase) {...})` The callable is instantiated for float (search) and double (gradient checks).
 class Primitive {
 public:
     template <class F>
@@ -76,15 +80,18 @@ public:
     const std::string& name() const { return name_; }
     const PrimitiveTraits& traits() const { return traits_; }
     PrimitiveState state(const Site& site) const { return state_(site); }
-    Variable<float> operator()(const Variable<float>& x, const PrimitiveParameters<float>& p, const Site& site, Phase phase) const {
+    Variable<float> operator()(const Variable<float>& x, const PrimitiveParameters<float>& p, const Site& site,
+                               Phase phase) const {
         return float_(x, p, site, phase);
     }
-    Variable<double> operator()(const Variable<double>& x, const PrimitiveParameters<double>& p, const Site& site, Phase phase) const {
+    Variable<double> operator()(const Variable<double>& x, const PrimitiveParameters<double>& p, const Site& site,
+                                Phase phase) const {
         return double_(x, p, site, phase);
     }
 
 private:
-    template <class T> using Apply = std::function<Variable<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
+    template <class T>
+    using Apply = std::function<Variable<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
     std::string name_;
     PrimitiveTraits traits_;
     std::function<PrimitiveState(const Site&)> state_;

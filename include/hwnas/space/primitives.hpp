@@ -15,8 +15,12 @@ namespace hwnas::primitives {
 inline Primitive depthwise_conv(int kernel = 3) {
     return Primitive(
         fmt::format("depthwise_conv_{0}x{0}", kernel),
-        [kernel](const Site& site) { return PrimitiveState{.weights = {{"weight", {kernel, kernel, site.channels}, 1.0 / kernel}}}; },
-        [](const auto& x, const auto& p, const Site& site, Phase) { return hwnas::depthwise_conv(x, p.weight(0), {.stride = site.stride}); },
+        [kernel](const Site& site) {
+            return PrimitiveState{.weights = {{"weight", {kernel, kernel, site.channels}, 1.0 / kernel}}};
+        },
+        [](const auto& x, const auto& p, const Site& site, Phase) {
+            return hwnas::depthwise_conv(x, p.weight(0), {.stride = site.stride});
+        },
         {.convolution = true});
 }
 
@@ -24,31 +28,39 @@ inline Primitive depthwise_conv(int kernel = 3) {
 inline Primitive max_pool() {
     return Primitive(
         "max_pool_3x3", [](const Site&) { return PrimitiveState{}; },
-        [](const auto& x, const auto&, const Site& site, Phase) { return hwnas::max_pool(x, {.kernel = 3, .stride = site.stride}); }, {.pool = true});
+        [](const auto& x, const auto&, const Site& site, Phase) {
+            return hwnas::max_pool(x, {.kernel = 3, .stride = site.stride});
+        },
+        {.pool = true});
 }
 
 /// The input itself; stride 1 only.
 inline Primitive identity() {
     return Primitive(
-        "identity", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto&, const Site&, Phase) { return x; }, {.identity = true});
+        "identity", [](const Site&) { return PrimitiveState{}; },
+        [](const auto& x, const auto&, const Site&, Phase) { return x; }, {.identity = true});
 }
 
 /// ReLU, then two 1x1 convolutions of stride 2, the second one pixel further down and right (zeros beyond the border),
 /// concatenated and normalised: halves the resolution without dropping a pixel. Weights [1, 1, C, C'].
 template <class T>
-Variable<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd, const BatchNorm<T>& norm, Phase phase) {
+Variable<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd,
+                              const BatchNorm<T>& norm, Phase phase) {
     const auto y = relu(x);
     const std::int64_t c = y.shape()[-1];
     std::vector<T> corner(static_cast<std::size_t>(9 * c), T(0));  // a 3x3 filter that only looks at its last tap
     std::fill(corner.end() - c, corner.end(), T(1));
     const Variable<T> shift(Tensor<T>::from(corner, {3, 3, c}, y.device()));
-    return norm(concat<T>({conv(y, even, {.stride = 2, .padding = 0}), conv(hwnas::depthwise_conv(y, shift, {.stride = 2}), odd)}), phase);
+    return norm(concat<T>({conv(y, even, {.stride = 2, .padding = 0}),
+                           conv(hwnas::depthwise_conv(y, shift, {.stride = 2}), odd)}),
+                phase);
 }
 
 /// What factorized_reduce owns for C -> out channels.
 inline PrimitiveState factorized_reduce_state(std::int64_t in, std::int64_t out) {
     const double deviation = std::sqrt(2.0 / static_cast<double>(in));
-    return {.weights = {{"even", {1, 1, in, out / 2}, deviation}, {"odd", {1, 1, in, out - out / 2}, deviation}}, .norms = {{"norm", true}}};
+    return {.weights = {{"even", {1, 1, in, out / 2}, deviation}, {"odd", {1, 1, in, out - out / 2}, deviation}},
+            .norms = {{"norm", true}}};
 }
 
 /// ReLU - depthwise k x k - 1x1 - batch norm: the separable convolution of DARTS-like spaces.
@@ -78,7 +90,10 @@ inline Primitive max_pool_norm() {
 /// The input itself, or factorized_reduce where the edge halves the resolution.
 inline Primitive identity_or_reduce() {
     return Primitive(
-        "identity", [](const Site& site) { return site.stride == 1 ? PrimitiveState{} : factorized_reduce_state(site.channels, site.channels); },
+        "identity",
+        [](const Site& site) {
+            return site.stride == 1 ? PrimitiveState{} : factorized_reduce_state(site.channels, site.channels);
+        },
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
             return site.stride == 1 ? x : factorized_reduce(x, p.weight(0), p.weight(1), p.norms[0], phase);
         },

@@ -17,7 +17,9 @@ enum class SearchMode {
 };
 
 inline const char* search_mode_name(SearchMode mode) {
-    return mode == SearchMode::relaxed ? "relaxed" : mode == SearchMode::straight_through ? "straight_through" : "single_path";
+    return mode == SearchMode::relaxed            ? "relaxed"
+           : mode == SearchMode::straight_through ? "straight_through"
+                                                  : "single_path";
 }
 inline SearchMode search_mode(const std::string& name) {
     if (name == "relaxed") return SearchMode::relaxed;
@@ -27,7 +29,8 @@ inline SearchMode search_mode(const std::string& name) {
 }
 
 /// gamma [G, rows, k], G = 1 or one per image; for single_path also the drawn primitive per row, on the device.
-template <class T> struct Relaxation {
+template <class T>
+struct Relaxation {
     Variable<T> gamma;
     SearchMode mode = SearchMode::relaxed;
     Tensor<std::int32_t> selected = {};
@@ -42,7 +45,8 @@ template <class T> struct Relaxation {
     /// One primitive per row, weight 1.
     static Relaxation one_hot(const std::vector<int>& choices, int k, const Device& device) {
         std::vector<double> weights(choices.size() * static_cast<std::size_t>(k), 0.0);
-        for (std::size_t row = 0; row < choices.size(); ++row) weights[row * static_cast<std::size_t>(k) + static_cast<std::size_t>(choices[row])] = 1.0;
+        for (std::size_t row = 0; row < choices.size(); ++row)
+            weights[row * static_cast<std::size_t>(k) + static_cast<std::size_t>(choices[row])] = 1.0;
         return constant(weights, static_cast<int>(choices.size()), k, device);
     }
 };

@@ -21,8 +21,8 @@ enum class RowSharing {
 struct SpaceOptions {
     ImageShape image = {};
     std::int64_t classes = 10;
-    std::int64_t channels = 16;   ///< C of the first cell; doubles at every reduction
-    int cells = 3;                ///< the first is normal, the others reduce
+    std::int64_t channels = 16;  ///< C of the first cell; doubles at every reduction
+    int cells = 3;               ///< the first is normal, the others reduce
     int nodes = 4;
     RowSharing sharing = RowSharing::kind;
     std::vector<Primitive> additional = {};  ///< the user's own, after the space's
@@ -32,19 +32,31 @@ class SearchSpace {
 public:
     /// Bare depthwise conv 3x3, max pool 3x3, identity; the text of the paper.
     static SearchSpace paper(const SpaceOptions& options = {}) {
-        return {"paper", options, {primitives::depthwise_conv(), primitives::identity(), primitives::max_pool()}, NodeTransform::none, Reduction::average_pool};
+        return {"paper",
+                options,
+                {primitives::depthwise_conv(), primitives::identity(), primitives::max_pool()},
+                NodeTransform::none,
+                Reduction::average_pool};
     }
     /// The same primitives; a node that something convolves into mixes channels (ReLU - 1x1 conv - BN).
     static SearchSpace pointwise(const SpaceOptions& options = {}) {
-        return {"pointwise", options, {primitives::depthwise_conv(), primitives::identity(), primitives::max_pool()}, NodeTransform::pointwise, Reduction::average_pool};
+        return {"pointwise",
+                options,
+                {primitives::depthwise_conv(), primitives::identity(), primitives::max_pool()},
+                NodeTransform::pointwise,
+                Reduction::average_pool};
     }
     /// DARTS-like: separable conv, max pool - BN, identity or factorized reduce; resolution drops on the input edges.
     static SearchSpace separable(const SpaceOptions& options = {}) {
-        return {"separable", options, {primitives::separable_conv(), primitives::identity_or_reduce(), primitives::max_pool_norm()}, NodeTransform::none,
+        return {"separable",
+                options,
+                {primitives::separable_conv(), primitives::identity_or_reduce(), primitives::max_pool_norm()},
+                NodeTransform::none,
                 Reduction::factorized};
     }
     /// Primitives of the user's choice on bare edges, with or without the node transform.
-    static SearchSpace custom(std::string name, std::vector<Primitive> primitives, const SpaceOptions& options = {}, NodeTransform transform = NodeTransform::none) {
+    static SearchSpace custom(std::string name, std::vector<Primitive> primitives, const SpaceOptions& options = {},
+                              NodeTransform transform = NodeTransform::none) {
         return {std::move(name), options, std::move(primitives), transform, Reduction::average_pool};
     }
     /// A built-in space by name.
@@ -62,26 +74,41 @@ public:
     NodeTransform transform() const { return transform_; }
     int cells() const { return options_.cells; }
     /// Group of rows that cell i draws from.
-    int group_of(int cell) const { return options_.sharing == RowSharing::all ? 0 : options_.sharing == RowSharing::none ? cell : std::min(cell, 1); }
+    int group_of(int cell) const {
+        return options_.sharing == RowSharing::all    ? 0
+               : options_.sharing == RowSharing::none ? cell
+                                                      : std::min(cell, 1);
+    }
     /// How cell i is built; with a genotype, discrete.
     CellOptions cell_options(int cell, const Genotype* genotype = nullptr) const {
-        CellOptions result{.primitives = primitives_, .graph = CellGraph::dense(options_.nodes, 2), .transform = transform_, .reduction = reduction_};
-        const auto channels_of = [&](int i) { return i < 0 ? options_.channels : (options_.channels << i) * options_.nodes; };
+        CellOptions result{.primitives = primitives_,
+                           .graph = CellGraph::dense(options_.nodes, 2),
+                           .transform = transform_,
+                           .reduction = reduction_};
+        const auto channels_of = [&](int i) {
+            return i < 0 ? options_.channels : (options_.channels << i) * options_.nodes;
+        };
         const auto level_of = [](int i) { return std::max(i, 0); };
         const bool factorized = reduction_ == Reduction::factorized;
         // Average pooling brings inputs to the nodes' resolution; factorized cells halve on the edges from the inputs.
         const int input_level = factorized ? std::max(cell - 1, 0) : cell;
-        result.inputs = {{channels_of(cell - 2), input_level - level_of(cell - 2)}, {channels_of(cell - 1), input_level - level_of(cell - 1)}};
+        result.inputs = {{channels_of(cell - 2), input_level - level_of(cell - 2)},
+                         {channels_of(cell - 1), input_level - level_of(cell - 1)}};
         result.channels = options_.channels << cell;
         result.stride = factorized && cell > 0 ? 2 : 1;
         result.height = options_.image.height;
         result.width = options_.image.width;
-        for (int i = 0; i < input_level; ++i) result.height = halved(result.height), result.width = halved(result.width);
-        const auto group = static_cast<std::size_t>(group_of(cell));  // while build() runs, not there yet for the cell that opens it
-        result.first_row = group < architecture_.groups.size() ? architecture_.groups[group].first_row : architecture_.rows();
+        for (int i = 0; i < input_level; ++i)
+            result.height = halved(result.height), result.width = halved(result.width);
+        const auto group =
+            static_cast<std::size_t>(group_of(cell));  // while build() runs, not there yet for the cell that opens it
+        result.first_row =
+            group < architecture_.groups.size() ? architecture_.groups[group].first_row : architecture_.rows();
         if (genotype) {
             const auto all = genotype->choices(architecture_);
-            result.choices = std::vector<int>(all.begin() + result.first_row, all.begin() + result.first_row + static_cast<std::ptrdiff_t>(result.graph.edges.size()));
+            result.choices = std::vector<int>(
+                all.begin() + result.first_row,
+                all.begin() + result.first_row + static_cast<std::ptrdiff_t>(result.graph.edges.size()));
         }
         return result;
     }
@@ -94,22 +121,32 @@ public:
     }
 
 private:
-    SearchSpace(std::string name, SpaceOptions options, std::vector<Primitive> primitives, NodeTransform transform, Reduction reduction)
-        : name_(std::move(name)), options_(std::move(options)), primitives_(std::move(primitives)), transform_(transform), reduction_(reduction) {
+    SearchSpace(std::string name, SpaceOptions options, std::vector<Primitive> primitives, NodeTransform transform,
+                Reduction reduction)
+        : name_(std::move(name)),
+          options_(std::move(options)),
+          primitives_(std::move(primitives)),
+          transform_(transform),
+          reduction_(reduction) {
         for (const auto& primitive : options_.additional) primitives_.push_back(primitive);
         build();
     }
     void build() {
         const auto& image = options_.image;
-        require(image.height >= 1 && image.width >= 1 && image.channels >= 1, "space {}: image {} x {} x {}", name_, image.height, image.width, image.channels);
+        require(image.height >= 1 && image.width >= 1 && image.channels >= 1, "space {}: image {} x {} x {}", name_,
+                image.height, image.width, image.channels);
         require(options_.classes >= 1, "space {}: {} classes", name_, options_.classes);
-        require(options_.channels >= 1 && options_.channels <= 4096, "space {}: {} channels (1 to 4096)", name_, options_.channels);
+        require(options_.channels >= 1 && options_.channels <= 4096, "space {}: {} channels (1 to 4096)", name_,
+                options_.channels);
         require(options_.cells >= 1 && options_.cells <= 16, "space {}: {} cells (1 to 16)", name_, options_.cells);
         require(options_.nodes >= 1 && options_.nodes <= 64, "space {}: {} nodes (1 to 64)", name_, options_.nodes);
-        require(!primitives_.empty(), "space {}: no primitives given; an edge needs at least one to choose from", name_);
+        require(!primitives_.empty(), "space {}: no primitives given; an edge needs at least one to choose from",
+                name_);
         auto height = image.height, width = image.width;
         for (int i = 1; i < options_.cells; ++i) {
-            require(height >= 2 && width >= 2, "space {}: an image of {} x {} cannot be halved {} times (use fewer cells)", name_, image.height, image.width, options_.cells - 1);
+            require(height >= 2 && width >= 2,
+                    "space {}: an image of {} x {} cannot be halved {} times (use fewer cells)", name_, image.height,
+                    image.width, options_.cells - 1);
             height = halved(height), width = halved(width);
         }
         architecture_ = Architecture{.name = name_, .primitives = {}, .groups = {}};
@@ -120,7 +157,10 @@ private:
             const CellOptions cell_options_now = cell_options(cell);
             const auto table = parameter_table(cell_options_now);
             if (group == static_cast<int>(architecture_.groups.size())) {
-                const std::string group_name = options_.sharing == RowSharing::none ? fmt::format("cell_{}", cell) : options_.sharing == RowSharing::all ? "cell" : cell == 0 ? "normal" : "reduction";
+                const std::string group_name = options_.sharing == RowSharing::none  ? fmt::format("cell_{}", cell)
+                                               : options_.sharing == RowSharing::all ? "cell"
+                                               : cell == 0                           ? "normal"
+                                                                                     : "reduction";
                 architecture_.add(group_name, cell_options_now.graph, table);
             } else {
                 auto& total = architecture_.groups[static_cast<std::size_t>(group)].parameters;
@@ -134,14 +174,18 @@ private:
         for (const auto& edge : cell.graph.edges) {
             const bool input = edge.from < cell.graph.inputs;
             const Site site = input ? Site{cell.channels, cell.height, cell.width, cell.stride}
-                                    : Site{cell.channels, (cell.height + cell.stride - 1) / cell.stride, (cell.width + cell.stride - 1) / cell.stride, 1};
+                                    : Site{cell.channels, (cell.height + cell.stride - 1) / cell.stride,
+                                           (cell.width + cell.stride - 1) / cell.stride, 1};
             table.emplace_back();
-            for (const auto& primitive : cell.primitives) table.back().push_back(static_cast<double>(parameter_count(primitive.state(site), site)));
+            for (const auto& primitive : cell.primitives)
+                table.back().push_back(static_cast<double>(parameter_count(primitive.state(site), site)));
         }
         return table;
     }
     /// 2x2 average pooling drops an odd last pixel; strided edges and factorized reduce round up.
-    std::int64_t halved(std::int64_t extent) const { return reduction_ == Reduction::factorized ? (extent + 1) / 2 : extent / 2; }
+    std::int64_t halved(std::int64_t extent) const {
+        return reduction_ == Reduction::factorized ? (extent + 1) / 2 : extent / 2;
+    }
 
     std::string name_;
     SpaceOptions options_;

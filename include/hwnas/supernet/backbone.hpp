@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the relaxed and the discrete network share: stem (3x3 conv - BN), cells, head (ReLU - global average pool - linear).
+// What the relaxed and the discrete network share: stem (3x3 conv - BN), cells, head (ReLU - global average pool -
+// linear).
 #pragma once
 
 #include <hwnas/ops/global_average_pool.hpp>
@@ -7,14 +8,16 @@
 
 namespace hwnas::detail {
 
-template <class T> class Backbone {
+template <class T>
+class Backbone {
 public:
     Backbone(const SearchSpace& space, const Device& device, Seed seed, const Genotype* genotype)
         : momentum_(Tensor<T>::scalar(T(0.1), device)) {
         const Initializer<T> init(device, seed, momentum_);
         const auto& options = space.options();
         stem_ = ConvNorm<T>(init.in("stem"), 3, options.image.channels, options.channels);
-        for (int i = 0; i < space.cells(); ++i) cells_.emplace_back(space.cell_options(i, genotype), init.in(fmt::format("cell_{}", i)));
+        for (int i = 0; i < space.cells(); ++i)
+            cells_.emplace_back(space.cell_options(i, genotype), init.in(fmt::format("cell_{}", i)));
         head_ = Linear<T>(init.in("head"), cells_.back().out_channels(), options.classes);
     }
 
@@ -27,7 +30,8 @@ public:
         }
         for (std::size_t i = 0; i < cells_.size(); ++i) {
             const LabelScope label(fmt::format("cell_{}", i));
-            auto next = relaxation ? cells_[i].forward({before, last}, *relaxation, phase) : cells_[i].forward({before, last}, phase);
+            auto next = relaxation ? cells_[i].forward({before, last}, *relaxation, phase)
+                                   : cells_[i].forward({before, last}, phase);
             before = std::exchange(last, std::move(next));
         }
         const LabelScope label("head");
@@ -56,8 +60,8 @@ private:
 
 /// x as a network of `image` takes it, or an error that shows both.
 inline void check_input(const char* what, const Shape& x, const ImageShape& image) {
-    require(x.rank() == 4 && x[1] == image.height && x[2] == image.width && x[3] == image.channels, "{}: input has shape {}, expected [N, {}, {}, {}]", what, x,
-            image.height, image.width, image.channels);
+    require(x.rank() == 4 && x[1] == image.height && x[2] == image.width && x[3] == image.channels,
+            "{}: input has shape {}, expected [N, {}, {}, {}]", what, x, image.height, image.width, image.channels);
 }
 
 }  // namespace hwnas::detail

@@ -12,12 +12,17 @@ struct NetworkSize {
     std::int64_t parameters = 0, primitive_parameters = 0, macs = 0;
 };
 
-template <class T> class BasicNetwork {
+template <class T>
+class BasicNetwork {
 public:
     using value_type = T;
     /// Fresh weights from the seed.
     BasicNetwork(const SearchSpace& space, const Genotype& genotype, const Device& device, Seed seed = {})
-        : space_(space), genotype_(genotype), device_(device), seed_(seed), backbone_(space, device, seed.in("network"), &genotype) {}
+        : space_(space),
+          genotype_(genotype),
+          device_(device),
+          seed_(seed),
+          backbone_(space, device, seed.in("network"), &genotype) {}
     BasicNetwork(BasicNetwork&&) = default;
     BasicNetwork& operator=(BasicNetwork&&) = default;
 
@@ -54,7 +59,8 @@ public:
         std::int64_t out = c;
         for (int i = 0; i < space.cells(); ++i) {
             const CellOptions cell = space.cell_options(i, &genotype);
-            const std::int64_t inner_pixels = ((cell.height + cell.stride - 1) / cell.stride) * ((cell.width + cell.stride - 1) / cell.stride);
+            const std::int64_t inner_pixels =
+                ((cell.height + cell.stride - 1) / cell.stride) * ((cell.width + cell.stride - 1) / cell.stride);
             for (const auto& input : cell.inputs) {  // ReLU - 1x1 - BN, or the two halves of a factorized reduce
                 size.parameters += input.channels * cell.channels + 2 * cell.channels;
                 size.macs += input.channels * cell.channels * cell.height * cell.width;
@@ -63,12 +69,15 @@ public:
             for (std::size_t e = 0; e < cell.graph.edges.size(); ++e) {
                 const auto& edge = cell.graph.edges[e];
                 const auto& primitive = cell.primitives[static_cast<std::size_t>((*cell.choices)[e])];
-                const Site site = edge.from < cell.graph.inputs ? Site{cell.channels, cell.height, cell.width, cell.stride}
-                                                                : Site{cell.channels, (cell.height + cell.stride - 1) / cell.stride, (cell.width + cell.stride - 1) / cell.stride, 1};
+                const Site site = edge.from < cell.graph.inputs
+                                      ? Site{cell.channels, cell.height, cell.width, cell.stride}
+                                      : Site{cell.channels, (cell.height + cell.stride - 1) / cell.stride,
+                                             (cell.width + cell.stride - 1) / cell.stride, 1};
                 const PrimitiveState state = primitive.state(site);
                 size.primitive_parameters += parameter_count(state, site);
                 for (const auto& w : state.weights) size.macs += w.shape.elements() * inner_pixels;
-                for (const auto& conv : state.convolutions) size.macs += conv.kernel * conv.kernel * conv.in_channels * conv.out_channels * inner_pixels;
+                for (const auto& conv : state.convolutions)
+                    size.macs += conv.kernel * conv.kernel * conv.in_channels * conv.out_channels * inner_pixels;
                 if (primitive.traits().convolution) mixes[static_cast<std::size_t>(edge.to)] = true;
             }
             if (space.transform() == NodeTransform::pointwise)

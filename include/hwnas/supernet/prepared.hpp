@@ -8,7 +8,8 @@
 
 namespace hwnas {
 
-template <class T> class BasicPrepared {
+template <class T>
+class BasicPrepared {
 public:
     /// Fixed batch size; keeps its own folded copy of the weights.
     BasicPrepared(const BasicNetwork<T>& network, std::int64_t batch = 1) : network_(network.clone()) {

@@ -6,7 +6,8 @@
 
 namespace hwnas {
 
-template <class T> class BasicSuperNet {
+template <class T>
+class BasicSuperNet {
 public:
     using value_type = T;
     /// Weights are drawn from the seed's streams named after them: networks of one seed share what they have in common.

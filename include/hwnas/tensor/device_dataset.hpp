@@ -33,7 +33,8 @@ struct DeviceDataset {
         if (!data.bytes.empty()) on_device.bytes = Tensor<std::uint8_t>::from(data.bytes, shape, device);
         if (!data.values.empty()) on_device.values = Tensor<float>::from(data.values, shape, device);
         if (!data.labels.empty()) on_device.labels = Tensor<std::int32_t>::from(data.labels, {data.count}, device);
-        if (!data.targets.empty()) on_device.targets = Tensor<float>::from(data.targets, {data.count, data.target_size}, device);
+        if (!data.targets.empty())
+            on_device.targets = Tensor<float>::from(data.targets, {data.count, data.target_size}, device);
         return on_device;
     }
 };

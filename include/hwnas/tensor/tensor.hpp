@@ -15,13 +15,18 @@ namespace hwnas {
 /// One block of device memory, owned, or a part of a larger one, or a place in a recorded program.
 class Storage {
 public:
-    Storage(Device device, std::size_t bytes) : device_(std::move(device)), bytes_(bytes), recording_(Recording::active()) {
-        if (recording_) address_ = recording_->place(bytes);
-        else address_ = device_.backend().allocate(std::max<std::size_t>(bytes, 1)), owned_ = true;
+    Storage(Device device, std::size_t bytes)
+        : device_(std::move(device)), bytes_(bytes), recording_(Recording::active()) {
+        if (recording_)
+            address_ = recording_->place(bytes);
+        else
+            address_ = device_.backend().allocate(std::max<std::size_t>(bytes, 1)), owned_ = true;
     }
     ~Storage() {
-        if (recording_) recording_->vacate(address_, bytes_);
-        else if (owned_) device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
+        if (recording_)
+            recording_->vacate(address_, bytes_);
+        else if (owned_)
+            device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
     }
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
@@ -31,7 +36,8 @@ public:
     const Device& device() const { return device_; }
     bool placed_in_recording() const { return recording_ && !recording_->finished(); }
 
-    /// Moves to a part of `block` (same device); contents are the caller's business, all tensors on this storage follow.
+    /// Moves to a part of `block` (same device); contents are the caller's business, all tensors on this storage
+    /// follow.
     void rebind(std::shared_ptr<Storage> block, std::size_t offset) {
         require(owned_ || block_, "storage: a value of a recorded step cannot be moved");
         if (owned_) device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
@@ -49,7 +55,8 @@ private:
     std::shared_ptr<Storage> block_;
 };
 
-template <class T> class Tensor {
+template <class T>
+class Tensor {
 public:
     Tensor() = default;
     /// Contents undefined.
@@ -61,7 +68,8 @@ public:
     }
     /// Copied from host memory. Inside a recorded step this makes a constant of the program.
     static Tensor from(std::span<const T> values, const Shape& shape, const Device& device) {
-        require(static_cast<std::int64_t>(values.size()) == shape.elements(), "tensor: {} values for shape {}", values.size(), shape);
+        require(static_cast<std::int64_t>(values.size()) == shape.elements(), "tensor: {} values for shape {}",
+                values.size(), shape);
         const auto recording = std::exchange(Recording::active(), nullptr);
         Tensor t = empty(shape, device);
         Recording::active() = recording;
@@ -69,7 +77,9 @@ public:
         if (recording) recording->retain(t.storage_);
         return t;
     }
-    static Tensor from(const std::vector<T>& values, const Shape& shape, const Device& device) { return from(std::span<const T>(values), shape, device); }
+    static Tensor from(const std::vector<T>& values, const Shape& shape, const Device& device) {
+        return from(std::span<const T>(values), shape, device);
+    }
     static Tensor full(const Shape& shape, T value, const Device& device) {
         return from(std::vector<T>(static_cast<std::size_t>(shape.elements()), value), shape, device);
     }
@@ -101,24 +111,28 @@ public:
     /// Overwrites the values from host memory.
     void assign(std::span<const T> values) const {
         readable();
-        require(static_cast<std::int64_t>(values.size()) == elements(), "tensor: {} values assigned to shape {}", values.size(), shape_);
+        require(static_cast<std::int64_t>(values.size()) == elements(), "tensor: {} values assigned to shape {}",
+                values.size(), shape_);
         if (!values.empty()) device().backend().upload(data(), values.data(), values.size_bytes());
     }
     void assign(const std::vector<T>& values) const { assign(std::span<const T>(values)); }
-    void assign(T value) const { assign(std::span<const T>(std::vector<T>(static_cast<std::size_t>(elements()), value))); }
+    void assign(T value) const {
+        assign(std::span<const T>(std::vector<T>(static_cast<std::size_t>(elements()), value)));
+    }
     /// A copy with storage of its own.
     Tensor clone() const { return from(to_vector(), shape_, device()); }
     /// The same storage under another shape with as many elements.
     Tensor reshape(const Shape& shape) const {
-        require(shape.elements() == elements(), "reshape: {} has {} elements, {} has {}", shape_, elements(), shape, shape.elements());
+        require(shape.elements() == elements(), "reshape: {} has {} elements, {} has {}", shape_, elements(), shape,
+                shape.elements());
         Tensor t = *this;
         t.shape_ = shape;
         return t;
     }
     /// Rows [begin, begin + count) of the first dimension, sharing storage.
     Tensor rows(std::int64_t begin, std::int64_t count) const {
-        require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0], "rows: {} to {} of a tensor of shape {}", begin,
-                begin + count, shape_);
+        require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0],
+                "rows: {} to {} of a tensor of shape {}", begin, begin + count, shape_);
         std::array<std::int64_t, Shape::max_rank> extents{};
         for (int i = 0; i < shape_.rank(); ++i) extents[static_cast<std::size_t>(i)] = shape_[i];
         const std::int64_t row = shape_[0] ? elements() / shape_[0] : 0;
@@ -132,8 +146,9 @@ public:
 private:
     void readable() const {
         require(defined(), "tensor: no value (default-constructed)");
-        require(!storage_->placed_in_recording(), "tensor: a value of a recorded step is read or written before the step has run; keep the tensor and "
-                                                  "read it after Program::run()");
+        require(!storage_->placed_in_recording(),
+                "tensor: a value of a recorded step is read or written before the step has run; keep the tensor and "
+                "read it after Program::run()");
     }
     std::shared_ptr<Storage> storage_;
     Shape shape_;
@@ -141,13 +156,17 @@ private:
 };
 
 namespace detail {
-template <class S> struct is_double : std::false_type {};
-template <template <class> class S> struct is_double<S<double>> : std::true_type {};
+template <class S>
+struct is_double : std::false_type {};
+template <template <class> class S>
+struct is_double<S<double>> : std::true_type {};
 }  // namespace detail
 
 /// Runs the kernel of contract struct s on a device, or appends it to the recording that stands on this thread.
-template <class S> void submit(const Device& device, const S& s) {
-    static_assert(std::is_trivially_copyable_v<S> && contract::Calls<float>::index_of<S>() + contract::Calls<double>::index_of<S>() > -2,
+template <class S>
+void submit(const Device& device, const S& s) {
+    static_assert(std::is_trivially_copyable_v<S> &&
+                      contract::Calls<float>::index_of<S>() + contract::Calls<double>::index_of<S>() > -2,
                   "not a struct of contract.hpp's closed list");
     constexpr bool in_double = detail::is_double<S>::value;
     Call call{.payload = &s,
@@ -156,7 +175,9 @@ template <class S> void submit(const Device& device, const S& s) {
               .name = S::name,
               .pointers = S::writes + S::reads,
               .bytes = sizeof(S),
-              .run_on_cpu = [](cpu::Context& context, const void* payload) { cpu::Kernel<S>::run(context, *static_cast<const S*>(payload)); }};
+              .run_on_cpu = [](cpu::Context& context, const void* payload) {
+                  cpu::Kernel<S>::run(context, *static_cast<const S*>(payload));
+              }};
     const Guard guard = GuardScope::current();
     if (const auto& recording = Recording::active()) return recording->append(device, call, guard);
     Backend& backend = device.backend();

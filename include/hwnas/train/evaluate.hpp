@@ -18,7 +18,8 @@ struct Evaluation {
 
 /// forward: inputs [N, H, W, C] -> outputs, in eval phase. Every row counts once; the last batch may be smaller.
 template <class T, class F>
-Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, const BasicTask<T>& task, F&& forward, std::int64_t batch = 250) {
+Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, const BasicTask<T>& task, F&& forward,
+                            std::int64_t batch = 250) {
     require(data.count >= 1, "evaluate: the data set is empty");
     require(batch >= 1, "evaluate: batch {}", batch);
     batch = std::min(batch, data.count);
@@ -29,7 +30,8 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
             const NoGrad no_grad;
             const auto examples = gather_batch<T>(data, step, {.batch = size, .first = first});
             const Variable<T> outputs = forward(examples.inputs);
-            accumulate_scalar(sums.rows(0, 1).reshape({}), task.loss(outputs, examples).value(), static_cast<double>(size));
+            accumulate_scalar(sums.rows(0, 1).reshape({}), task.loss(outputs, examples).value(),
+                              static_cast<double>(size));
             accumulate_scalar(sums.rows(1, 1).reshape({}), task.metric(outputs, examples), static_cast<double>(size));
             advance(step);
         });
@@ -45,22 +47,25 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
 }
 
 struct RecalibrationOptions {
-    int batches = 50;          ///< at most; one pass over the data is the end
+    int batches = 50;  ///< at most; one pass over the data is the end
     std::int64_t batch = 128;
     Seed seed = {};
 };
 
-/// Recomputes running statistics as the mean over `batches` shuffled training batches, of which there are no more than one
-/// pass over the data has; forward runs in train phase.
+/// Recomputes running statistics as the mean over `batches` shuffled training batches, of which there are no more than
+/// one pass over the data has; forward runs in train phase.
 template <class T, class F>
-void recalibrate_forward(const Device& device, const DeviceDataset& data, const Tensor<T>& momentum, F&& forward, const RecalibrationOptions& options = {}) {
+void recalibrate_forward(const Device& device, const DeviceDataset& data, const Tensor<T>& momentum, F&& forward,
+                         const RecalibrationOptions& options = {}) {
     require(options.batches >= 1, "recalibrate: {} batches", options.batches);
     const std::int64_t batch = std::min(options.batch, data.count);
     require(batch >= 2, "recalibrate: a batch of {} has no statistics", batch);
     const auto step = Tensor<std::int64_t>::scalar(0, device);
     const auto program = Program::record(device, [&] {
         const NoGrad no_grad;
-        forward(gather_batch<T>(data, step, {.batch = batch, .shuffle = true, .key = options.seed.stream("recalibrate")}).inputs);
+        forward(
+            gather_batch<T>(data, step, {.batch = batch, .shuffle = true, .key = options.seed.stream("recalibrate")})
+                .inputs);
         advance(step);
     });
     const T before = momentum.item();
@@ -73,18 +78,28 @@ void recalibrate_forward(const Device& device, const DeviceDataset& data, const 
 }
 
 /// Loss and metric of a discrete network on a data set.
-template <class T> Evaluation evaluate(const BasicNetwork<T>& network, const DeviceDataset& data, const BasicTask<T>& task = classification<T>()) {
-    return evaluate_forward<T>(network.device(), data, task, [&](const Variable<T>& x) { return network.forward(x, Phase::eval); });
+template <class T>
+Evaluation evaluate(const BasicNetwork<T>& network, const DeviceDataset& data,
+                    const BasicTask<T>& task = classification<T>()) {
+    return evaluate_forward<T>(network.device(), data, task,
+                               [&](const Variable<T>& x) { return network.forward(x, Phase::eval); });
 }
-template <class T> Evaluation evaluate(const BasicNetwork<T>& network, const Dataset& data, const BasicTask<T>& task = classification<T>()) {
+template <class T>
+Evaluation evaluate(const BasicNetwork<T>& network, const Dataset& data,
+                    const BasicTask<T>& task = classification<T>()) {
     return evaluate(network, DeviceDataset::upload(data, network.device()), task);
 }
 
-/// Recomputes a discrete network's batch-norm statistics on training data: without it inherited accuracies mean nothing.
-template <class T> void recalibrate(const BasicNetwork<T>& network, const DeviceDataset& train, const RecalibrationOptions& options = {}) {
-    recalibrate_forward<T>(network.device(), train, network.momentum(), [&](const Variable<T>& x) { return network.forward(x, Phase::train); }, options);
+/// Recomputes a discrete network's batch-norm statistics on training data: without it inherited accuracies mean
+/// nothing.
+template <class T>
+void recalibrate(const BasicNetwork<T>& network, const DeviceDataset& train, const RecalibrationOptions& options = {}) {
+    recalibrate_forward<T>(
+        network.device(), train, network.momentum(),
+        [&](const Variable<T>& x) { return network.forward(x, Phase::train); }, options);
 }
-template <class T> void recalibrate(const BasicNetwork<T>& network, const Dataset& train, const RecalibrationOptions& options = {}) {
+template <class T>
+void recalibrate(const BasicNetwork<T>& network, const Dataset& train, const RecalibrationOptions& options = {}) {
     recalibrate(network, DeviceDataset::upload(train, network.device()), options);
 }
 

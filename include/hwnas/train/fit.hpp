@@ -11,28 +11,29 @@ namespace hwnas {
 
 /// Where training stands; metrics() reads the device.
 struct TrainingProgress {
-    int epoch = 0, epochs = 0;           ///< epoch counts from 0
-    std::int64_t step = 0, steps = 0;    ///< inside the epoch, done so far
+    int epoch = 0, epochs = 0;         ///< epoch counts from 0
+    std::int64_t step = 0, steps = 0;  ///< inside the epoch, done so far
     std::int64_t batch = 0;
     std::function<std::vector<double>()> metrics;  ///< means of this epoch so far: {loss, metric, ...}
 };
 
-template <class T> struct BasicFitOptions {
+template <class T>
+struct BasicFitOptions {
     int epochs = 30;
     std::int64_t batch = 128;
-    double learning_rate = 3e-3;         ///< peak; cosine to 1 % of it, one epoch of warm-up
-    double weight_decay = 1e-2;          ///< decoupled
+    double learning_rate = 3e-3;  ///< peak; cosine to 1 % of it, one epoch of warm-up
+    double weight_decay = 1e-2;   ///< decoupled
     double label_smoothing = 0.05;
-    Seed seed = {};                      ///< of the order of the data
+    Seed seed = {};                                             ///< of the order of the data
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops
-    BasicTask<T> task = {};              ///< default: classification
+    BasicTask<T> task = {};                                     ///< default: classification
 };
 using FitOptions = BasicFitOptions<float>;
 
 /// What fit() did.
 struct FitResult {
-    double loss = 0, metric = 0;         ///< means over the last epoch's training batches
-    bool finished = true;                ///< false: stopped by on_step
+    double loss = 0, metric = 0;  ///< means over the last epoch's training batches
+    bool finished = true;         ///< false: stopped by on_step
 };
 
 namespace detail {
@@ -43,12 +44,15 @@ inline void check_training(const char* who, int epochs, std::int64_t batch, doub
     require(count >= batch, "{}: batch {} is larger than the {} training examples", who, batch, count);
 }
 [[noreturn]] inline void fail_not_finite(const char* who, int epoch, double learning_rate) {
-    fail("{}: the loss is not finite in epoch {} (learning rate {} too high, or values that are not finite in the data)", who, epoch + 1, learning_rate);
+    fail(
+        "{}: the loss is not finite in epoch {} (learning rate {} too high, or values that are not finite in the data)",
+        who, epoch + 1, learning_rate);
 }
 }  // namespace detail
 
 template <class T>
-FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train, const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
+FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
+              const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
     detail::check_training("fit", options.epochs, options.batch, options.learning_rate, train.count);
     const Device& device = network.device();
     const BasicTask<T> task = options.task.loss ? options.task : classification<T>(options.label_smoothing);
@@ -59,9 +63,15 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train, const 
     const std::int64_t steps = train.count / options.batch;
     const std::int64_t total = steps * options.epochs;
     const auto program = Program::record(device, [&] {
-        schedule(learning_rate, step, {.start = options.learning_rate, .end = options.learning_rate * 0.01, .total = total, .warmup = options.epochs > 1 ? steps : 0, .cosine = true});
+        schedule(learning_rate, step,
+                 {.start = options.learning_rate,
+                  .end = options.learning_rate * 0.01,
+                  .total = total,
+                  .warmup = options.epochs > 1 ? steps : 0,
+                  .cosine = true});
         adam.zero_grad();
-        const auto batch = gather_batch<T>(train, step, {.batch = options.batch, .shuffle = true, .key = options.seed.stream("fit/order")});
+        const auto batch = gather_batch<T>(
+            train, step, {.batch = options.batch, .shuffle = true, .key = options.seed.stream("fit/order")});
         const auto outputs = network.forward(batch.inputs, Phase::train);
         const auto loss = task.loss(outputs, batch);
         accumulate_scalar(sums.rows(0, 1).reshape({}), loss.value(), 1.0);
@@ -93,7 +103,9 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train, const 
     }
     return result;
 }
-template <class T> FitResult fit(const BasicNetwork<T>& network, const Dataset& train, const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
+template <class T>
+FitResult fit(const BasicNetwork<T>& network, const Dataset& train,
+              const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
     return fit(network, DeviceDataset::upload(train, network.device()), options);
 }
 

@@ -30,7 +30,8 @@ inline ComplexityCost complexity_cost(const std::string& name) {
 
 /// c_em / mean(c), row-major [rows, k]. Half of each cost is the same for all primitives: a pool has no parameters and
 /// the identity no latency, and with a cost of 0 their entry of S would control nothing.
-inline std::vector<double> complexity_costs(const Architecture& architecture, ComplexityCost cost, const LatencyModel* latency) {
+inline std::vector<double> complexity_costs(const Architecture& architecture, ComplexityCost cost,
+                                            const LatencyModel* latency) {
     std::vector<double> c;
     if (cost == ComplexityCost::count) {
         c.assign(static_cast<std::size_t>(architecture.rows() * architecture.k()), 1.0);
@@ -43,8 +44,8 @@ inline std::vector<double> complexity_costs(const Architecture& architecture, Co
         for (const auto& group : architecture.groups)
             for (const auto& row : group.parameters) c.insert(c.end(), row.begin(), row.end());
     }
-    require(static_cast<int>(c.size()) == architecture.rows() * architecture.k(), "complexity cost: {} costs for {} rows of {} primitives", c.size(),
-            architecture.rows(), architecture.k());
+    require(static_cast<int>(c.size()) == architecture.rows() * architecture.k(),
+            "complexity cost: {} costs for {} rows of {} primitives", c.size(), architecture.rows(), architecture.k());
     double mean = 0;
     for (const double x : c) mean += x / static_cast<double>(c.size());
     for (double& x : c) x = mean > 0 ? 0.5 + 0.5 * x / mean : 1.0;
@@ -56,10 +57,13 @@ inline std::vector<double> complexity_costs(const Architecture& architecture, Co
 /// q = 0 is linear in the choices: every row that cares little flips at the same S, and counts jump. With q > 0 the
 /// price of a primitive falls as it gets rarer, so that counts follow S gradually; the slope at even use (u_m = 1/k) is
 /// the same for every q.
-template <class T> Variable<T> complexity_term(const Variable<T>& weights, const Variable<T>& s, const Variable<T>& costs, double curvature = 0) {
+template <class T>
+Variable<T> complexity_term(const Variable<T>& weights, const Variable<T>& s, const Variable<T>& costs,
+                            double curvature = 0) {
     const double k = static_cast<double>(s.shape()[0]), rows = static_cast<double>(weights.shape().elements()) / k;
     const auto usage = scale(column_sum(multiply(weights, costs)), 1.0 / rows);
-    const auto price = curvature > 0 ? add(scale(usage, 1 - curvature), scale(multiply(usage, usage), curvature * k / 2)) : usage;
+    const auto price =
+        curvature > 0 ? add(scale(usage, 1 - curvature), scale(multiply(usage, usage), curvature * k / 2)) : usage;
     return scale(sum(multiply(price, s)), k);
 }
 

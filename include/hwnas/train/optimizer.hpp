@@ -23,11 +23,13 @@ struct AdamOptions {
     double weight_decay = 0;  ///< decoupled (AdamW)
 };
 
-template <class T> class Adam {
+template <class T>
+class Adam {
 public:
     Adam() = default;
     /// Moves the parameters' values into one block (all handles follow) and gives each a gradient buffer.
-    explicit Adam(const std::vector<Parameter<T>>& parameters, const AdamOptions& options = {}) : options_(options), parameters_(parameters) {
+    explicit Adam(const std::vector<Parameter<T>>& parameters, const AdamOptions& options = {})
+        : options_(options), parameters_(parameters) {
         require(!parameters.empty(), "adam: no parameters given");
         std::set<std::string> names;
         std::int64_t total = 0;
@@ -49,12 +51,16 @@ public:
         }
     }
     /// Submits: all gradients = 0.
-    void zero_grad() const { submit(values_.device(), contract::Fill<T>{gradients_.data(), gradients_.elements(), T(0)}); }
+    void zero_grad() const {
+        submit(values_.device(), contract::Fill<T>{gradients_.data(), gradients_.elements(), T(0)});
+    }
     /// Submits one update; learning_rate and step (counted from 0) are 0-d on the device.
     void step(const Tensor<T>& learning_rate, const Tensor<std::int64_t>& step) const {
-        submit(values_.device(), contract::Adam<T>{values_.data(), first_.data(), second_.data(), gradients_.data(), learning_rate.data(), step.data(),
-                                                   values_.elements(), static_cast<T>(options_.beta1), static_cast<T>(options_.beta2),
-                                                   static_cast<T>(options_.epsilon), static_cast<T>(options_.weight_decay)});
+        submit(values_.device(),
+               contract::Adam<T>{values_.data(), first_.data(), second_.data(), gradients_.data(), learning_rate.data(),
+                                 step.data(), values_.elements(), static_cast<T>(options_.beta1),
+                                 static_cast<T>(options_.beta2), static_cast<T>(options_.epsilon),
+                                 static_cast<T>(options_.weight_decay)});
     }
     /// Parameters with both moments, for checkpoints.
     void collect(std::vector<NamedTensor>& state, const std::string& prefix) const {

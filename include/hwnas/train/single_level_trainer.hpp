@@ -15,56 +15,73 @@
 
 namespace hwnas {
 
-template <class Net> class BasicFamily;  // in family/family.hpp, a layer above: include it to call fit()
+template <class Net>
+class BasicFamily;  // in family/family.hpp, a layer above: include it to call fit()
 
-template <class T> struct BasicTrainerOptions {
+template <class T>
+struct BasicTrainerOptions {
     int epochs = 20;
     std::int64_t batch = 128;
     SearchMode mode = SearchMode::relaxed;
-    bool draw_per_image = false;          ///< G = N draws of gamma instead of one a batch
-    double learning_rate = 2e-3;          ///< of the weights w; cosine to 5 % of it
-    double hyper_learning_rate = 3e-3;    ///< of the hypernetwork a
-    double hyper_warmup = 0.2;            ///< part of the run over which it rises from 0: early task gradients are large and say little
-    double weight_decay = 0;              ///< of w, decoupled
-    double complexity_weight = 4.0;       ///< lambda
-    double complexity_curvature = 0.8;   ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
-    double latency_weight = 0.1;          ///< kappa; needs a LatencyModel unless 0
-    double logit_penalty = 0.001;         ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
+    bool draw_per_image = false;        ///< G = N draws of gamma instead of one a batch
+    double learning_rate = 2e-3;        ///< of the weights w; cosine to 5 % of it
+    double hyper_learning_rate = 3e-3;  ///< of the hypernetwork a
+    double hyper_warmup =
+        0.2;  ///< part of the run over which it rises from 0: early task gradients are large and say little
+    double weight_decay = 0;            ///< of w, decoupled
+    double complexity_weight = 4.0;     ///< lambda
+    double complexity_curvature = 0.8;  ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
+    double latency_weight = 0.1;        ///< kappa; needs a LatencyModel unless 0
+    double logit_penalty =
+        0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;
-    bool costs_on_sample = false;         ///< cost terms on the drawn gamma instead of softmax(alpha)
+    bool costs_on_sample = false;                           ///< cost terms on the drawn gamma instead of softmax(alpha)
     double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
     double label_smoothing = 0;
-    BasicTask<T> task = {};               ///< default: classification
+    BasicTask<T> task = {};                                     ///< default: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
-    std::function<void(const TrainingProgress&)> on_epoch = {}; ///< after every epoch, before the next
+    std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
 };
 using TrainerOptions = BasicTrainerOptions<float>;
 
 /// Net: BasicSuperNet, or any module of the user's with value_type, forward(x, relaxation, phase), architecture(),
 /// state(), momentum(), device(), seed() and clone().
-template <class Net> class SingleLevelTrainer {
+template <class Net>
+class SingleLevelTrainer {
 public:
     using T = typename Net::value_type;
     using Options = BasicTrainerOptions<T>;
 
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, LatencyModel latency, Options options = {})
-        : SingleLevelTrainer(std::move(supernet), std::move(hypernet), std::optional<LatencyModel>(std::move(latency)), std::move(options)) {}
+        : SingleLevelTrainer(std::move(supernet), std::move(hypernet), std::optional<LatencyModel>(std::move(latency)),
+                             std::move(options)) {}
     /// Without latency: kappa must be 0.
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency, Options options)
-        : supernet_(std::move(supernet)), hypernet_(std::move(hypernet)), latency_(std::move(latency)), options_(std::move(options)), device_(supernet_.device()) {
+        : supernet_(std::move(supernet)),
+          hypernet_(std::move(hypernet)),
+          latency_(std::move(latency)),
+          options_(std::move(options)),
+          device_(supernet_.device()) {
         const auto& a = architecture();
-        require(a.rows() == hypernet_.rows() && a.k() == hypernet_.k(), "trainer: the supernet has {} rows of {} primitives, the hypernetwork {} of {}", a.rows(),
-                a.k(), hypernet_.rows(), hypernet_.k());
-        require(options_.temperature_start > 0 && options_.temperature_end > 0, "trainer: temperature from {} to {} reaches 0; Gumbel-Softmax needs it above 0",
+        require(a.rows() == hypernet_.rows() && a.k() == hypernet_.k(),
+                "trainer: the supernet has {} rows of {} primitives, the hypernetwork {} of {}", a.rows(), a.k(),
+                hypernet_.rows(), hypernet_.k());
+        require(options_.temperature_start > 0 && options_.temperature_end > 0,
+                "trainer: temperature from {} to {} reaches 0; Gumbel-Softmax needs it above 0",
                 options_.temperature_start, options_.temperature_end);
-        require(options_.hyper_learning_rate > 0, "trainer: hyper_learning_rate {} is not above 0", options_.hyper_learning_rate);
-        require(options_.hyper_warmup >= 0 && options_.hyper_warmup < 1, "trainer: hyper_warmup {} is not in 0 to 1 (1 excluded)", options_.hyper_warmup);
+        require(options_.hyper_learning_rate > 0, "trainer: hyper_learning_rate {} is not above 0",
+                options_.hyper_learning_rate);
+        require(options_.hyper_warmup >= 0 && options_.hyper_warmup < 1,
+                "trainer: hyper_warmup {} is not in 0 to 1 (1 excluded)", options_.hyper_warmup);
         require(options_.complexity_weight >= 0 && options_.latency_weight >= 0 && options_.logit_penalty >= 0,
-                "trainer: complexity_weight {}, latency_weight {} and logit_penalty {} must not be negative", options_.complexity_weight, options_.latency_weight,
-                options_.logit_penalty);
-        require(options_.complexity_curvature >= 0 && options_.complexity_curvature <= 1, "trainer: complexity_curvature {} is not in 0 to 1", options_.complexity_curvature);
-        require(options_.latency_weight == 0 || latency_, "trainer: latency_weight {} needs a LatencyModel", options_.latency_weight);
-        require(options_.mode != SearchMode::single_path || !options_.draw_per_image, "trainer: single_path draws once a batch, not per image");
+                "trainer: complexity_weight {}, latency_weight {} and logit_penalty {} must not be negative",
+                options_.complexity_weight, options_.latency_weight, options_.logit_penalty);
+        require(options_.complexity_curvature >= 0 && options_.complexity_curvature <= 1,
+                "trainer: complexity_curvature {} is not in 0 to 1", options_.complexity_curvature);
+        require(options_.latency_weight == 0 || latency_, "trainer: latency_weight {} needs a LatencyModel",
+                options_.latency_weight);
+        require(options_.mode != SearchMode::single_path || !options_.draw_per_image,
+                "trainer: single_path draws once a batch, not per image");
         if (!options_.task.loss) options_.task = classification<T>(options_.label_smoothing);
         weights_ = Adam<T>(supernet_.state().parameters, {.weight_decay = options_.weight_decay});
         structure_ = Adam<T>(hypernet_.state().parameters);
@@ -73,7 +90,8 @@ public:
         learning_rate_ = Tensor<T>::scalar(T(0), device_);
         hyper_learning_rate_ = Tensor<T>::scalar(T(0), device_);
         sums_ = Tensor<double>::full({5}, 0.0, device_);
-        costs_ = Tensor<T>::from(to<T>(complexity_costs(a, options_.complexity_cost, latency_ ? &*latency_ : nullptr)), {a.rows(), a.k()}, device_);
+        costs_ = Tensor<T>::from(to<T>(complexity_costs(a, options_.complexity_cost, latency_ ? &*latency_ : nullptr)),
+                                 {a.rows(), a.k()}, device_);
     }
 
     /// Uploads the data and records the step; fit() does it by itself.
@@ -96,10 +114,13 @@ public:
             if (in_epoch == 0) sums_.assign(0.0);
             program_.run();
             ++position;
-            const TrainingProgress progress{static_cast<int>((position - 1) / steps_), options_.epochs, in_epoch + 1, steps_, options_.batch, [this, in_epoch] { return means(in_epoch + 1); }};
+            const TrainingProgress progress{
+                static_cast<int>((position - 1) / steps_),       options_.epochs, in_epoch + 1, steps_, options_.batch,
+                [this, in_epoch] { return means(in_epoch + 1); }};
             const bool epoch_ends = in_epoch + 1 == steps_;
             if (epoch_ends || (in_epoch + 1) % 100 == 0)
-                if (!std::isfinite(means(in_epoch + 1)[0])) detail::fail_not_finite("trainer", progress.epoch, options_.learning_rate);
+                if (!std::isfinite(means(in_epoch + 1)[0]))
+                    detail::fail_not_finite("trainer", progress.epoch, options_.learning_rate);
             const bool go_on = !options_.on_step || options_.on_step(progress);
             if (epoch_ends && options_.on_epoch) options_.on_epoch(progress);
             if (!go_on) break;
@@ -113,7 +134,8 @@ public:
     std::vector<NamedTensor> state() const {
         std::vector<NamedTensor> state;
         weights_.collect(state, "supernet");
-        for (const auto& buffer : supernet_.state().buffers) state.push_back({"supernet/" + buffer.name, buffer.tensor});
+        for (const auto& buffer : supernet_.state().buffers)
+            state.push_back({"supernet/" + buffer.name, buffer.tensor});
         structure_.collect(state, "hypernet");
         state.push_back({"trainer/step", step_});
         state.push_back({"trainer/sums", sums_});
@@ -131,7 +153,10 @@ public:
     const Options& options() const { return options_; }
 
 private:
-    template <class To> static std::vector<To> to(const std::vector<double>& values) { return {values.begin(), values.end()}; }
+    template <class To>
+    static std::vector<To> to(const std::vector<double>& values) {
+        return {values.begin(), values.end()};
+    }
     /// {loss, metric, task loss, complexity, latency in ms} over the first `steps` steps of this epoch.
     std::vector<double> means(std::int64_t steps) const {
         auto m = sums_.to_vector();
@@ -143,21 +168,33 @@ private:
         const auto& a = architecture();
         const std::int64_t total = steps_ * options_.epochs;
         const LabelScope label("step");
-        schedule(temperature_, step_, {.start = options_.temperature_start, .end = options_.temperature_end, .total = total});
-        schedule(learning_rate_, step_, {.start = options_.learning_rate, .end = options_.learning_rate * 0.05, .total = total, .cosine = true});
-        schedule(hyper_learning_rate_, step_, {.start = options_.hyper_learning_rate, .end = options_.hyper_learning_rate, .total = total,
-                                               .warmup = static_cast<std::int64_t>(options_.hyper_warmup * static_cast<double>(total))});
+        schedule(temperature_, step_,
+                 {.start = options_.temperature_start, .end = options_.temperature_end, .total = total});
+        schedule(
+            learning_rate_, step_,
+            {.start = options_.learning_rate, .end = options_.learning_rate * 0.05, .total = total, .cosine = true});
+        schedule(hyper_learning_rate_, step_,
+                 {.start = options_.hyper_learning_rate,
+                  .end = options_.hyper_learning_rate,
+                  .total = total,
+                  .warmup = static_cast<std::int64_t>(options_.hyper_warmup * static_cast<double>(total))});
         weights_.zero_grad();
         structure_.zero_grad();
         const Variable<T> s(simplex_sample<T>(a.k(), step_, seed.stream("trainer/simplex"), device_));
         const auto alpha = hypernet_.forward(s);
-        const auto sample = gumbel_softmax(alpha, GumbelSoftmaxOptions<T>{.temperature = temperature_, .step = step_, .key = seed.stream("trainer/gumbel"),
-                                                                          .draws = options_.draw_per_image ? options_.batch : 1, .hard = options_.mode != SearchMode::relaxed});
+        const auto sample =
+            gumbel_softmax(alpha, GumbelSoftmaxOptions<T>{.temperature = temperature_,
+                                                          .step = step_,
+                                                          .key = seed.stream("trainer/gumbel"),
+                                                          .draws = options_.draw_per_image ? options_.batch : 1,
+                                                          .hard = options_.mode != SearchMode::relaxed});
         const Relaxation<T> relaxation{sample.gamma, options_.mode, sample.selected};
-        const auto batch = gather_batch<T>(*data_, step_, {.batch = options_.batch, .shuffle = true, .key = seed.stream("trainer/order")});
+        const auto batch = gather_batch<T>(
+            *data_, step_, {.batch = options_.batch, .shuffle = true, .key = seed.stream("trainer/order")});
         const auto outputs = supernet_.forward(batch.inputs, relaxation, Phase::train);
         const auto task_loss = options_.task.loss(outputs, batch);
-        require(task_loss.shape().elements() == 1, "trainer: the task loss has shape {}, expected one element", task_loss.shape());
+        require(task_loss.shape().elements() == 1, "trainer: the task loss has shape {}, expected one element",
+                task_loss.shape());
         const auto probabilities = reshape(softmax(alpha), {1, a.rows(), a.k()});
         const auto weights = options_.costs_on_sample ? sample.gamma : probabilities;
         const auto complexity = complexity_term(weights, s, Variable<T>(costs_), options_.complexity_curvature);
@@ -165,7 +202,8 @@ private:
         if (options_.logit_penalty > 0) loss = add(loss, scale(mean(multiply(alpha, alpha)), options_.logit_penalty));
         if (latency_) {
             const auto milliseconds = latency_->expected(weights);
-            if (options_.latency_weight > 0) loss = add(loss, scale(milliseconds, options_.latency_weight / latency_->reference()));
+            if (options_.latency_weight > 0)
+                loss = add(loss, scale(milliseconds, options_.latency_weight / latency_->reference()));
             accumulate_scalar(sums_.rows(4, 1).reshape({}), milliseconds.value(), 1.0);
         }
         accumulate_scalar(sums_.rows(0, 1).reshape({}), loss.value(), 1.0);

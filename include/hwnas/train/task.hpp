@@ -11,7 +11,8 @@
 
 namespace hwnas {
 
-template <class T> struct BasicTask {
+template <class T>
+struct BasicTask {
     /// 0-d, differentiable, the mean over the batch.
     std::function<Variable<T>(const Variable<T>& outputs, const Batch<T>& batch)> loss;
     /// 0-d, the mean over the batch; reported, not trained.
@@ -22,16 +23,23 @@ template <class T> struct BasicTask {
 using Task = BasicTask<float>;
 
 /// Cross-entropy on class labels; metric: accuracy.
-template <class T = float> BasicTask<T> classification(double label_smoothing = 0) {
+template <class T = float>
+BasicTask<T> classification(double label_smoothing = 0) {
     return {[label_smoothing](const Variable<T>& outputs, const Batch<T>& batch) {
                 return cross_entropy(outputs, batch.labels, {.label_smoothing = label_smoothing});
             },
             [](const Variable<T>& outputs, const Batch<T>& batch) { return accuracy(outputs, batch.labels); }};
 }
 /// Mean squared error on float targets; metric: the same.
-template <class T = float> BasicTask<T> regression() {
-    const auto error = [](const Variable<T>& outputs, const Batch<T>& batch) { return mean_squared_error(outputs, Variable<T>(batch.targets)); };
-    return {error, [error](const Variable<T>& outputs, const Batch<T>& batch) { return error(outputs.detach(), batch).value(); }, "squared error", false};
+template <class T = float>
+BasicTask<T> regression() {
+    const auto error = [](const Variable<T>& outputs, const Batch<T>& batch) {
+        return mean_squared_error(outputs, Variable<T>(batch.targets));
+    };
+    return {
+        error,
+        [error](const Variable<T>& outputs, const Batch<T>& batch) { return error(outputs.detach(), batch).value(); },
+        "squared error", false};
 }
 
 }  // namespace hwnas
