@@ -41,6 +41,32 @@ public:
 template <class S>
 struct Kernel;
 
+/// Runs the call of struct S that lies at `call`.
+template <class S>
+void run_kernel(Context& context, const void* call) {
+    Kernel<S>::run(context, *static_cast<const S*>(call));
+}
+using KernelFunction = void (*)(Context&, const void*);
+
+// Every program compiles the kernels it uses, unless HWNAS_COMPILED_KERNELS is defined for all of it: it then links
+// them compiled (target hwnas::kernels), which spares a program of many source files most of its build time.
+#ifdef HWNAS_COMPILED_KERNELS
+inline constexpr int kernel_parts = 2;
+/// run_kernel of struct number `index` of contract::Calls<T>, one of those of this part; in cpu/compiled_kernels.hpp.
+template <class T, int Part>
+KernelFunction compiled_kernel(int index);
+#endif
+
+/// What runs a call of struct S, number `index` of contract::Calls<T>.
+template <class S, class T, int index>
+KernelFunction kernel_function() {
+#ifdef HWNAS_COMPILED_KERNELS
+    return compiled_kernel<T, index % kernel_parts>(index);
+#else
+    return run_kernel<S>;
+#endif
+}
+
 /// Options of the CPU device.
 struct DeviceOptions {
     int threads = 0;       ///< 0: all cores of the machine

@@ -169,15 +169,15 @@ void submit(const Device& device, const S& s) {
                       contract::Calls<float>::index_of<S>() + contract::Calls<double>::index_of<S>() > -2,
                   "not a struct of contract.hpp's closed list");
     constexpr bool in_double = detail::is_double<S>::value;
+    using T = std::conditional_t<in_double, double, float>;
+    constexpr int index = contract::Calls<T>::template index_of<S>();
     Call call{.payload = &s,
-              .index = in_double ? contract::Calls<double>::index_of<S>() : contract::Calls<float>::index_of<S>(),
+              .index = index,
               .is_double = in_double,
               .name = S::name,
               .pointers = S::writes + S::reads,
               .bytes = sizeof(S),
-              .run_on_cpu = [](cpu::Context& context, const void* payload) {
-                  cpu::Kernel<S>::run(context, *static_cast<const S*>(payload));
-              }};
+              .run_on_cpu = cpu::kernel_function<S, T, index>()};
     const Guard guard = GuardScope::current();
     if (const auto& recording = Recording::active()) return recording->append(device, call, guard);
     Backend& backend = device.backend();
