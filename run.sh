@@ -2,8 +2,9 @@
 # The front door: installs what is missing, builds, runs. `./run.sh --help` says how.
 set -eu
 from=$PWD # the program runs where the user stands; everything else happens in the repository
-cd "$(dirname "$0")"
+CDPATH='' cd -- "$(dirname -- "$0")"
 root=$PWD
+case $0 in */*) command=$0 ;; *) command=./$0 ;; esac # as it can be typed again: `sh run.sh` says run.sh
 
 program_verbs="search profile info train evaluate"
 
@@ -180,6 +181,6 @@ case $verb in
     *)
         build release fashion_mnist
         cd "$from"
-        HWNAS_COMMAND=$0 exec "$root/build/release/examples/fashion_mnist" "$verb" "$@"
+        HWNAS_COMMAND=$command exec "$root/build/release/examples/fashion_mnist" "$verb" "$@"
         ;;
 esac

@@ -45,7 +45,7 @@ int run_profile(const ProfileCommand& command) {
         text.add({row.unit, fmt::format("{}", fmt::join(row.input, "x")), std::to_string(row.stride),
                   fmt::format("{:.5f}", row.median), fmt::format("{:.5f}", row.mean), fmt::format("{:.5f}", row.p90),
                   hwnas::with_commas(row.count)});
-    fmt::print("\n{}", text.str());
+    print("\n" + text.str());
     if (!command.out.empty()) say("\nwritten", command.out);
     return 0;
 }

@@ -26,7 +26,7 @@ int run(const app::Command& command) {
         case Verb::none:
             break;
     }
-    fmt::print("{}", command.help);
+    app::print(command.help);
     return 0;
 }
 
@@ -34,14 +34,15 @@ int run(const app::Command& command) {
 
 int main(int argc, char** argv) {
     const auto refuse = [](int code, const char* what) {
-        std::fprintf(stderr, "fashion_mnist: %s\n", what);
+        app::complain(what);
         return code;
     };
     try {
         app::set_program(argv[0]);
         app::catch_signals();
         const int code = run(app::parse(argc, argv, app::default_search()));
-        if (std::fflush(stdout) != 0) return refuse(1, "standard output cannot be written (disk full?)");
+        if (code == 0 && (std::fflush(stdout) != 0 || std::ferror(stdout) != 0))
+            return refuse(1, "standard output could not be written (disk full, or its reader has gone)");
         return code;
     } catch (const app::UsageError& error) {
         return refuse(2, error.what());

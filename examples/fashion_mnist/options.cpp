@@ -3,6 +3,8 @@
 // run over 300 digits, and an unknown option gets the nearest known one.
 #include "options.hpp"
 
+#include <hwnas/version.hpp>
+
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
@@ -39,8 +41,6 @@ void read(const std::string& option, const std::string& text, const Rule& rule, 
         const bool whole = error == std::errc() && end == text.data() + text.size();
         if (!whole || !(static_cast<double>(value) >= rule.low && static_cast<double>(value) <= rule.high)) {
             const char* kind = std::floating_point<T> ? "number" : "whole number";
-            if (rule.high > 1e18)
-                throw UsageError(fmt::format("{}: \"{}\" is not a {} from {} on", option, text, kind, rule.low));
             throw UsageError(
                 fmt::format("{}: \"{}\" is not a {} from {} to {}", option, text, kind, rule.low, rule.high));
         }
@@ -61,12 +61,11 @@ CLI::Option* add(CLI::App& app, const std::string& option, T& target, const Rule
     return added->take_last();
 }
 
-void add_surroundings(CLI::App& app, Surroundings& around, bool data) {
+void add_surroundings(CLI::App& app, Surroundings& around) {
     add(app, "--threads", around.threads, {0, 1'024}, "threads; 0: all cores. The result is the same at any number");
-    if (!data) return;
     add(app, "--data", around.data, {}, "directory of Fashion-MNIST (else $HWNAS_DATA, or where apt puts it)");
-    app.add_flag("--quiet", around.quiet, "no progress");
-    app.add_flag_callback("--no-verify", [&around] { around.verify = false; })->group("");
+    app.add_flag("--quiet", around.quiet, "no progress")->disable_flag_override();
+    app.add_flag_callback("--no-verify", [&around] { around.verify = false; })->disable_flag_override()->group("");
 }
 
 std::size_t distance(const std::string& a, const std::string& b) {
@@ -128,8 +127,8 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*search, "--out", s.out, {}, "run directory [runs/<UTC time>-seed<seed>]");
     add(*search, "--resume", s.resume, {}, "go on with the run in this directory");
     add(*search, "--config", s.config_file, {}, "options from a config.json; those given here win");
-    search->add_flag("--quick", s.quick, "a short search: fewer images and epochs");
-    add_surroundings(*search, s.around, true);
+    search->add_flag("--quick", s.quick, "a short search: fewer images and epochs")->disable_flag_override();
+    add_surroundings(*search, s.around);
 
     auto& t = command.train;
     auto* train = sub("train", "train a derived network from scratch", Command::Verb::train);
@@ -149,11 +148,11 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         ->group("")
         ->each([&t](const std::string&) { t.validation_given = true; });
     add(*train, "--out", t.out, {}, "directory for weights and result [RUN/retrained, or runs/<UTC time>-train]");
-    add_surroundings(*train, t.around, true);
+    add_surroundings(*train, t.around);
 
     auto* evaluate = sub("evaluate", "accuracy and latency of a saved network", Command::Verb::evaluate);
     add(*evaluate, "--weights", command.evaluate.weights, {}, "safetensors file that train wrote");
-    add_surroundings(*evaluate, command.evaluate.around, true);
+    add_surroundings(*evaluate, command.evaluate.around);
 
     auto& p = command.profile;
     auto* profile = sub("profile", "measure the latency table of this machine", Command::Verb::profile);
@@ -163,16 +162,22 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         "search space: paper, pointwise, separable");
     add(*profile, "--channels", p.channels, {1, 4'096}, "channels of the first cell");
     add(*profile, "--batch", p.batch, {1, 10'000}, "images a run");
-    add_surroundings(*profile, p.around, false);
-    profile->add_flag("--quiet", p.around.quiet, "no progress");
+    add(*profile, "--threads", p.around.threads, {1, 1'024}, "threads of the networks that are timed");
+    profile->add_flag("--quiet", p.around.quiet, "no progress")->disable_flag_override();
 
     auto* info = sub("info", "versions, devices, kernels, data", Command::Verb::info);
-    add_surroundings(*info, command.info, true);
+    add_surroundings(*info, command.info);
+    app.set_version_flag("--version", "fashion_mnist of hwnas " + std::string(hwnas::version));
 
+    if (std::find(argv, argv + argc, std::string_view("--")) != argv + argc)
+        throw UsageError("\"--\" has no meaning here: there are options only, and none is taken for a file name");
     try {
         app.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
         command.help = app.help();
+        return command;
+    } catch (const CLI::CallForVersion& version) {
+        command.help = std::string(version.what()) + "\n";
         return command;
     } catch (const CLI::ParseError& error) {
         std::string text = error.what();

@@ -39,7 +39,7 @@ struct SearchConfig {
     std::int64_t channels = 16;
     std::string mode = "relaxed";
     double learning_rate = 2e-3;
-    double complexity_weight = 4.0, latency_weight = 0.1;
+    double complexity_weight = 8.0, latency_weight = 0.1;
     std::string complexity_cost = "count";
     std::string hyper_form = "mlp";
     int pivots = 16;

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
+#include <mutex>
 #include <thread>
 
 #include <unistd.h>
@@ -15,6 +16,8 @@ namespace {
 
 std::string program_name = "fashion_mnist";
 std::atomic<bool> stop{false}, stoppable{false};
+std::mutex note_guard;
+std::string note = "interrupted";
 
 std::string shell_word(std::string_view word) {
     constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
@@ -46,6 +49,7 @@ std::string command_line(std::initializer_list<std::string_view> words) {
 
 void catch_signals() {
     std::signal(SIGXFSZ, SIG_IGN);  // a file over the size limit is then an error of write(), with a message
+    std::signal(SIGPIPE, SIG_IGN);  // and so is a reader that has gone: `search | tee`, Ctrl-C
     sigset_t caught;
     ::sigemptyset(&caught);
     for (const int number : {SIGINT, SIGTERM}) {
@@ -57,8 +61,16 @@ void catch_signals() {
     ::pthread_sigmask(SIG_BLOCK, &caught, nullptr);
     std::thread([caught] {
         for (int number = 0; ::sigwait(&caught, &number) == 0;)
-            if (!stoppable || stop.exchange(true)) ::_exit(exit_interrupted);
+            if (!stoppable || stop.exchange(true)) {
+                const std::lock_guard lock(note_guard);
+                complain(note);
+                ::_exit(exit_interrupted);
+            }
     }).detach();
+}
+void interrupt_note(std::string text) {
+    const std::lock_guard lock(note_guard);
+    note = std::move(text);
 }
 bool stop_requested() {
     return stop;
@@ -70,9 +82,16 @@ Stoppable::~Stoppable() {
     stoppable = false;
 }
 
-void say(std::string_view name, const std::string& text) {
-    fmt::print("{:<10} {}\n", name, text);
+void print(const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
+}
+void complain(const std::string& text) {
+    const std::string line = "fashion_mnist: " + text + "\n";
+    std::fwrite(line.data(), 1, line.size(), stderr);
+}
+void say(std::string_view name, const std::string& text) {
+    print(fmt::format("{:<10} {}\n", name, text));
 }
 
 hwnas::io::FashionMnist load_data(const Surroundings& around, std::int64_t images, std::int64_t validation) {

@@ -23,8 +23,10 @@ void set_program(const char* argv0);
 /// "fashion_mnist search --resume 'my run'", quoted for a shell.
 std::string command_line(std::initializer_list<std::string_view> words);
 
-/// From here on Ctrl-C sets stop_requested() while a Stoppable stands, and otherwise, or the second time, ends at once.
+/// From here on Ctrl-C sets stop_requested() while a Stoppable stands, and otherwise, or the second time, ends at once,
+/// saying the last interrupt_note(). Broken pipes and full disks become errors of the write in question.
 void catch_signals();
+void interrupt_note(std::string text);
 bool stop_requested();
 struct Stoppable {
     Stoppable();
@@ -34,6 +36,10 @@ struct Stoppable {
 };
 inline constexpr int exit_interrupted = 130;
 
+/// Text on standard output; whether all of it arrived is for main to say.
+void print(const std::string& text);
+/// A line on standard error that must not fail.
+void complain(const std::string& text);
 /// One line of the summary before the work: a name and a text.
 void say(std::string_view name, const std::string& text);
 /// Data as options say, training images cut to the first `images` (0: all).
@@ -51,6 +57,8 @@ class TrainingMeter {
 public:
     explicit TrainingMeter(bool quiet)
         : line_(hwnas::ProgressOptions::standard_error(quiet)), started_(seconds_now()) {}
+    /// Time counts from here.
+    void begin() { started_ = seconds_now(); }
     /// After every step; the line also at the end of an epoch.
     void step(const hwnas::TrainingProgress& progress, const std::string& extra = {});
     void finish() { line_.finish(); }

@@ -46,6 +46,8 @@ void read_config(const std::filesystem::path& file, SearchConfig& config, Surrou
         member = value;
     });
     around.threads = io::require<int>(options, "threads", name);
+    if (around.threads < 0 || around.threads > 1'024)
+        hwnas::fail("{}: key \"threads\" is {}, allowed are 0 to 1024", name, around.threads);
     around.data = io::require<std::string>(options, "data", name);
     around.verify = io::require<bool>(options, "verify", name);
 }

@@ -30,6 +30,8 @@ void settle(SearchCommand& command) {
     const auto asked = config_json(command.config);
     const Surroundings around = command.around;
     const bool resume = !command.resume.empty();
+    if (command.quick && !command.config_file.empty())
+        throw UsageError("--quick does not go with --config: both say how many images and epochs");
     if (resume) {
         for (const auto& [option, text] :
              {std::pair{"--out", command.out}, {"--config", command.config_file}, {"--latency", command.latency}})
@@ -65,48 +67,53 @@ void settle(SearchCommand& command) {
     }
 }
 
-fs::path make_run_directory(const SearchCommand& command) {
+bool there(const fs::path& path) {
+    std::error_code error;
+    return fs::exists(path, error);
+}
+
+fs::path run_directory(const SearchCommand& command) {
     if (!command.resume.empty()) return fs::path(command.resume).lexically_normal();
-    fs::path path = command.out;
-    if (path.empty()) {
-        path = fs::path("runs") / fmt::format("{}-seed{}", utc_stamp(), command.config.seed);
-        for (int i = 2; fs::exists(path); ++i)
-            path = fs::path("runs") / fmt::format("{}-seed{}-{}", utc_stamp(), command.config.seed, i);
-    }
-    if (fs::exists(path / "config.json"))
-        hwnas::fail("{}: holds a run already; go on with it by --resume {}, or choose another --out", path.string(),
-                    path.string());
-    io::make_directories(path / "genotypes");
+    if (!command.out.empty()) return command.out;
+    const std::string name = fmt::format("{}-seed{}", utc_stamp(), command.config.seed);
+    fs::path path = fs::path("runs") / name;
+    for (int i = 2; there(path); ++i) path = fs::path("runs") / fmt::format("{}-{}", name, i);
     return path;
 }
 
-/// The table of the run: of a file, of the directory, or measured now and written before anything is trained.
-hwnas::LatencyTable latency_table(const SearchCommand& command, const fs::path& run, const hwnas::SearchSpace& space,
-                                  const hwnas::Device& device, Timing& timing) {
-    const fs::path file = run / "latency.json";
+/// The table of --latency, or of the run that is resumed; none where it has yet to be measured.
+std::optional<hwnas::LatencyTable> stored_table(const SearchCommand& command, const fs::path& run,
+                                                const hwnas::SearchSpace& space) {
+    fs::path file = command.latency;
     if (!command.resume.empty()) {
-        if (!fs::exists(file))
-            hwnas::fail("{}: is missing, and a resumed run never measures; start a new run", file.string());
-        return io::read_latency_table(file);
+        file = run / "latency.json";
+        if (!there(file)) {
+            if (!there(run / "checkpoint.safetensors")) return {};  // stopped before it was measured
+            hwnas::fail("{}: is missing, and a search that has begun never measures again; start a new run",
+                        file.string());
+        }
     }
-    hwnas::LatencyTable table;
-    if (!command.latency.empty()) {
-        table = io::read_latency_table(command.latency);
-        const hwnas::LatencyModel checked(space, table);
-        say("latency", fmt::format("table of {}, {} units ({})", command.latency, table.rows.size(), table.device));
-    } else {
-        hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
-        const double start = seconds_now();
-        table =
-            hwnas::profile(space, device, {.progress = [&](double done) {
-                               line.update([&] { return fmt::format("measuring latencies: {:3.0f} %", 100 * done); });
-                           }});
-        line.finish();
-        timing.profile_seconds = seconds_now() - start;
-        say("latency", fmt::format("{} units measured in {}: one image, one thread", table.rows.size(),
-                                   hwnas::duration(timing.profile_seconds)));
-    }
-    io::write_latency_table(file, table);
+    if (file.empty()) return {};
+    auto table = io::read_latency_table(file);
+    if (!table.space.empty() && table.space != space.name())
+        hwnas::fail("{}: holds times of space {}, the search is in {} (profile --space {}, or search --space {})",
+                    file.string(), table.space, space.name(), space.name(), table.space);
+    const hwnas::LatencyModel checked(space, table);
+    return table;
+}
+
+hwnas::LatencyTable measured_table(const SearchCommand& command, const hwnas::SearchSpace& space,
+                                   const hwnas::Device& device, Timing& timing) {
+    hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
+    const double start = seconds_now();
+    auto table =
+        hwnas::profile(space, device, {.progress = [&](double done) {
+                           line.update([&] { return fmt::format("measuring latencies: {:3.0f} %", 100 * done); });
+                       }});
+    line.finish();
+    timing.profile_seconds = seconds_now() - start;
+    say("latency", fmt::format("{} units measured in {}: one image, one thread", table.rows.size(),
+                               hwnas::duration(timing.profile_seconds)));
     return table;
 }
 
@@ -116,7 +123,11 @@ constexpr const char* metrics_header = "epoch,loss,accuracy,task_loss,complexity
 class Search {
 public:
     Search(const SearchCommand& command, fs::path run, Timing timing)
-        : command_(command), config_(command.config), run_(std::move(run)), timing_(timing) {}
+        : command_(command),
+          config_(command.config),
+          run_(std::move(run)),
+          timing_(timing),
+          meter_(command.around.quiet) {}
 
     /// The family, or none when Ctrl-C came first.
     std::optional<hwnas::Family> train(const hwnas::SearchSpace& space, const hwnas::Device& device,
@@ -129,7 +140,7 @@ public:
                                       .latency_weight = config_.latency_weight,
                                       .complexity_cost = hwnas::complexity_cost(config_.complexity_cost)};
         options.on_step = [this](const hwnas::TrainingProgress& progress) {
-            meter_->step(progress);
+            meter_.step(progress);
             return !stop_requested();
         };
         options.on_epoch = [this](const hwnas::TrainingProgress& progress) {
@@ -142,9 +153,8 @@ public:
         say("supernet",
             fmt::format("{} parameters; hypernetwork ({}) {}", hwnas::with_commas(supernet.state().parameter_count()),
                         config_.hyper_form, hwnas::with_commas(hypernet.state().parameter_count())));
-        hwnas::SingleLevelTrainer<hwnas::SuperNet> trainer(std::move(supernet), std::move(hypernet),
-                                                           hwnas::LatencyModel(space, table), options);
-        trainer_ = &trainer;
+        auto& trainer = trainer_.emplace(std::move(supernet), std::move(hypernet), hwnas::LatencyModel(space, table),
+                                         std::move(options));
         options_ = config_json(config_);
         options_["train_images"] = data.count;
         options_["version"] = hwnas::version;
@@ -157,21 +167,22 @@ public:
         if (begun > 0) say("resumed", fmt::format("after {} epochs and {} steps", begun / steps_, begun % steps_));
 
         const Stoppable scope;
-        TrainingMeter meter(command_.around.quiet);
-        meter_ = &meter;
+        meter_.begin();
         auto family = trainer.fit();
-        meter.finish();
+        meter_.finish();
+        interrupt_note(fmt::format("interrupted after training; go on with: {}", way_on()));
         if (!stop_requested()) return family;
         save();
         return std::nullopt;
     }
     /// What is to be typed to go on.
     std::string way_on() const { return command_line({"search", "--resume", run_.string()}); }
-    std::int64_t epoch() const { return trainer_->steps_done() / steps_; }
+    /// The epoch it is in, counted from 1.
+    std::int64_t epoch() const { return std::min<std::int64_t>(trainer_->steps_done() / steps_ + 1, config_.epochs); }
     Timing timing() const {
         Timing now = timing_;
-        now.search_seconds += meter_->seconds();
-        now.images += meter_->images();
+        now.search_seconds += meter_.seconds();
+        now.images += meter_.images();
         return now;
     }
 
@@ -192,7 +203,11 @@ private:
         // Rows after the checkpoint, of an epoch whose checkpoint a kill prevented, go.
         metrics_ = metadata.at("metrics");
         io::write_file_atomic(run_ / "metrics.csv", metrics_);
-        return trainer_->steps_done();
+        const std::int64_t done = trainer_->steps_done(), all = steps_ * config_.epochs;
+        if (done < 0 || done > all)
+            hwnas::fail("{}: stands after step {}, the run has {}; this checkpoint is of another run", file.string(),
+                        done, all);
+        return done;
     }
     void add_metrics(const hwnas::TrainingProgress& progress) {
         const auto m = progress.metrics();
@@ -218,8 +233,8 @@ private:
     const SearchConfig& config_;
     fs::path run_;
     Timing timing_;
-    hwnas::SingleLevelTrainer<hwnas::SuperNet>* trainer_ = nullptr;
-    TrainingMeter* meter_ = nullptr;
+    TrainingMeter meter_;
+    std::optional<hwnas::SingleLevelTrainer<hwnas::SuperNet>> trainer_;
     io::Json options_;
     std::string metrics_;
     std::int64_t steps_ = 1;
@@ -301,28 +316,49 @@ int run_search(const SearchCommand& asked) {
     if (config.latency_weight == 0 && config.complexity_weight == 0)
         throw UsageError(
             "--complexity-weight and --latency-weight are both 0: nothing would tell the architectures apart");
+    const bool resume = !command.resume.empty();
+    // All that can be wrong is looked at before anything is written.
     const auto data = load_data(command.around, config.images, config.validation);
+    if (config.batch > data.train.count)
+        throw UsageError(fmt::format("--batch {} is more than the {} training images", config.batch, data.train.count));
     const auto device = hwnas::cpu::device({.threads = command.around.threads});
     const auto space = make_space(config.space, config.channels, data.train);
-    const fs::path run = make_run_directory(command);
-    if (command.resume.empty()) write_config(run / "config.json", command);
+    const fs::path run = run_directory(command);
+    auto table = stored_table(command, run, space);
+    if (!resume) io::make_directories(run);
+    const io::DirectoryLock lock(run);
+    if (!resume) {
+        if (there(run / "config.json"))
+            hwnas::fail("{}: holds a run already; go on with it by --resume {}, or choose another --out", run.string(),
+                        run.string());
+        io::make_directories(run / "genotypes");
+        write_config(run / "config.json", command);
+    }
     say("run", run.string());
     if (command.quick)
-        say("short", fmt::format("{} images, {} epochs; the whole search: {}", hwnas::with_commas(data.train.count),
-                                 config.epochs, command_line({"search", "--epochs", "20"})));
+        say("short",
+            fmt::format("{} images, {} epoch{}; the whole search: {}", hwnas::with_commas(data.train.count),
+                        config.epochs, config.epochs == 1 ? "" : "s", command_line({"search", "--epochs", "20"})));
     say_data(data);
     say("device", device.backend().description());
     say("space", describe(space));
 
     Timing timing = read_timing(run / "timing.json");
-    if (!command.resume.empty()) ++timing.sessions;
-    const auto table = latency_table(command, run, space, device, timing);
+    if (resume) ++timing.sessions;
+    interrupt_note(fmt::format("interrupted; go on with: {}", command_line({"search", "--resume", run.string()})));
+    if (table)
+        say("latency",
+            fmt::format("table of {}, {} units ({})", resume ? (run / "latency.json").string() : command.latency,
+                        table->rows.size(), table->device));
+    else
+        table = measured_table(command, space, device, timing);
+    if (!there(run / "latency.json")) io::write_latency_table(run / "latency.json", *table);
     Search search(command, run, timing);
-    const auto family = search.train(space, device, table, data.train);
+    const auto family = search.train(space, device, *table, data.train);
     if (!family) {
         std::fflush(stdout);
-        fmt::print(stderr, "fashion_mnist: interrupted in epoch {} of {}, checkpoint saved; go on with: {}\n",
-                   search.epoch() + 1, config.epochs, search.way_on());
+        complain(fmt::format("interrupted in epoch {} of {}, checkpoint saved; go on with: {}", search.epoch(),
+                             config.epochs, search.way_on()));
         return exit_interrupted;
     }
     timing = search.timing();
@@ -334,7 +370,7 @@ int run_search(const SearchCommand& asked) {
     timing.evaluation_seconds = seconds_now() - start;
     write_timing(run / "timing.json", timing);
 
-    fmt::print("\n{}\n{}\n", family_table(result), control_table(result.control));
+    print(fmt::format("\n{}\n{}\n", family_table(result), control_table(result.control)));
     const double rate = timing.search_seconds > 0 ? static_cast<double>(timing.images) / timing.search_seconds : 0;
     say("time",
         fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),

@@ -34,13 +34,20 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
     }
     if (command.profile.empty()) {
         name = "network" + name;
-        return hwnas::Genotype::parse(command.arch, command.space);
+        try {
+            return hwnas::Genotype::parse(command.arch, command.space);
+        } catch (const hwnas::Error& error) {
+            throw UsageError(fmt::format("--arch: {}", error.what()));
+        }
     }
     name = command.profile + name;
     const fs::path file = fs::path(command.run) / "genotypes" / (command.profile + ".json");
     if (!fs::exists(file))
         hwnas::fail("{}: is missing; the search of {} has not ended yet", file.string(), command.run);
-    return io::read_genotype(file);
+    auto genotype = io::read_genotype(file);
+    if (!genotype.space.empty() && genotype.space != command.space)
+        hwnas::fail("{}: a genotype of space {}, the run searched {}", file.string(), genotype.space, command.space);
+    return genotype;
 }
 
 }  // namespace
@@ -58,6 +65,7 @@ int run_train(const TrainCommand& asked) {
                                                 : fs::path("runs") / (utc_stamp() + "-train");
     io::make_directories(out);
     const fs::path weights = out / (name + ".safetensors"), summary = out / (name + ".json");
+    for (const auto& file : {weights, summary}) io::check_writable(file);
 
     say("output", out.string());
     say_data(data);
@@ -72,34 +80,30 @@ int run_train(const TrainCommand& asked) {
         data.validation.count > 0 ? hwnas::DeviceDataset::upload(data.validation, device) : hwnas::DeviceDataset{};
     std::optional<double> validated;
     TrainingMeter meter(command.around.quiet);
-    hwnas::FitResult fitted;
-    {
-        const Stoppable scope;
-        fitted = hwnas::fit(
-            network, data.train,
-            {.epochs = command.epochs,
-             .batch = command.batch,
-             .learning_rate = command.learning_rate,
-             .seed = hwnas::seed(command.seed),
-             .on_step = [&](const hwnas::TrainingProgress& progress) {
-                 const bool epoch_ends = progress.step == progress.steps;
-                 if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
-                 meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
-                 return !stop_requested();
-             }});
-        meter.finish();
-    }
+    const Stoppable scope;  // until the files are written
+    const auto fitted = hwnas::fit(
+        network, data.train,
+        {.epochs = command.epochs,
+         .batch = command.batch,
+         .learning_rate = command.learning_rate,
+         .seed = hwnas::seed(command.seed),
+         .on_step = [&](const hwnas::TrainingProgress& progress) {
+             const bool epoch_ends = progress.step == progress.steps;
+             if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
+             meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
+             return !stop_requested();
+         }});
+    meter.finish();
     if (!fitted.finished) {
-        fmt::print(stderr,
-                   "fashion_mnist: interrupted, nothing is written; training a network starts over: a search can be "
-                   "resumed, this cannot\n");
+        complain(
+            "interrupted, nothing is written; training a network starts over: a search can be resumed, this cannot");
         return exit_interrupted;
     }
-    const auto tested = hwnas::evaluate(network, data.test);
-    const auto latency = hwnas::measure(network);
     io::save_network(
         weights, network,
         {{"name", name}, {"epochs", std::to_string(command.epochs)}, {"seed", std::to_string(command.seed)}});
+    const auto tested = hwnas::evaluate(network, data.test);
+    const auto latency = hwnas::measure(network);
     io::write_json(
         summary,
         {{"schema", "hwnas-retrained/1"},

@@ -13,14 +13,16 @@
 // devices
 #include <hwnas/cpu/device.hpp>
 #include <hwnas/cuda.hpp>
-// tensors and the tape
+// tensors
+#include <hwnas/tensor/dataset.hpp>
+#include <hwnas/tensor/device_dataset.hpp>
+#include <hwnas/tensor/eigen.hpp>
+#include <hwnas/tensor/tensor.hpp>
+// the tape
 #include <hwnas/autodiff/backward.hpp>
 #include <hwnas/autodiff/gradcheck.hpp>
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/autodiff/variable.hpp>
-#include <hwnas/tensor/dataset.hpp>
-#include <hwnas/tensor/device_dataset.hpp>
-#include <hwnas/tensor/tensor.hpp>
 // ops
 #include <hwnas/ops/accuracy.hpp>
 #include <hwnas/ops/add.hpp>
@@ -66,13 +68,16 @@
 #include <hwnas/supernet/network.hpp>
 #include <hwnas/supernet/prepared.hpp>
 #include <hwnas/supernet/supernet.hpp>
-// training and what it leaves
-#include <hwnas/family/budget.hpp>
-#include <hwnas/family/family.hpp>
-#include <hwnas/family/statistics.hpp>
+// training
 #include <hwnas/train/evaluate.hpp>
 #include <hwnas/train/fit.hpp>
 #include <hwnas/train/objective.hpp>
 #include <hwnas/train/optimizer.hpp>
 #include <hwnas/train/single_level_trainer.hpp>
 #include <hwnas/train/task.hpp>
+// what a search leaves, and how it is shown
+#include <hwnas/family/budget.hpp>
+#include <hwnas/family/family.hpp>
+#include <hwnas/family/statistics.hpp>
+#include <hwnas/report/progress.hpp>
+#include <hwnas/report/table.hpp>

@@ -52,7 +52,8 @@ TEST_CASE("usage errors are one line and exit with 2", "[app]") {
           "2 fashion_mnist: --epochs: \"1.5\" is not a whole number from 1 to 10000\n");
     CHECK(says({"search", "--batch", "1"}) ==
           "2 fashion_mnist: --batch: \"1\" is not a whole number from 2 to 10000\n");
-    CHECK(says({"search", "--seed", "-1"}) == "2 fashion_mnist: --seed: \"-1\" is not a whole number from 0 on\n");
+    CHECK(says({"search", "--seed", "-1"}) ==
+          "2 fashion_mnist: --seed: \"-1\" is not a whole number from 0 to 1.8e+19\n");
     CHECK(says({"search", "--learning-rate", "nan"}) ==
           "2 fashion_mnist: --learning-rate: \"nan\" is not a number from 1e-08 to 10\n");
     CHECK(says({"search", "--threads", "9999999999"}) ==
@@ -62,6 +63,13 @@ TEST_CASE("usage errors are one line and exit with 2", "[app]") {
     CHECK(says({"search", "--complexity-weight", "0", "--latency-weight", "0"}) ==
           "2 fashion_mnist: --complexity-weight and --latency-weight are both 0: nothing would tell the architectures "
           "apart\n");
+    CHECK(says({"search", "--config", "run/config.json", "--quick"}) ==
+          "2 fashion_mnist: --quick does not go with --config: both say how many images and epochs\n");
+    CHECK(says({"search", "--", "--epochs", "0"}) ==
+          "2 fashion_mnist: \"--\" has no meaning here: there are options only, and none is taken for a file name\n");
+    CHECK(says({"search", "--quick=3"}).rfind("2 fashion_mnist: ", 0) == 0);
+    CHECK(says({"profile", "--threads", "0"}) ==
+          "2 fashion_mnist: --threads: \"0\" is not a whole number from 1 to 1024\n");
     CHECK(says({"train"}) ==
           "2 fashion_mnist: train: give --run DIR with --profile A, B or C, or --arch 'normal:...'\n");
     CHECK(says({"train", "--profile", "A"}) ==
@@ -82,6 +90,7 @@ TEST_CASE("help and info exit with 0", "[app]") {
         CHECK_THAT(help.out, Catch::Matchers::ContainsSubstring(option));
     CHECK_THAT(help.out, !Catch::Matchers::ContainsSubstring("--no-verify"));
     CHECK(run(directory, {"--help"}).code == 0);
+    CHECK(run(directory, {"--version"}).out.rfind("fashion_mnist of hwnas ", 0) == 0);
     const auto info = run(directory, {"info", "--threads", "3", "--data", "nowhere"});
     CHECK(info.code == 0);
     CHECK_THAT(info.out, Catch::Matchers::ContainsSubstring("cpu, 3 threads") &&
@@ -96,6 +105,13 @@ TEST_CASE("missing, truncated and other data are refused before a run directory 
     CHECK_THAT(answer(directory, {"search", "--data", data, "--out", "run"}),
                Catch::Matchers::ContainsSubstring("this is not Fashion-MNIST"));
     const auto whole = hwnas::io::read_file(directory / "data/train-images-idx3-ubyte");
+    std::filesystem::rename(directory / "data/t10k-labels-idx1-ubyte", directory / "labels");
+    CHECK(answer(directory, tiny_search(data, {"--out", "run"})) ==
+          "1 fashion_mnist: data: t10k-labels-idx1-ubyte is missing, packed or not (reinstall dataset-fashion-mnist or "
+          "pass --data DIR)\n");
+    std::filesystem::rename(directory / "labels", directory / "data/t10k-labels-idx1-ubyte");
+    CHECK(answer(directory, tiny_search(data, {"--out", "run", "--batch", "41"})) ==
+          "2 fashion_mnist: --batch 41 is more than the 40 training images\n");
     directory.put("data/train-images-idx3-ubyte", std::string_view(whole).substr(0, 1'000));
     const auto truncated = answer(directory, tiny_search(data, {"--out", "run"}));
     CHECK(truncated.rfind("1 fashion_mnist: data/train-images-idx3-ubyte: ", 0) == 0);
@@ -108,12 +124,12 @@ TEST_CASE("an output that cannot be written and bad tables are refused", "[app]"
     const auto data = hwnas_test::tiny_data(directory, 60, 10);
     directory.put("file", "text");
     CHECK(answer(directory, tiny_search(data, {"--out", "file"})) ==
-          "1 fashion_mnist: file/genotypes: cannot create the directory (Not a directory)\n");
+          "1 fashion_mnist: file: cannot create the directory (Not a directory)\n");
     CHECK(answer(directory, tiny_search(data, {"--out", "/dev/full"})) ==
-          "1 fashion_mnist: /dev/full/genotypes: cannot create the directory (Not a directory)\n");
+          "1 fashion_mnist: /dev/full: cannot create the directory (Not a directory)\n");
     // A full disk: no file of more than 300 bytes can be written, so that not even config.json appears.
     CHECK(answer(directory, tiny_search(data, {"--out", "full", "--quiet"}), 300) ==
-          "1 fashion_mnist: full/config.json: cannot be written (File too large), the previous content is unchanged\n");
+          "1 fashion_mnist: full/config.json: cannot be written (File too large)\n");
     CHECK(std::distance(std::filesystem::directory_iterator(directory / "full"), {}) == 1);
 
     CHECK(answer(directory, tiny_search(data, {"--latency", "none.json", "--out", "a"})) ==
@@ -125,6 +141,63 @@ TEST_CASE("an output that cannot be written and bad tables are refused", "[app]"
     const auto foreign = answer(directory, tiny_search(data, {"--latency", other, "--out", "c"}));
     CHECK(foreign.rfind("1 fashion_mnist: latency table: no row for ", 0) == 0);
     CHECK(std::count(foreign.begin(), foreign.end(), '\n') == 1);
+    auto table = hwnas::io::read_json(other);
+    table["space"] = "paper";
+    hwnas::io::write_json(directory / "paper.json", table);
+    CHECK(answer(directory, tiny_search(data, {"--latency", "paper.json", "--out", "d"})) ==
+          "1 fashion_mnist: paper.json: holds times of space paper, the search is in pointwise (profile --space "
+          "pointwise, or search --space paper)\n");
+    // Nothing of this made a directory that would stand in the way of the next try.
+    for (const char* name : {"a", "b", "c", "d"}) CHECK_FALSE(std::filesystem::exists(directory / name));
+}
+
+TEST_CASE("files that nest without end are refused", "[app]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas_test::tiny_data(directory, 60, 10);
+    const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+    for (const auto& [file, key] : {std::pair{"run/config.json", "hwnas-config/1\", \"options"},
+                                    {"table.json", "hwnas-latency/1\", \"rows"},
+                                    {"run/genotypes/A.json", "hwnas-genotype/1\", \"groups"}}) {
+        std::filesystem::create_directories((directory / file).parent_path());
+        directory.put(file, fmt::format("{{\"schema\": \"{}\": {}}}", key, deep));
+    }
+    CHECK(answer(directory, {"search", "--resume", "run"}) ==
+          "1 fashion_mnist: run/config.json: is nested more than 64 deep\n");
+    CHECK(answer(directory, {"search", "--config", "run/config.json"}) ==
+          "1 fashion_mnist: run/config.json: is nested more than 64 deep\n");
+    CHECK(answer(directory, tiny_search(data, {"--latency", "table.json"})) ==
+          "1 fashion_mnist: table.json: is nested more than 64 deep\n");
+    REQUIRE(run(directory, tiny_search(data, {"--out", "whole", "--quiet"})).code == 0);
+    std::filesystem::copy_file(directory / "run/genotypes/A.json", directory / "whole/genotypes/A.json",
+                               std::filesystem::copy_options::overwrite_existing);
+    CHECK(answer(directory, {"train", "--run", "whole", "--profile", "A"}) ==
+          "1 fashion_mnist: whole/genotypes/A.json: is nested more than 64 deep\n");
+    // A genotype of another space, by its own word.
+    auto genotype = hwnas::io::read_json(directory / "whole/genotypes/B.json");
+    genotype["space"] = "paper";
+    hwnas::io::write_json(directory / "whole/genotypes/B.json", genotype);
+    CHECK(answer(directory, {"train", "--run", "whole", "--profile", "B"}) ==
+          "1 fashion_mnist: whole/genotypes/B.json: a genotype of space paper, the run searched pointwise\n");
+    // Where the weights cannot go is said before they are trained.
+    std::filesystem::create_directories(directory / "whole/retrained/C.safetensors");
+    CHECK(answer(directory, {"train", "--run", "whole", "--profile", "C"}) ==
+          "1 fashion_mnist: whole/retrained/C.safetensors: exists and is not a regular file, choose another name\n");
+}
+
+TEST_CASE("one process at a time works in a run directory", "[app]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas_test::tiny_data(directory, 60, 10);
+    REQUIRE(run(directory, tiny_search(data, {"--out", "run", "--quiet"})).code == 0);
+    const hwnas::io::DirectoryLock lock(directory / "run");
+    CHECK(answer(directory, {"search", "--resume", "run"}) ==
+          "1 fashion_mnist: run: another process is at work there; wait for it, or choose another directory\n");
+}
+
+TEST_CASE("output that cannot be written is a failure", "[app]") {
+    const TemporaryDirectory directory;
+    CHECK(std::system(fmt::format("'{}' info >/dev/full 2>/dev/null", HWNAS_PROGRAM).c_str()) == 1 << 8);
+    CHECK(std::system(fmt::format("'{}' --help >/dev/full 2>/dev/null", HWNAS_PROGRAM).c_str()) == 1 << 8);
+    CHECK(std::system(fmt::format("'{}' info >&- 2>/dev/null", HWNAS_PROGRAM).c_str()) == 1 << 8);
 }
 
 TEST_CASE("resuming what is no run, or with other options, is refused", "[app]") {
@@ -170,7 +243,8 @@ TEST_CASE("resuming what is no run, or with other options, is refused", "[app]")
 
     std::filesystem::rename(directory / "run/latency.json", directory / "moved.json");
     CHECK(resumed() ==
-          "1 fashion_mnist: run/latency.json: is missing, and a resumed run never measures; start a new run\n");
+          "1 fashion_mnist: run/latency.json: is missing, and a search that has begun never measures again; start a "
+          "new run\n");
     std::filesystem::rename(directory / "moved.json", directory / "run/latency.json");
     CHECK(resumed() == "0 ");
 }
@@ -187,7 +261,7 @@ TEST_CASE("train and evaluate refuse what does not fit", "[app]") {
     CHECK(answer(directory, with({"train", "--run", "none", "--profile", "A"})) ==
           "1 fashion_mnist: none/config.json: cannot be opened (No such file or directory)\n");
     CHECK(answer(directory, with({"train", "--arch", "normal:"}))
-              .rfind("1 fashion_mnist: genotype: no \"|\" at character 8", 0) == 0);
+              .rfind("2 fashion_mnist: --arch: genotype: no \"|\" at character 8", 0) == 0);
     CHECK(answer(directory, with({"train", "--arch", "normal:|swim~0|swim~1|"}))
               .rfind("1 fashion_mnist: genotype: 1 groups of cells, space pointwise has 2", 0) == 0);
     CHECK(answer(directory, {"evaluate", "--weights", "none"}) ==

@@ -28,6 +28,28 @@ V wrong_square(const V& x, double factor) {
 }
 }  // namespace
 
+TEST_CASE("two losses that share a part of the tape are added, not passed one after the other", "[autodiff]") {
+    const auto device = test_device();
+    const auto x = leaf({3}, 1, device);
+    const auto h = relu(x), loss = sum(h), other = sum(multiply(h, h));
+    backward(loss);
+    const char* says = "backward: an earlier backward() has consumed this part of the tape; add the losses and go once";
+    CHECK_THROWS_WITH(backward(other), says);
+    CHECK_THROWS_WITH(backward(loss), says);
+    backward(sum(relu(x)));  // a new tape from the same leaf
+    const auto values = x.value().to_vector(), gradient = x.grad().to_vector();
+    for (std::size_t i = 0; i < 3; ++i) CHECK(gradient[i] == (values[i] > 0 ? 2 : 0));
+}
+
+TEST_CASE("what has no value or no gradient says so", "[autodiff]") {
+    const auto device = test_device();
+    const V constant(Tensor<double>::full({2}, 1.0, device));
+    CHECK_THROWS_WITH(constant.set_grad(constant.value()), "variable: only a leaf has a gradient buffer of its own");
+    CHECK_THROWS_WITH(relu(leaf({2}, 1, device)).set_grad(constant.value()),
+                      "variable: only a leaf has a gradient buffer of its own");
+    CHECK_THROWS_WITH(V().device(), "tensor: no value (default-constructed)");
+}
+
 TEST_CASE("a value used along many paths collects every path's gradient once", "[autodiff]") {
     const auto device = test_device();
     const auto x = leaf({2, 3}, 1, device);

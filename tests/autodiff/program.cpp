@@ -19,6 +19,15 @@ const char* const reading =
 using V = Variable<float>;
 }  // namespace
 
+TEST_CASE("a program that was never recorded says so", "[autodiff]") {
+    const Program none;
+    CHECK_FALSE(none.defined());
+    CHECK(none.size() == 0);
+    CHECK(none.memory() == 0);
+    CHECK_THROWS_WITH(none.run(), "program: nothing has been recorded");
+    CHECK_THROWS_WITH(none.print(), "program: nothing has been recorded");
+}
+
 TEST_CASE("memory plan: places never overlap, are aligned, and holes are used again", "[autodiff][program]") {
     detail::MemoryPlan plan;
     struct Place {

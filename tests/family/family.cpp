@@ -103,7 +103,7 @@ TEST_CASE("family: the best within a budget", "[family]") {
         FAIL("a budget of 10 parameters was kept");
     } catch (const InfeasibleBudget& error) {
         CHECK_THAT(error.what(),
-                   ContainsSubstring("best: no network of the family keeps 10 parameters; the smallest has "));
+                   ContainsSubstring("best: no network of the family keeps 10 parameters; the nearest has "));
         CHECK(error.parameters ==
               BasicNetwork<float>::network_size(family.supernet().space(), error.smallest).parameters);
         CHECK(error.parameters > 10);
@@ -116,7 +116,27 @@ TEST_CASE("family: the best within a budget", "[family]") {
     CHECK_THROWS_WITH(
         family.best({.latency_ms = 1e-9, .parameters = 5'000, .macs = 1'000'000}, validation),
         ContainsSubstring(
-            "best: no network of the family keeps 1e-09 ms, 5000 parameters, 1000000 MACs; the smallest has "));
+            "best: no network of the family keeps 1e-09 ms, 5000 parameters, 1000000 MACs; the nearest has "));
+    // The limit in the way decides which network is shown.
+    const auto nearest = [&](const Budget& budget) {
+        try {
+            family.best(budget, validation, 2);
+        } catch (const InfeasibleBudget& error) {
+            return error;
+        }
+        throw std::logic_error("the budget was kept");
+    };
+    double least_ms = HUGE_VAL;
+    std::int64_t least_macs = std::numeric_limits<std::int64_t>::max();
+    for (std::uint64_t i = 0; i < 50; ++i) {
+        const auto other = family.at(random_complexity(3, seed(9).stream("others"), i));
+        least_ms = std::min(least_ms, family.latency()->predict(other));
+        least_macs = std::min(least_macs, BasicNetwork<float>::network_size(family.supernet().space(), other).macs);
+    }
+    const auto slow = nearest({.latency_ms = 1e-9});
+    CHECK(slow.latency_ms <= least_ms);
+    CHECK(slow.latency_ms == family.latency()->predict(slow.smallest));
+    CHECK(nearest({.macs = 1}).macs <= least_macs);
     const auto untimed = BasicFamily<SuperNet>(
         family.supernet().clone(), family.hypernet().clone(), std::nullopt,
         std::make_shared<DeviceDataset>(DeviceDataset::upload(validation, family.supernet().device())),
@@ -124,6 +144,10 @@ TEST_CASE("family: the best within a budget", "[family]") {
     CHECK_THROWS_WITH(untimed.best({.latency_ms = 1}, validation),
                       "best: a latency budget needs a family searched with a LatencyModel");
     CHECK(untimed.best({}, validation, 2).measured_ms == 0);
+    CHECK_THROWS_WITH(untimed.best({.parameters = 10}, validation),
+                      ContainsSubstring("keeps 10 parameters; the nearest has ") && !ContainsSubstring(" ms"));
+    CHECK_THROWS_WITH(family.best({}, validation, 0), "best: 0 candidates");
+    CHECK_THROWS_WITH(family.control(10, 1), "control: 10 samples, 1 points; at least 0 and 2");
 }
 
 TEST_CASE("statistics: ranks and Spearman", "[family]") {

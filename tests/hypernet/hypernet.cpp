@@ -115,6 +115,10 @@ TEST_CASE("simplex: profiles, rays and random points", "[hypernet]") {
     for (const double m : mean) CHECK(std::abs(m - 1.0 / 3) < 0.02);
     CHECK(std::abs(square - 1.0 / 6) < 0.01);  // E[S_m^2] = 2 / (k (k + 1))
     CHECK(random_complexity(3, seed(1).stream("points"), 5) == random_complexity(3, seed(1).stream("points"), 5));
+    CHECK_THROWS_WITH(penalised(3, 3, 0.7), "complexity: primitive 3 of 3");
+    CHECK_THROWS_WITH(penalised(3, 0, 1.5), "complexity: weight 1.5 is outside 0 to 1");
+    CHECK_THROWS_WITH(on_ray(3, -1, 0.5), "complexity: primitive -1 of 3");
+    CHECK_THROWS_WITH(on_ray(3, 0, -0.5), "complexity: point -0.5 of a ray is outside 0 to 1");
     CHECK_THROWS_WITH(check_complexity({0.5, 0.6, -0.1}, 3), "complexity: entry -0.1 is outside 0 to 1");
     CHECK_THROWS_WITH(check_complexity({0.5, 0.6, 0.1}, 3),
                       Catch::Matchers::ContainsSubstring("complexity: entries sum to 1.2"));

@@ -112,3 +112,18 @@ TEST_CASE("average_pool says what clashes", "[ops]") {
     CHECK_THROWS_WITH(average_pool(constant({0, 4, 4, 2})), "average_pool: input [0, 4, 4, 2] is empty");
     CHECK_THROWS_WITH(average_pool(Variable<float>()), "average_pool: input has shape [], expected [N, H, W, C]");
 }
+
+TEST_CASE("average_pool: a window that sees no pixel is refused", "[ops]") {
+    const auto x = [](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, -5.0f, test_device())); };
+    CHECK_THROWS_WITH(
+        average_pool(x({1, 1, 1, 1}), {.kernel = 2, .padding = 1, .dilation = 2}),
+        "average_pool: the window at row 0 lies wholly in the padding (input [1, 1, 1, 1], kernel 2, stride 1, "
+        "padding 1, dilation 2); pad less");
+    CHECK_THROWS_WITH(
+        average_pool(x({1, 9, 1, 1}), {.kernel = 3, .padding = 3, .dilation = 2}),
+        "average_pool: the window at column 0 lies wholly in the padding (input [1, 9, 1, 1], kernel 3, stride "
+        "1, padding 3, dilation 2); pad less");
+    // Counted as zeros, padding alone has a mean.
+    const auto zeros = average_pool(x({1, 1, 1, 1}), {.kernel = 2, .padding = 1, .dilation = 2, .count_padding = true});
+    CHECK(zeros.value().to_vector() == std::vector<float>{0});
+}

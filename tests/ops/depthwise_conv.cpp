@@ -42,8 +42,9 @@ TEST_CASE("depthwise_conv and its gradients equal a plain loop", "[ops]") {
 }
 
 TEST_CASE("depthwise_conv gradients agree with finite differences", "[ops][gradcheck]") {
-    const WindowCase cases[] = {
-        {{2, 4, 5, 5}}, {{1, 5, 4, 3}, 3, 2}, {{1, 5, 5, 1}, 3, 1, -1, 2}, {{1, 4, 4, 2}, 2, 1, 1}};
+    const WindowCase cases[] = {{{2, 4, 5, 5}},          {{1, 5, 4, 3}, 3, 2}, {{1, 5, 5, 1}, 3, 1, -1, 2},
+                                {{1, 4, 4, 2}, 2, 1, 1}, {{1, 6, 5, 2}, 5},    {{1, 6, 7, 1}, 5, 2, -1, 2},
+                                {{1, 6, 7, 2}, 7},       {{1, 7, 6, 1}, 7, 2}};
     for (const auto& window : cases) {
         const auto device = test_device();
         const auto result = gradcheck(depthwise(window),

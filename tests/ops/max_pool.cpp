@@ -141,3 +141,15 @@ TEST_CASE("max_pool says what clashes", "[ops]") {
     CHECK_THROWS_WITH(max_pool(constant({1, 4, 4, 0})), "max_pool: input [1, 4, 4, 0] is empty");
     CHECK_THROWS_WITH(max_pool(Variable<float>()), "max_pool: input has shape [], expected [N, H, W, C]");
 }
+
+TEST_CASE("max_pool: a window that sees no pixel is refused", "[ops]") {
+    const auto x = [](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, -5.0f, test_device())); };
+    CHECK_THROWS_WITH(
+        max_pool(x({1, 1, 1, 1}), {.kernel = 2, .padding = 1, .dilation = 2}),
+        "max_pool: the window at row 0 lies wholly in the padding (input [1, 1, 1, 1], kernel 2, stride 1, "
+        "padding 1, dilation 2); pad less");
+    CHECK_THROWS_WITH(
+        max_pool(x({1, 9, 1, 1}), {.kernel = 3, .padding = 3, .dilation = 2}),
+        "max_pool: the window at column 0 lies wholly in the padding (input [1, 9, 1, 1], kernel 3, stride "
+        "1, padding 3, dilation 2); pad less");
+}

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <hwnas/ops/relu.hpp>
 
-#include "support/catch.hpp"
-#include "support/random_tensor.hpp"
+#include "support/window_ops.hpp"
 
 #include <limits>
 
@@ -34,6 +33,20 @@ TEST_CASE("relu gradient agrees with finite differences", "[ops][gradcheck]") {
         gradcheck([](const auto& v) { return relu(v[0]); }, {distinct_tensor<double>({3, 5, 7}, 2, test_device())});
     INFO(result.message);
     CHECK(result.passed);
+}
+
+TEST_CASE("relu: the same bits at 1, 2 and 5 threads; two uses add up, a recorded step repeats", "[ops]") {
+    const auto op = [](const auto& v) { return relu(v[0]); };
+    const std::vector<std::vector<double>> inputs{random_values<double>(40'001, 1)};
+    Outcome<double> expected{inputs[0], {random_values<double>(40'001, 77)}};
+    for (std::size_t i = 0; i < expected.y.size(); ++i)
+        if (expected.y[i] <= 0) expected.y[i] = expected.gradients[0][i] = 0;
+    check_op(op, inputs, {{40'001}}, expected);
+    check_uses(op, inputs, {{40'001}});
+}
+
+TEST_CASE("relu says what is missing", "[ops]") {
+    CHECK_THROWS_WITH(relu(Variable<float>()), "relu: input has no value");
 }
 
 TEST_CASE("gradients of two uses of one value add up", "[ops][gradcheck]") {

@@ -15,6 +15,7 @@ struct Screen {
         return {.quiet = quiet,
                 .terminal = terminal,
                 .interval = 30,
+                .columns = [] { return std::size_t{0}; },
                 .clock = [this] { return time; },
                 .write = [this](std::string_view part) { text += part; }};
     }
@@ -39,6 +40,19 @@ TEST_CASE("on a terminal the line is redrawn in place, at most ten times a secon
     CHECK(asked == 3);
     CHECK(screen.text == "\repoch 1, long\repoch 2      \rkept   \n\rnext\n");
     CHECK(screen.text.find('\x1b') == std::string::npos);
+}
+
+TEST_CASE("a line that would wrap is cut to the terminal", "[report][progress]") {
+    Screen screen;
+    auto options = screen.options(true);
+    options.columns = [] { return std::size_t{9}; };
+    {
+        hwnas::ProgressLine line(options);
+        line.update([] { return std::string("123456789 and more"); });
+        screen.time += 1;
+        line.update([] { return std::string("short"); });
+    }
+    CHECK(screen.text == "\r12345678\rshort   \n");
 }
 
 TEST_CASE("elsewhere it is a plain line now and then", "[report][progress]") {

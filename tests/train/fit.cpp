@@ -71,6 +71,39 @@ TEST_CASE("fit: stops when asked, and tells bad options and losses", "[train]") 
                       "finite in the data)");
 }
 
+TEST_CASE("task: a loss is enough, and its mean is then what is reported", "[train]") {
+    const auto device = test_device(1);
+    const auto network = fresh(device, 1);
+    auto data = shades(96, 1);
+    const Task only_loss{.loss = [](const auto& outputs, const auto& batch) {
+        return mean_squared_error(outputs,
+                                  Variable<float>(Tensor<float>::full(outputs.shape(), 0.25f, batch.inputs.device())));
+    }};
+    const auto result = fit(network, data, {.epochs = 2, .batch = 32, .task = only_loss});
+    CHECK(result.metric == result.loss);
+    const auto evaluation = evaluate(network, data, only_loss);
+    CHECK(evaluation.metric == evaluation.loss);
+    CHECK_FALSE(only_loss.checked("test").higher_is_better);
+    CHECK(only_loss.checked("test").metric_name == "loss");
+    CHECK_THROWS_WITH(evaluate(network, data, Task{}), "evaluate: the task has no loss");
+}
+
+TEST_CASE("fit and recalibrate refuse a folded network", "[train]") {
+    const auto device = test_device(1);
+    auto network = fresh(device);
+    const auto data = shades(64, 1);
+    const auto before = evaluate(network, data);
+    network.fold();
+    const char* says =
+        "network: its batch norms are folded, it can only be evaluated; clone() it before fold() to train";
+    CHECK_THROWS_WITH(fit(network, data, {.epochs = 1, .batch = 32}), says);
+    CHECK_THROWS_WITH(recalibrate(network, data), says);
+    CHECK_THROWS_WITH(
+        network.clone().forward(Variable<float>(Tensor<float>::full({2, 8, 8, 1}, 0, device)), Phase::train), says);
+    CHECK_THROWS_WITH(network.inherit(fresh(device).state()), "network: its batch norms are folded, it cannot inherit");
+    CHECK(std::abs(evaluate(network, data).loss - before.loss) <= 1e-5 * before.loss);
+}
+
 TEST_CASE("task: regression on float targets", "[train]") {
     const auto device = test_device(1);
     const auto network = fresh(device, 2);

@@ -10,7 +10,8 @@
 
 namespace hwnas {
 
-/// Adds d<output, seed>/d(leaf) to the gradient of every leaf below `output`. The tape is consumed.
+/// Adds d<output, seed>/d(leaf) to the gradient of every leaf below `output`. The tape between is
+/// consumed: what two losses share can be passed once, so add them first.
 template <class T>
 void backward(const Variable<T>& output, const Tensor<T>& seed) {
     require(output.requires_grad(), "backward: the value depends on nothing that wants a gradient");
@@ -19,6 +20,8 @@ void backward(const Variable<T>& output, const Tensor<T>& seed) {
     std::unordered_set<const Node<T>*> seen{output.node().get()};
     for (std::size_t i = 0; i < order.size(); ++i) {
         const auto node = order[i];
+        require(!node->consumed,
+                "backward: an earlier backward() has consumed this part of the tape; add the losses and go once");
         for (const auto& input : node->inputs)
             if (input && seen.insert(input.get()).second) order.push_back(input);
     }
@@ -29,6 +32,7 @@ void backward(const Variable<T>& output, const Tensor<T>& seed) {
             const Tensor<T> dy = std::exchange(node->grad, {});
             const auto inputs = std::exchange(node->inputs, {});
             const auto rule = std::exchange(node->backward, nullptr);
+            node->consumed = true;
             const GuardScope scope(node->guard);
             rule(dy, inputs);
         }

@@ -169,9 +169,11 @@ public:
     bool defined() const { return recorder_ != nullptr; }
     /// Executes the whole step once.
     void run() const {
+        require(defined(), "program: nothing has been recorded");
         for (std::size_t i = 0; i < size(); ++i) run_entry(i);
     }
-    std::size_t size() const { return recorder_->entries().size(); }
+    /// Kernel calls; 0 before anything is recorded.
+    std::size_t size() const { return recorder_ ? recorder_->entries().size() : 0; }
     const std::string& label(std::size_t entry) const { return recorder_->entries()[entry].label; }
     const char* kernel(std::size_t entry) const { return recorder_->entries()[entry].call.name; }
     /// The recorded call: kernel number, name and contract struct, with the addresses it runs on. For exporters.
@@ -191,9 +193,10 @@ public:
             backend.run(entry.call);
     }
     /// Bytes of the planned block.
-    std::size_t memory() const { return recorder_->memory(); }
+    std::size_t memory() const { return recorder_ ? recorder_->memory() : 0; }
     /// One line per kernel call: number, guard, kernel, label.
     std::string print() const {
+        require(defined(), "program: nothing has been recorded");
         std::string text = fmt::format("program: {} kernel calls, {:.1f} MB planned, device {}\n", size(),
                                        static_cast<double>(memory()) / 1e6, recorder_->device().name());
         for (std::size_t i = 0; i < size(); ++i)

@@ -23,6 +23,7 @@ struct Node {
     Guard guard = GuardScope::current();
     std::uint64_t sequence = next_sequence();
     bool leaf = false;
+    bool consumed = false;  ///< backward() has passed it
 
 private:
     static std::uint64_t next_sequence() {
@@ -76,7 +77,10 @@ public:
         return node_->grad;
     }
     /// Gives a leaf a gradient buffer of its own, to which backward() adds; the owner sets it to zero.
-    void set_grad(Tensor<T> grad) const { node_->grad = std::move(grad); }
+    void set_grad(Tensor<T> grad) const {
+        require(node_ != nullptr && node_->leaf, "variable: only a leaf has a gradient buffer of its own");
+        node_->grad = std::move(grad);
+    }
     /// The same value, cut off from the tape.
     Variable detach() const { return Variable(value_); }
     const std::shared_ptr<Node<T>>& node() const { return node_; }

@@ -38,7 +38,10 @@ private:
 /// A fixed set of threads; the calling thread is one of them.
 class Pool {
 public:
-    explicit Pool(int threads) : slots_(static_cast<std::size_t>(threads)) {
+    explicit Pool(int threads)
+        : slots_(static_cast<std::size_t>(threads)),
+          // Threads that share cores must not wait for each other by spinning.
+          spin_limit_(threads <= static_cast<int>(std::max(1u, std::thread::hardware_concurrency())) ? 4000 : 0) {
         for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
     }
     ~Pool() {
@@ -73,7 +76,7 @@ private:
     struct alignas(64) Slot {
         std::atomic<std::uint64_t> state{0};
     };
-    static constexpr int bits = 24, spin_limit = 4000;
+    static constexpr int bits = 24;
     static constexpr std::int64_t max_chunks = (std::int64_t{1} << bits) / 2;
 
     template <class F>
@@ -98,7 +101,7 @@ private:
         drain(0);
         // Waits for chunks, not for workers: one that the system has put aside delays nothing it has not begun.
         for (int spins = 0; open_.load(std::memory_order_acquire) != 0; ++spins) {
-            if (spins < spin_limit)
+            if (spins < spin_limit_)
                 pause();
             else
                 std::this_thread::yield();
@@ -126,7 +129,7 @@ private:
         const FlushDenormals flush;
         std::uint64_t seen = 0;
         for (;;) {
-            for (int spins = 0; spins < spin_limit && generation_.load(std::memory_order_acquire) == seen; ++spins)
+            for (int spins = 0; spins < spin_limit_ && generation_.load(std::memory_order_acquire) == seen; ++spins)
                 pause();
             generation_.wait(seen, std::memory_order_acquire);
             seen = generation_.load(std::memory_order_acquire);
@@ -136,6 +139,7 @@ private:
     }
 
     std::vector<Slot> slots_;
+    const int spin_limit_;
     std::vector<std::thread> workers_;
     std::mutex region_;
     std::atomic<std::uint64_t> generation_{0};

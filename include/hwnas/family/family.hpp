@@ -12,6 +12,7 @@
 #include <hwnas/supernet/supernet.hpp>
 #include <hwnas/train/evaluate.hpp>
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -132,6 +133,7 @@ public:
 
     /// Counts along every ray from uniform to a vertex, and over random S.
     ControlReport control(int samples = 200, int points = 21, Seed seed = {}) const {
+        require(samples >= 0 && points >= 2, "control: {} samples, {} points; at least 0 and 2", samples, points);
         const auto& a = architecture();
         ControlReport report;
         for (int m = 0; m < a.k(); ++m) {
@@ -172,13 +174,8 @@ public:
         requires requires(const Net& net) { net.space(); }
     {
         const bool timed = budget.latency_ms < std::numeric_limits<double>::infinity();
+        require(candidates >= 1, "best: {} candidates", candidates);
         require(!timed || latency_, "best: a latency budget needs a family searched with a LatencyModel");
-        struct Candidate {
-            Complexity s;
-            Genotype genotype;
-            NetworkSize size;
-            double predicted = 0, score = -HUGE_VAL;
-        };
         std::vector<Candidate> all;
         std::set<std::vector<int>> seen;
         for (const auto& s : sweep()) {
@@ -193,19 +190,18 @@ public:
             return a.predicted != b.predicted ? a.predicted > b.predicted : a.size.macs > b.size.macs;
         };
         std::sort(all.begin(), all.end(), larger);
-        const Candidate smallest = all.back();
-        const auto fits = [&](const Candidate& c) {
-            return c.size.parameters <= budget.parameters && c.size.macs <= budget.macs &&
-                   c.predicted <= budget.latency_ms;
+        const auto keeps_size = [&](const Candidate& c) {
+            return c.size.parameters <= budget.parameters && c.size.macs <= budget.macs;
         };
+        const auto fits = [&](const Candidate& c) { return keeps_size(c) && c.predicted <= budget.latency_ms; };
         std::vector<Candidate> open;
         for (const auto& candidate : all)
             if (fits(candidate)) open.push_back(candidate);
         const auto data = DeviceDataset::upload(validation, supernet_.device());
-        double measured_smallest = smallest.predicted;
+        std::map<std::vector<int>, double> measured_ms;
         while (!open.empty()) {
             // Larger networks first: within a family they are the more accurate ones.
-            const auto count = std::min<std::size_t>(open.size(), static_cast<std::size_t>(std::max(candidates, 1)));
+            const auto count = std::min<std::size_t>(open.size(), static_cast<std::size_t>(candidates));
             std::vector<Candidate> batch(open.begin(), open.begin() + static_cast<std::ptrdiff_t>(count));
             open.erase(open.begin(), open.begin() + static_cast<std::ptrdiff_t>(count));
             for (auto& candidate : batch) {
@@ -224,7 +220,7 @@ public:
                     latency_ ? measure(winner, {.batch = latency_->table().batch, .threads = latency_->table().threads})
                                    .median
                              : 0.0;
-                measured_smallest = milliseconds;
+                measured_ms[candidate.genotype.choices(architecture())] = milliseconds;
                 if (milliseconds > budget.latency_ms) continue;
                 return {candidate.s,
                         candidate.genotype,
@@ -236,18 +232,43 @@ public:
                         candidate.size.macs};
             }
         }
-        std::string asked;
-        if (timed) asked += fmt::format("{:.4g} ms", budget.latency_ms);
-        if (budget.parameters != Budget{}.parameters)
-            asked += fmt::format("{}{} parameters", asked.empty() ? "" : ", ", budget.parameters);
-        if (budget.macs != Budget{}.macs) asked += fmt::format("{}{} MACs", asked.empty() ? "" : ", ", budget.macs);
-        throw InfeasibleBudget(
-            fmt::format("best: no network of the family keeps {}; the smallest has {:.4g} ms, {} parameters, {} MACs",
-                        asked, measured_smallest, smallest.size.parameters, smallest.size.macs),
-            smallest.genotype, measured_smallest, smallest.size.parameters, smallest.size.macs);
+        throw infeasible(budget, all, keeps_size, measured_ms);
     }
 
 private:
+    struct Candidate {
+        Complexity s;
+        Genotype genotype;
+        NetworkSize size;
+        double predicted = 0, score = -HUGE_VAL;
+    };
+    /// Says what cannot be kept, with the network that comes nearest to the limit in the way.
+    template <class KeepsSize>
+    InfeasibleBudget infeasible(const Budget& budget, const std::vector<Candidate>& all, const KeepsSize& keeps_size,
+                                const std::map<std::vector<int>, double>& measured_ms) const {
+        const auto keeps_parameters = [&](const Candidate& c) { return c.size.parameters <= budget.parameters; };
+        const bool size_fits = std::any_of(all.begin(), all.end(), keeps_size),
+                   parameters_fit = std::any_of(all.begin(), all.end(), keeps_parameters);
+        // Among those that keep the limits before it, the least by the first limit that none keeps.
+        const auto key = [&](const Candidate& c) {
+            if (!parameters_fit) return static_cast<double>(c.size.parameters);
+            if (!size_fits) return keeps_parameters(c) ? static_cast<double>(c.size.macs) : HUGE_VAL;
+            const auto measured = measured_ms.find(c.genotype.choices(architecture()));
+            return !keeps_size(c) ? HUGE_VAL : measured != measured_ms.end() ? measured->second : c.predicted;
+        };
+        const Candidate& nearest = *std::min_element(
+            all.begin(), all.end(), [&](const Candidate& a, const Candidate& b) { return key(a) < key(b); });
+        const auto measured = measured_ms.find(nearest.genotype.choices(architecture()));
+        const double milliseconds = measured != measured_ms.end() ? measured->second : nearest.predicted;
+        std::vector<std::string> asked;
+        if (budget.latency_ms < Budget{}.latency_ms) asked.push_back(fmt::format("{:.4g} ms", budget.latency_ms));
+        if (budget.parameters != Budget{}.parameters) asked.push_back(fmt::format("{} parameters", budget.parameters));
+        if (budget.macs != Budget{}.macs) asked.push_back(fmt::format("{} MACs", budget.macs));
+        return {fmt::format("best: no network of the family keeps {}; the nearest has {}{} parameters, {} MACs",
+                            fmt::join(asked, ", "), latency_ ? fmt::format("{:.4g} ms, ", milliseconds) : "",
+                            nearest.size.parameters, nearest.size.macs),
+                nearest.genotype, milliseconds, nearest.size.parameters, nearest.size.macs};
+    }
     double measured(const Net& net, const Relaxation<T>& relaxation, const DeviceDataset& data,
                     bool recalibrated) const {
         if (recalibrated)

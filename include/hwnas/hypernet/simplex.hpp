@@ -28,12 +28,16 @@ inline Complexity uniform_complexity(int k) {
 }
 /// `weight` on primitive m, the rest shared equally: profiles B (a convolution, .70) and C (a pool, .70).
 inline Complexity penalised(int k, int m, double weight) {
+    require(k >= 1 && m >= 0 && m < k, "complexity: primitive {} of {}", m, k);
+    require(weight >= 0 && weight <= 1, "complexity: weight {} is outside 0 to 1", weight);
     Complexity s(static_cast<std::size_t>(k), k > 1 ? (1 - weight) / (k - 1) : 0.0);
     s[static_cast<std::size_t>(m)] = k > 1 ? weight : 1.0;
     return s;
 }
 /// Point t in [0, 1] of the ray from uniform to vertex m.
 inline Complexity on_ray(int k, int m, double t) {
+    require(k >= 1 && m >= 0 && m < k, "complexity: primitive {} of {}", m, k);
+    require(t >= 0 && t <= 1, "complexity: point {} of a ray is outside 0 to 1", t);
     Complexity s(static_cast<std::size_t>(k), (1 - t) / k);
     s[static_cast<std::size_t>(m)] += t;
     return s;

@@ -73,8 +73,16 @@ inline std::filesystem::path fashion_mnist_directory(const std::filesystem::path
 inline IdxArray read_fashion_mnist(const std::filesystem::path& directory, const FashionMnistFile& file, bool verify,
                                    std::size_t rank) {
     const auto path = fashion_mnist_path(directory, file.stem);
-    if (path.empty())
-        fail("no Fashion-MNIST at {}: apt-get install dataset-fashion-mnist, or --data DIR", directory.string());
+    if (path.empty()) {
+        std::error_code error;
+        std::size_t found = 0;
+        for (const auto& part : {fashion_mnist_train_images, fashion_mnist_train_labels, fashion_mnist_test_images,
+                                 fashion_mnist_test_labels})
+            found += !fashion_mnist_path(directory, part.stem).empty();
+        if (found == 0)
+            fail("no Fashion-MNIST at {}: apt-get install dataset-fashion-mnist, or --data DIR", directory.string());
+        fail("{}: {} is missing, packed or not ({})", directory.string(), file.stem, fashion_mnist_advice);
+    }
     Sha256 digest;
     IdxArray array = read_idx(path, {file.items, fashion_mnist_advice, verify ? &digest : nullptr});
     if (array.shape.size() != rank)

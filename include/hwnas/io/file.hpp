@@ -6,6 +6,7 @@
 #include <hwnas/core/error.hpp>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -147,8 +148,10 @@ inline void write_file_atomic(const std::filesystem::path& path, std::span<const
     const auto directory = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
     // One name for each file: what a kill left behind is replaced by the next write instead of staying for good.
     const auto temporary = directory / fmt::format(".{}.tmp", path.filename().string());
+    const bool before = ::stat(path.c_str(), &status) == 0;
     const auto refuse = [&](int error) {
-        fail("{}: cannot be written ({}), the previous content is unchanged", path.string(), detail::reason(error));
+        fail("{}: cannot be written ({}){}", path.string(), detail::reason(error),
+             before ? ", the previous content is unchanged" : "");
     };
     detail::Descriptor file{detail::open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW)};
     if (file.get() < 0) refuse(errno);
@@ -170,6 +173,35 @@ inline void write_file_atomic(const std::filesystem::path& path, std::span<const
 inline void write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
     write_file_atomic(path, std::span<const std::string_view>(&bytes, 1));
 }
+
+/// Throws Error where write_file_atomic() would not be able to write this file: before hours of work, not after.
+inline void check_writable(const std::filesystem::path& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode))
+        fail("{}: exists and is not a regular file, choose another name", path.string());
+    const auto directory = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+    const auto temporary = directory / fmt::format(".{}.tmp", path.filename().string());
+    const detail::Descriptor file{detail::open_file(temporary, O_WRONLY | O_CREAT | O_NOFOLLOW)};
+    if (file.get() < 0) fail("{}: cannot be written ({})", path.string(), detail::reason(errno));
+    ::unlink(temporary.c_str());
+}
+
+/// Keeps other processes that take one out of a directory, as long as it lives; the system frees it when a process
+/// ends.
+class DirectoryLock {
+public:
+    /// Throws Error if another process holds it. File systems that know no locks let everybody in.
+    explicit DirectoryLock(const std::filesystem::path& directory)
+        : directory_(detail::open_file(directory, O_RDONLY | O_DIRECTORY)) {
+        if (directory_.get() < 0) fail("{}: cannot be opened ({})", directory.string(), detail::reason(errno));
+        const int locked = detail::uninterrupted([&] { return ::flock(directory_.get(), LOCK_EX | LOCK_NB); });
+        if (locked != 0 && errno == EWOULDBLOCK)
+            fail("{}: another process is at work there; wait for it, or choose another directory", directory.string());
+    }
+
+private:
+    detail::Descriptor directory_;
+};
 
 struct LineWriterOptions {
     bool append = false;  ///< keep the rows there are; a last row cut off by a kill is removed

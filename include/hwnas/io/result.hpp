@@ -57,6 +57,11 @@ inline std::vector<std::pair<std::string, int>> counts_of(const Genotype& genoty
     return result;
 }
 
+/// Accuracies are means of 0 and 1 that were summed in float: six digits hold what a million images can say.
+inline double shown_accuracy(double accuracy) {
+    return std::round(accuracy * 1e6) / 1e6;
+}
+
 /// The result as JSON, keys in the order of the schema.
 inline Json result_json(const SearchResult& result) {
     Json rays = Json::object(), ray_spearman = Json::object(), family = Json::array();
@@ -72,10 +77,10 @@ inline Json result_json(const SearchResult& result) {
              {"parameters", {{"total", member.size.parameters}, {"primitives", member.size.primitive_parameters}}},
              {"macs", member.size.macs},
              {"accuracy",
-              {{"supernet", supernet},
-               {"derived", derived},
-               {"recalibrated", recalibrated},
-               {"retrained", member.retrained ? Json(*member.retrained) : Json(nullptr)}}},
+              {{"supernet", shown_accuracy(supernet)},
+               {"derived", shown_accuracy(derived)},
+               {"recalibrated", shown_accuracy(recalibrated)},
+               {"retrained", member.retrained ? Json(shown_accuracy(*member.retrained)) : Json(nullptr)}}},
              {"latency_ms", {{"predicted", member.predicted_ms}, {"measured", member.measured_ms}}}});
     }
     return {{"schema", "hwnas-result/1"},

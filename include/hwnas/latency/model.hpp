@@ -154,6 +154,9 @@ public:
         };
         add_gates(firsts, true);
         add_gates(transforms, false);
+        require(reference() > 0 && std::isfinite(static_cast<float>(reference())),
+                "latency model: the times of the table add up to {} ms for an average network; profile again",
+                reference());
     }
 
     /// Milliseconds of one network; throws where the genotype does not fit the space.

@@ -14,6 +14,7 @@ template <class T>
 Variable<T> average_pool(const Variable<T>& x, const PoolOptions& options = {}) {
     const auto window =
         make_window("average_pool", x.shape(), options.kernel, options.stride, options.padding, options.dilation);
+    if (!options.count_padding) require_pixels("average_pool", x.shape(), window);
     const std::int32_t count_padding = options.count_padding ? 1 : 0;
     const auto y = Tensor<T>::empty({window.n, window.oh, window.ow, window.c}, x.device());
     submit(x.device(), contract::AveragePoolForward<T>{y.data(), x.value().data(), window, count_padding});

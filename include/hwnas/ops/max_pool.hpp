@@ -17,6 +17,7 @@ Variable<T> max_pool(const Variable<T>& x, const PoolOptions& options = {}) {
             options.kernel, x.shape());
     const auto window =
         make_window("max_pool", x.shape(), options.kernel, options.stride, options.padding, options.dilation);
+    require_pixels("max_pool", x.shape(), window);
     const Shape shape{window.n, window.oh, window.ow, window.c};
     const auto y = Tensor<T>::empty(shape, x.device());
     const auto tap = Tensor<std::uint8_t>::empty(shape, x.device());

@@ -9,6 +9,7 @@ namespace hwnas {
 /// y = max(x, 0), any shape; NaN stays NaN. Gradient: dx = dy where y > 0, else 0 (0 at the kink).
 template <class T>
 Variable<T> relu(const Variable<T>& x) {
+    require(x.defined(), "relu: input has no value");
     const auto y = Tensor<T>::empty(x.shape(), x.device());
     submit(x.device(), contract::ReluForward<T>{y.data(), x.value().data(), y.elements()});
     return record(y, {&x}, [y](const Tensor<T>& dy, const auto& inputs) {

@@ -36,6 +36,8 @@ inline contract::Window make_window(const char* op, const Shape& x, std::int64_t
         require(reach % 2 == 1, "{}: kernel {} has no centre, give its padding explicitly", op, kernel);
         padding = static_cast<int>((reach - 1) / 2);
     }
+    require(stride <= 65'535 && dilation <= 65'535, "{}: stride {} or dilation {} is above 65535", op, stride,
+            dilation);
     require(padding >= 0 && padding < reach, "{}: padding {} is not in 0 to {}", op, padding, reach - 1);
     require(x[1] + 2 * padding >= reach && x[2] + 2 * padding >= reach,
             "{}: window of {} pixels does not fit input {} with padding {}", op, reach, x, padding);
@@ -49,6 +51,25 @@ inline contract::Window make_window(const char* op, const Shape& x, std::int64_t
             .stride = stride,
             .padding = padding,
             .dilation = dilation};
+}
+
+/// A pool has nothing to say where its window sees no pixel; errors name `op`.
+inline void require_pixels(const char* op, const Shape& x, const contract::Window& s) {
+    const auto check = [&](const char* axis, std::int64_t extent, std::int64_t places) {
+        for (std::int64_t place = 0; place < places; ++place) {
+            bool sees = false;
+            for (std::int32_t tap = 0; tap < s.kernel && !sees; ++tap) {
+                const std::int64_t at = place * s.stride - s.padding + std::int64_t{tap} * s.dilation;
+                sees = at >= 0 && at < extent;
+            }
+            require(sees,
+                    "{}: the window at {} {} lies wholly in the padding (input {}, kernel {}, stride {}, padding {}, "
+                    "dilation {}); pad less",
+                    op, axis, place, x, s.kernel, s.stride, s.padding, s.dilation);
+        }
+    };
+    check("row", s.h, s.oh);
+    check("column", s.w, s.ow);
 }
 
 }  // namespace hwnas

@@ -12,15 +12,17 @@
 #include <optional>
 #include <string_view>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace hwnas {
 
 struct ProgressOptions {
-    bool quiet = false;                                ///< writes nothing
-    bool terminal = false;                             ///< redraw one line
-    double interval = 30;                              ///< seconds between plain lines
-    std::function<double()> clock = {};                ///< seconds; default: steady_clock
+    bool quiet = false;                         ///< writes nothing
+    bool terminal = false;                      ///< redraw one line
+    double interval = 30;                       ///< seconds between plain lines
+    std::function<std::size_t()> columns = {};  ///< width of the terminal; default: what the system says, 0 unknown
+    std::function<double()> clock = {};         ///< seconds; default: steady_clock
     std::function<void(std::string_view)> write = {};  ///< default: standard error
     /// As standard error is: a terminal or not.
     static ProgressOptions standard_error(bool quiet = false) {
@@ -34,6 +36,11 @@ public:
         if (!options_.clock)
             options_.clock = [] {
                 return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+            };
+        if (!options_.columns)
+            options_.columns = [] {
+                struct winsize size{};
+                return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? std::size_t{size.ws_col} : 0;
             };
         if (!options_.write)
             options_.write = [](std::string_view text) {
@@ -73,6 +80,8 @@ public:
 private:
     void show(std::string_view text) {
         if (!options_.terminal) return options_.write(std::string(text) + "\n");
+        // A line that wraps could not be redrawn.
+        if (const std::size_t columns = options_.columns(); columns > 1) text = text.substr(0, columns - 1);
         // Blanks over what the last line had more: the one way that needs no escape code.
         const std::size_t blanks = width_ > text.size() ? width_ - text.size() : 0;
         options_.write("\r" + std::string(text) + std::string(blanks, ' '));

@@ -28,6 +28,8 @@ public:
 
     /// x [N, H, W, C] -> logits [N, classes].
     Variable<T> forward(const Variable<T>& x, Phase phase) const {
+        require(!folded_ || phase != Phase::train,
+                "network: its batch norms are folded, it can only be evaluated; clone() it before fold() to train");
         detail::check_input("network", x.shape(), space_.options().image);
         return backbone_.forward(x, nullptr, phase);
     }
@@ -42,12 +44,19 @@ public:
     BasicNetwork clone() const {
         BasicNetwork other(space_, genotype_, device_, seed_);
         copy_state(state(), other.state());
+        if (folded_) other.fold();
         return other;
     }
     /// Takes the weights and statistics of a network that has at least these, by name: a supernet.
-    void inherit(const ModuleState<T>& from) const { copy_state(from, state()); }
+    void inherit(const ModuleState<T>& from) const {
+        require(!folded_, "network: its batch norms are folded, it cannot inherit");
+        copy_state(from, state());
+    }
     /// Folds batch norms into convolutions; the network can then only be evaluated.
-    void fold() { backbone_.fold(); }
+    void fold() {
+        backbone_.fold();
+        folded_ = true;
+    }
 
     /// Counted without building anything.
     static NetworkSize network_size(const SearchSpace& space, const Genotype& genotype) {
@@ -99,6 +108,7 @@ private:
     Device device_;
     Seed seed_;
     detail::Backbone<T> backbone_;
+    bool folded_ = false;
 };
 
 using Network = BasicNetwork<float>;

@@ -89,7 +89,10 @@ public:
     const Shape& shape() const { return shape_; }
     std::int64_t elements() const { return shape_.elements(); }
     std::size_t bytes() const { return static_cast<std::size_t>(elements()) * sizeof(T); }
-    const Device& device() const { return storage_->device(); }
+    const Device& device() const {
+        require(defined(), "tensor: no value (default-constructed)");
+        return storage_->device();
+    }
     T* data() const { return reinterpret_cast<T*>(static_cast<char*>(storage_->address()) + offset_); }
     const std::shared_ptr<Storage>& storage() const { return storage_; }
 

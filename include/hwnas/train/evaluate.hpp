@@ -18,8 +18,9 @@ struct Evaluation {
 
 /// forward: inputs [N, H, W, C] -> outputs, in eval phase. Every row counts once; the last batch may be smaller.
 template <class T, class F>
-Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, const BasicTask<T>& task, F&& forward,
+Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, const BasicTask<T>& measured, F&& forward,
                             std::int64_t batch = 250) {
+    const auto task = measured.checked("evaluate");
     require(data.count >= 1, "evaluate: the data set is empty");
     require(batch >= 1, "evaluate: batch {}", batch);
     batch = std::min(batch, data.count);

@@ -55,7 +55,8 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
     detail::check_training("fit", options.epochs, options.batch, options.learning_rate, train.count);
     const Device& device = network.device();
-    const BasicTask<T> task = options.task.loss ? options.task : classification<T>(options.label_smoothing);
+    const BasicTask<T> task =
+        options.task.loss ? options.task.checked("fit") : classification<T>(options.label_smoothing);
     const Adam<T> adam(network.state().parameters, {.weight_decay = options.weight_decay});
     const auto step = Tensor<std::int64_t>::scalar(0, device);
     const auto learning_rate = Tensor<T>::scalar(T(0), device);

@@ -28,10 +28,10 @@ struct BasicTrainerOptions {
     double hyper_learning_rate = 3e-3;  ///< of the hypernetwork a
     double hyper_warmup =
         0.2;  ///< part of the run over which it rises from 0: early task gradients are large and say little
-    double weight_decay = 0;            ///< of w, decoupled
-    double complexity_weight = 4.0;     ///< lambda
-    double complexity_curvature = 0.8;  ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
-    double latency_weight = 0.1;        ///< kappa; needs a LatencyModel unless 0
+    double weight_decay = 0;             ///< of w, decoupled
+    double complexity_weight = 8.0;      ///< lambda
+    double complexity_curvature = 0.88;  ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
+    double latency_weight = 0.1;         ///< kappa; needs a LatencyModel unless 0
     double logit_penalty =
         0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;
@@ -82,7 +82,8 @@ public:
                 options_.latency_weight);
         require(options_.mode != SearchMode::single_path || !options_.draw_per_image,
                 "trainer: single_path draws once a batch, not per image");
-        if (!options_.task.loss) options_.task = classification<T>(options_.label_smoothing);
+        options_.task =
+            options_.task.loss ? options_.task.checked("trainer") : classification<T>(options_.label_smoothing);
         weights_ = Adam<T>(supernet_.state().parameters, {.weight_decay = options_.weight_decay});
         structure_ = Adam<T>(hypernet_.state().parameters);
         step_ = Tensor<std::int64_t>::scalar(0, device_);

@@ -14,11 +14,24 @@ namespace hwnas {
 template <class T>
 struct BasicTask {
     /// 0-d, differentiable, the mean over the batch.
-    std::function<Variable<T>(const Variable<T>& outputs, const Batch<T>& batch)> loss;
-    /// 0-d, the mean over the batch; reported, not trained.
-    std::function<Tensor<T>(const Variable<T>& outputs, const Batch<T>& batch)> metric;
+    std::function<Variable<T>(const Variable<T>& outputs, const Batch<T>& batch)> loss = {};
+    /// 0-d, the mean over the batch; reported, not trained. Left out: the loss.
+    std::function<Tensor<T>(const Variable<T>& outputs, const Batch<T>& batch)> metric = {};
     std::string metric_name = "accuracy";
     bool higher_is_better = true;
+
+    /// This task as `who` needs it: it has a loss, and where it has no metric the loss is reported.
+    BasicTask checked(const char* who) const {
+        require(loss != nullptr, "{}: the task has no loss", who);
+        BasicTask task = *this;
+        if (!metric) {
+            task.metric = [loss = loss](const Variable<T>& outputs, const Batch<T>& batch) {
+                return loss(outputs.detach(), batch).value();
+            };
+            task.metric_name = "loss", task.higher_is_better = false;
+        }
+        return task;
+    }
 };
 using Task = BasicTask<float>;
 
