@@ -62,7 +62,7 @@ Value parse_json(std::string_view text, std::string_view where) {
     constexpr int deepest = 64;  // values are copied and destroyed recursively
     const auto watch = [&](int depth, nlohmann::detail::parse_event_t event, Value& value) {
         using Event = nlohmann::detail::parse_event_t;
-        if (depth > deepest) fail("{}: is nested more than {} deep", where, deepest);
+        if (depth >= deepest) fail("{}: is nested more than {} deep", where, deepest);
         if (event == Event::object_start) keys.emplace_back();
         if (event == Event::object_end) keys.pop_back();
         if (event == Event::key) {

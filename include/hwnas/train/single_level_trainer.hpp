@@ -55,7 +55,8 @@ public:
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, LatencyModel latency, Options options = {})
         : SingleLevelTrainer(std::move(supernet), std::move(hypernet), std::optional<LatencyModel>(std::move(latency)),
                              std::move(options)) {}
-    /// Without latency: kappa must be 0.
+    /// Without latency: kappa must be 0. The way for a network that is not of a SearchSpace: a LatencyModel knows the
+    /// units of spaces only.
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency, Options options)
         : supernet_(std::move(supernet)),
           hypernet_(std::move(hypernet)),
