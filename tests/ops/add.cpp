@@ -97,7 +97,8 @@ TEST_CASE("add says what clashes", "[ops]") {
     CHECK_THROWS_WITH(add(Variable<float>(), value({3})), "add: first operand has no value");
     CHECK_THROWS_WITH(add(value({3}), Variable<float>()), "add: second operand has no value");
     CHECK_THROWS_WITH(add(value({3}), Variable<float>(Tensor<float>::full({3}, 1, test_device()))),
-                      "add: second operand lives on another device (cpu and cpu)");
+                      "add: second operand lives on another device (cpu and cpu, two devices of one name: make one and "
+                      "share its handle)");
 }
 
 TEST_CASE("add in a recorded step equals eager", "[ops][program]") {

@@ -174,7 +174,9 @@ TEST_CASE("conv says what clashes", "[ops]") {
     CHECK_THROWS_WITH(conv(x, w, constant({5})),
                       "conv: bias has shape [5], expected [4] (input [8, 6, 6, 32], weight [3, 3, 32, 4])");
     CHECK_THROWS_WITH(conv(x, elsewhere({3, 3, 32, 4})),
-                      "conv: weight is on device cpu, input on cpu (input [8, 6, 6, 32], weight [3, 3, 32, 4])");
+                      "conv: weight lives on another device (cpu and cpu, two devices of one name: make one and share "
+                      "its handle; input [8, 6, 6, 32], weight [3, 3, 32, 4])");
     CHECK_THROWS_WITH(conv(x, w, elsewhere({4})),
-                      "conv: bias is on device cpu, input on cpu (input [8, 6, 6, 32], bias [4])");
+                      "conv: bias lives on another device (cpu and cpu, two devices of one name: make one and share "
+                      "its handle; input [8, 6, 6, 32], bias [4])");
 }

@@ -129,5 +129,6 @@ TEST_CASE("depthwise_conv says what clashes", "[ops]") {
     CHECK_THROWS_WITH(depthwise_conv(x, constant({7, 7, 32}), {.padding = 0}),
                       "depthwise_conv: window of 7 pixels does not fit input [8, 6, 6, 32] with padding 0");
     CHECK_THROWS_WITH(depthwise_conv(x, Variable<float>(Tensor<float>::full({3, 3, 32}, 1.0f, test_device()))),
-                      "depthwise_conv: weight is on device cpu, input on cpu (input [8, 6, 6, 32], weight [3, 3, 32])");
+                      "depthwise_conv: weight lives on another device (cpu and cpu, two devices of one name: make one "
+                      "and share its handle; input [8, 6, 6, 32], weight [3, 3, 32])");
 }

@@ -73,5 +73,6 @@ TEST_CASE("linear says what clashes", "[ops]") {
     CHECK_THROWS_WITH(linear(x, w, constant({5})),
                       "linear: bias has shape [5], expected [10] (input [8, 32], weight [32, 10])");
     CHECK_THROWS_WITH(linear(x, Variable<float>(Tensor<float>::full({32, 10}, 1.0f, test_device()))),
-                      "linear: weight is on device cpu, input on cpu (input [8, 32], weight [32, 10])");
+                      "linear: weight lives on another device (cpu and cpu, two devices of one name: make one and "
+                      "share its handle; input [8, 32], weight [32, 10])");
 }

@@ -58,6 +58,12 @@ private:
     std::shared_ptr<Backend> backend_;
 };
 
+/// "cuda:0 and cpu", for messages; says what to do about two devices of one name.
+inline std::string device_clash(const Device& a, const Device& b) {
+    return a.name() + " and " + b.name() +
+           (a.name() == b.name() ? ", two devices of one name: make one and share its handle" : "");
+}
+
 /// Kernels submitted while a guard stands run only if *flag == value, decided on the device at run time. The caller
 /// keeps the flag alive.
 struct Guard {

@@ -13,8 +13,8 @@ namespace detail {
 template <class T>
 void require_operand(const char* op, const char* what, const Variable<T>& x, const Variable<T>& first) {
     require(x.defined(), "{}: {} has no value", op, what);
-    require(x.device() == first.device(), "{}: {} lives on another device ({} and {})", op, what, first.device().name(),
-            x.device().name());
+    require(x.device() == first.device(), "{}: {} lives on another device ({})", op, what,
+            device_clash(first.device(), x.device()));
 }
 /// Checks that b has a's shape or a suffix of it.
 template <class T>

@@ -38,8 +38,8 @@ Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& scale, const Var
     const auto check = [&](const Tensor<T>& tensor, const char* what) {
         require(tensor.shape() == Shape{c}, "batch_norm: {} has shape {}, expected [{}] (input {})", what,
                 tensor.shape(), c, x.shape());
-        require(tensor.device() == x.device(), "batch_norm: {} is on device {}, input on {} (input {})", what,
-                tensor.device().name(), x.device().name(), x.shape());
+        require(tensor.device() == x.device(), "batch_norm: {} lives on another device ({}; input {})", what,
+                device_clash(tensor.device(), x.device()), x.shape());
     };
     if (scale.defined()) check(scale.value(), "scale"), check(shift.value(), "shift");
     const bool tracked = state.running_mean.defined();

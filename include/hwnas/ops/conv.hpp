@@ -23,8 +23,8 @@ template <class T>
 Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
                         const contract::Window& window, const Shape& y_shape) {
     const auto same_device = [&](const Variable<T>& other, const char* what) {
-        require(other.device() == x.device(), "{}: {} is on device {}, input on {} (input {}, {} {})", op, what,
-                other.device().name(), x.device().name(), x.shape(), what, other.shape());
+        require(other.device() == x.device(), "{}: {} lives on another device ({}; input {}, {} {})", op, what,
+                device_clash(other.device(), x.device()), x.shape(), what, other.shape());
     };
     const std::int64_t out_channels = y_shape[-1];
     same_device(w, "weight");

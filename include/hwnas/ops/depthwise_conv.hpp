@@ -19,8 +19,8 @@ Variable<T> depthwise_conv(const Variable<T>& x, const Variable<T>& w, const Con
         make_window("depthwise_conv", x.shape(), w.shape()[0], options.stride, options.padding, options.dilation);
     require(w.shape()[2] == window.c, "depthwise_conv: weight has {} channels, input has {} (input {}, weight {})",
             w.shape()[2], window.c, x.shape(), w.shape());
-    require(w.device() == x.device(), "depthwise_conv: weight is on device {}, input on {} (input {}, weight {})",
-            w.device().name(), x.device().name(), x.shape(), w.shape());
+    require(w.device() == x.device(), "depthwise_conv: weight lives on another device ({}; input {}, weight {})",
+            device_clash(w.device(), x.device()), x.shape(), w.shape());
     const auto y = Tensor<T>::empty({window.n, window.oh, window.ow, window.c}, x.device());
     submit(x.device(), contract::DepthwiseConvForward<T>{y.data(), x.value().data(), w.value().data(), window});
     const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(),

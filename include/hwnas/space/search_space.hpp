@@ -140,6 +140,7 @@ private:
                 options_.channels);
         require(options_.cells >= 1 && options_.cells <= 16, "space {}: {} cells (1 to 16)", name_, options_.cells);
         require(options_.nodes >= 1 && options_.nodes <= 64, "space {}: {} nodes (1 to 64)", name_, options_.nodes);
+        require(primitives_.size() <= 64, "space {}: {} primitives (1 to 64)", name_, primitives_.size());
         require(!primitives_.empty(), "space {}: no primitives given; an edge needs at least one to choose from",
                 name_);
         auto height = image.height, width = image.width;
