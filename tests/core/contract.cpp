@@ -61,6 +61,10 @@ std::map<std::string, std::size_t> first_numbers() {
         FIRST(GatherBatch, n),
         FIRST(Adam, n),
         FIRST(ScalarAccumulate, weight),
+        FIRST(MergeFiltersForward, groups),
+        FIRST(MergeFiltersBackward, groups),
+        FIRST(MixedNodeForward, n),
+        FIRST(MixedSourceBackward, n),
 #undef FIRST
         {contract::Advance::name, offsetof(contract::Advance, by)}};
 }

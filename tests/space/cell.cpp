@@ -2,6 +2,8 @@
 #include "support/modules.hpp"
 
 #include <hwnas/autodiff/backward.hpp>
+#include <hwnas/autodiff/program.hpp>
+#include <hwnas/ops/sum.hpp>
 #include <hwnas/space/search_space.hpp>
 
 #include <set>
@@ -127,6 +129,47 @@ TEST_CASE("cell: relaxed at one-hot gamma, straight-through and single path equa
                     CHECK(unselected == 0);
             }
         }
+}
+
+TEST_CASE("cell: fused nodes equal the same cell op by op", "[space]") {
+    const auto device = test_device();
+    const auto kernels = [&](const BasicCell<double>& cell, const auto& inputs, const auto& relaxation) {
+        const auto program =
+            Program::record(device, [&] { backward(sum(cell.forward(inputs, relaxation, Phase::train))); });
+        std::set<std::string> names;
+        for (std::size_t i = 0; i < program.size(); ++i) names.insert(program.kernel(i));
+        return names;
+    };
+    for (const char* name : {"paper", "pointwise"})
+        for (std::uint64_t trial = 0; trial < 8; ++trial)
+            for (const std::int64_t draws : {1, 3}) {
+                INFO(name << ", graph " << trial << ", draws " << draws);
+                auto options = options_for(name, trial == 0 ? CellGraph::dense() : random_graph(trial), 0);
+                const int edges = static_cast<int>(options.graph.edges.size());
+                const BasicCell<double> fused(options, initializer(device));
+                options.fused = false;
+                const BasicCell<double> plain(options, initializer(device));
+                const auto inputs = inputs_for(options, 3, device);
+                const auto leaf =
+                    Variable<double>::leaf(random_mixture<double>(draws, edges + 3, 3, 60 + trial, device));
+                const Relaxation<double> relaxation{leaf};
+                const auto found = run(fused, inputs, [&] { return fused.forward(inputs, relaxation, Phase::train); });
+                const auto dgamma = leaf.grad().to_vector();
+                leaf.set_grad({});
+                const auto expected =
+                    run(plain, inputs, [&] { return plain.forward(inputs, relaxation, Phase::train); });
+                CHECK(worst_of(found, expected) < 1e-10);
+                CHECK(relative_error(dgamma, leaf.grad().to_vector()) < 1e-10);
+                CHECK(kernels(fused, inputs, relaxation).count("mixed_node_forward") == 1);
+                CHECK(kernels(fused, inputs, relaxation).count("depthwise_conv_forward") == 0);
+                CHECK(kernels(plain, inputs, relaxation).count("mixed_node_forward") == 0);
+            }
+    // Cells of other primitives, and cells that halve the resolution, run op by op.
+    const auto separable = options_for("separable", CellGraph::dense(2), 0);
+    const BasicCell<double> other(separable, initializer(device));
+    const auto inputs = inputs_for(separable, 2, device);
+    const Relaxation<double> relaxation{Variable<double>::leaf(random_mixture<double>(1, 8, 3, 1, device))};
+    CHECK(kernels(other, inputs, relaxation).count("mixed_node_forward") == 0);
 }
 
 TEST_CASE("cell: single path does not run what is not drawn", "[space]") {

@@ -28,7 +28,7 @@ void backward(const Variable<T>& output, const Tensor<T>& seed) {
     std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a->sequence > b->sequence; });
     give(output.node(), seed);
     for (auto& node : order) {
-        if (!node->leaf && node->backward && node->grad.defined()) {
+        if (!node->leaf && node->backward && (node->grad.defined() || node->deferred)) {
             const Tensor<T> dy = std::exchange(node->grad, {});
             const auto inputs = std::exchange(node->inputs, {});
             const auto rule = std::exchange(node->backward, nullptr);

@@ -24,6 +24,7 @@ struct Node {
     std::uint64_t sequence = next_sequence();
     bool leaf = false;
     bool consumed = false;  ///< backward() has passed it
+    bool deferred = false;  ///< its rule runs without a gradient: its consumers leave it what it needs
 
 private:
     static std::uint64_t next_sequence() {
@@ -126,6 +127,16 @@ Variable<T> record(Tensor<T> value, const std::vector<Variable<T>>& inputs, F&& 
     for (const auto& input : inputs) nodes.push_back(input.node()), wanted |= input.requires_grad();
     if (wanted && !NoGrad::active())
         result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
+    return result;
+}
+
+/// A value passed on as it is, whose consumers give it no gradient but leave what it takes to compute that of the
+/// input: rule(inputs) runs when backward() has passed them all.
+template <class T, class F>
+Variable<T> record_deferred(Tensor<T> value, std::initializer_list<const Variable<T>*> inputs, F&& rule) {
+    auto result = record(std::move(value), inputs,
+                         [rule = std::forward<F>(rule)](const Tensor<T>&, const auto& nodes) { rule(nodes); });
+    if (result.requires_grad()) result.node()->deferred = true;
     return result;
 }
 

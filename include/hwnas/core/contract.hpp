@@ -10,6 +10,7 @@
 
 #include <hwnas/core/contract/batch_norm.hpp>
 #include <hwnas/core/contract/elementwise.hpp>
+#include <hwnas/core/contract/mixed_node.hpp>
 #include <hwnas/core/contract/mixture.hpp>
 #include <hwnas/core/contract/softmax.hpp>
 #include <hwnas/core/contract/training.hpp>
@@ -46,7 +47,8 @@ using Calls =
              DepthwiseConvBackwardData<T>, DepthwiseConvBackwardWeight<T>, MaxPoolForward<T>, MaxPoolBackward<T>,
              AveragePoolForward<T>, AveragePoolBackward<T>, GlobalAveragePoolForward<T>, GlobalAveragePoolBackward<T>,
              BatchNormForward<T>, BatchNormEval<T>, BatchNormBackward<T>, Schedule<T>, SimplexSample<T>, GatherBatch<T>,
-             Adam<T>, ScalarAccumulate<T>, Advance>;
+             Adam<T>, ScalarAccumulate<T>, Advance, MergeFiltersForward<T>, MergeFiltersBackward<T>,
+             MixedNodeForward<T>, MixedSourceBackward<T>>;
 
 }  // namespace v1
 }  // namespace hwnas::contract

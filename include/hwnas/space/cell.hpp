@@ -6,6 +6,7 @@
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/add.hpp>
 #include <hwnas/ops/average_pool.hpp>
+#include <hwnas/ops/mixed_node.hpp>
 #include <hwnas/ops/node_gate.hpp>
 #include <hwnas/ops/weighted_sum.hpp>
 #include <hwnas/space/architecture.hpp>
@@ -40,7 +41,9 @@ struct CellOptions {
     int stride = 1;                      ///< of the edges that leave a cell input
     NodeTransform transform = NodeTransform::none;
     Reduction reduction = Reduction::average_pool;
-    int first_row = 0;                                       ///< its row of gamma for edge 0
+    int first_row = 0;  ///< its row of gamma for edge 0
+    bool fused =
+        true;  ///< relaxed nodes of bare primitives as a whole (ops/mixed_node.hpp); false: op by op, to compare
     std::optional<std::vector<int>> choices = std::nullopt;  ///< set: discrete, primitive number per edge of this cell
 };
 
@@ -236,6 +239,16 @@ private:
             require(shape[1] == options_.height && shape[2] == options_.width,
                     "cell: input {} arrives as {}, {} x {} was declared", i, shape, options_.height, options_.width);
         }
+        const bool fused =
+            relaxation && !single_path && fusible() && relaxation->gamma.device() == vertices[0].device() &&
+            (NoGrad::active() ||
+             std::all_of(vertices.begin(), vertices.end(), [](const auto& x) { return x.requires_grad(); }));
+        Variable<T> gamma, filters;
+        std::vector<MixedSource<T>> sources;
+        if (fused) {
+            gamma = flat(relaxation->gamma);
+            filters = merged_filters(filter_terms(), gamma, static_cast<int>(graph.edges.size()), options_.channels);
+        }
         // A primitive without parameters does the same on every edge that leaves a vertex: run it once there.
         std::map<std::pair<int, int>, Variable<T>> shared;
         std::size_t e = 0;
@@ -243,6 +256,19 @@ private:
             const LabelScope node_label(fmt::format("node_{}", v));
             std::vector<Variable<T>> terms;
             std::vector<int> columns;
+            Variable<T> u;
+            if (fused) {
+                while (sources.size() < vertices.size()) {
+                    const auto leaves = [&](const auto& edge) { return edge.from == static_cast<int>(sources.size()); };
+                    const bool feeds = std::any_of(graph.edges.begin(), graph.edges.end(), leaves);
+                    sources.emplace_back(vertices[sources.size()], feeds && pool() >= 0);
+                }
+                std::vector<MixedEdge<T>> arriving;
+                for (; e < graph.edges.size() && graph.edges[e].to == v + graph.inputs; ++e)
+                    arriving.push_back({&sources[static_cast<std::size_t>(graph.edges[e].from)], static_cast<int>(e),
+                                        pool() >= 0 ? column(e, pool()) : -1});
+                u = mixed_node(arriving, filters, gamma);
+            }
             for (; e < graph.edges.size() && graph.edges[e].to == v + graph.inputs; ++e) {
                 const int from = graph.edges[e].from;
                 const Site at = site(e);
@@ -265,12 +291,13 @@ private:
                     } else {
                         terms.push_back(apply());
                     }
-                    columns.push_back(relaxation ? (options_.first_row + static_cast<int>(e)) * k + m : 0);
+                    columns.push_back(relaxation ? column(e, m) : 0);
                 }
             }
-            Variable<T> u = relaxation          ? weighted_sum(terms, flat(relaxation->gamma), columns, single_path)
-                            : terms.size() == 1 ? terms[0]
-                                                : weighted_sum(terms, one_, columns);
+            if (!fused)
+                u = relaxation          ? weighted_sum(terms, flat(relaxation->gamma), columns, single_path)
+                    : terms.size() == 1 ? terms[0]
+                                        : weighted_sum(terms, one_, columns);
             if (!transforms_.empty() && transforms_[static_cast<std::size_t>(v)]) {
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];
@@ -296,6 +323,40 @@ private:
         std::vector<Variable<T>> outputs;
         for (const int v : graph.concat) outputs.push_back(vertices[static_cast<std::size_t>(v)]);
         return outputs.size() == 1 ? outputs[0] : concat(outputs);
+    }
+    /// Column of gamma [G, rows k] for primitive m on edge e.
+    int column(std::size_t e, int m) const {
+        return (options_.first_row + static_cast<int>(e)) * static_cast<int>(options_.primitives.size()) + m;
+    }
+    /// The primitive that is a bare max pool, or -1.
+    int pool() const {
+        for (std::size_t m = 0; m < options_.primitives.size(); ++m)
+            if (options_.primitives[m].traits().bare == BareForm::max_pool_3x3) return static_cast<int>(m);
+        return -1;
+    }
+    /// Whether the relaxed nodes can run as a whole.
+    bool fusible() const {
+        int pools = 0;
+        for (const auto& primitive : options_.primitives) {
+            if (primitive.traits().bare == BareForm::none) return false;
+            pools += primitive.traits().bare == BareForm::max_pool_3x3;
+        }
+        std::vector<int> arriving(static_cast<std::size_t>(options_.graph.inputs + options_.graph.nodes), 0);
+        for (const auto& edge : options_.graph.edges) ++arriving[static_cast<std::size_t>(edge.to)];
+        return options_.fused && options_.stride == 1 && options_.height >= 2 && options_.width >= 2 && pools <= 1 &&
+               *std::max_element(arriving.begin(), arriving.end()) <= contract::max_edges;
+    }
+    std::vector<FilterTerm<T>> filter_terms() const {
+        std::vector<FilterTerm<T>> terms;
+        for (std::size_t e = 0; e < edges_.size(); ++e)
+            for (std::size_t m = 0; m < options_.primitives.size(); ++m) {
+                const auto bare = options_.primitives[m].traits().bare;
+                if (bare == BareForm::depthwise_conv_3x3)
+                    terms.push_back({static_cast<int>(e), column(e, static_cast<int>(m)), edges_[e][m].weight(0)});
+                else if (bare == BareForm::identity)
+                    terms.push_back({static_cast<int>(e), column(e, static_cast<int>(m)), {}});
+            }
+        return terms;
     }
     static Variable<T> flat(const Variable<T>& weights) {
         return reshape(weights, Shape{weights.shape()[0], weights.shape().elements() / weights.shape()[0]});

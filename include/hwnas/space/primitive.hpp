@@ -60,11 +60,20 @@ struct PrimitiveParameters {
     }
 };
 
+/// What a primitive without anything around it computes, at stride 1: cells of such primitives run fused.
+enum class BareForm {
+    none,                ///< anything else
+    depthwise_conv_3x3,  ///< of weight 0, [3, 3, C]
+    identity,
+    max_pool_3x3
+};
+
 /// Properties the rest of the library asks about.
 struct PrimitiveTraits {
     bool convolution = false;  ///< a node it feeds gets the node transform (space `pointwise`)
     bool pool = false;         ///< what profile C penalises
     bool identity = false;     ///< returns its input: no kernel of its own
+    BareForm bare = BareForm::none;
 };
 
 /// `Primitive("max_pool_3x3", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto& p, const

@@ -21,7 +21,7 @@ inline Primitive depthwise_conv(int kernel = 3) {
         [](const auto& x, const auto& p, const Site& site, Phase) {
             return hwnas::depthwise_conv(x, p.weight(0), {.stride = site.stride});
         },
-        {.convolution = true});
+        {.convolution = true, .bare = kernel == 3 ? BareForm::depthwise_conv_3x3 : BareForm::none});
 }
 
 /// 3 x 3 max pool.
@@ -31,14 +31,15 @@ inline Primitive max_pool() {
         [](const auto& x, const auto&, const Site& site, Phase) {
             return hwnas::max_pool(x, {.kernel = 3, .stride = site.stride});
         },
-        {.pool = true});
+        {.pool = true, .bare = BareForm::max_pool_3x3});
 }
 
 /// The input itself; stride 1 only.
 inline Primitive identity() {
     return Primitive(
         "identity", [](const Site&) { return PrimitiveState{}; },
-        [](const auto& x, const auto&, const Site&, Phase) { return x; }, {.identity = true});
+        [](const auto& x, const auto&, const Site&, Phase) { return x; },
+        {.identity = true, .bare = BareForm::identity});
 }
 
 /// ReLU, then two 1x1 convolutions of stride 2, the second one pixel further down and right (zeros beyond the border),

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+// The fused node against the same sum op by op.
+#include <hwnas/ops/depthwise_conv.hpp>
+#include <hwnas/ops/max_pool.hpp>
+#include <hwnas/ops/mixed_node.hpp>
+#include <hwnas/ops/scale.hpp>
+#include <hwnas/ops/weighted_sum.hpp>
+
+#include "support/window_ops.hpp"
+
+using namespace hwnas;
+using namespace hwnas::testing;
+
+namespace {
+
+/// Two vertices feed two nodes, the first node feeds the second: five edges of convolution, identity and pool.
+/// Inputs: x0, x1, gamma [G, 15], five filters.
+struct Graph {
+    bool fused;
+    template <class T>
+    Variable<T> operator()(const std::vector<Variable<T>>& v) const {
+        const int from[] = {0, 1, 0, 1, 2}, to[] = {2, 2, 3, 3, 3};
+        std::vector<Variable<T>> vertices{v[0], v[1]};
+        const auto& gamma = v[2];
+        std::vector<FilterTerm<T>> terms;
+        for (int e = 0; e < 5; ++e)
+            terms.push_back({e, 3 * e, v[3 + static_cast<std::size_t>(e)]}), terms.push_back({e, 3 * e + 1, {}});
+        const auto filters = merged_filters(terms, gamma, 5, v[0].shape()[3]);
+        std::vector<MixedSource<T>> sources;
+        for (int node = 2; node < 4; ++node) {
+            while (fused && sources.size() < vertices.size()) sources.emplace_back(vertices[sources.size()], true);
+            std::vector<MixedEdge<T>> arriving;
+            std::vector<Variable<T>> xs;
+            std::vector<int> columns;
+            for (int e = 0; e < 5; ++e) {
+                if (to[e] != node) continue;
+                const auto& x = vertices[static_cast<std::size_t>(from[e])];
+                if (fused) arriving.push_back({&sources[static_cast<std::size_t>(from[e])], e, 3 * e + 2});
+                for (int m = 0; m < 3 && !fused; ++m) {
+                    xs.push_back(m == 0   ? depthwise_conv(x, v[3 + static_cast<std::size_t>(e)])
+                                 : m == 1 ? x
+                                          : max_pool(x));
+                    columns.push_back(3 * e + m);
+                }
+            }
+            vertices.push_back(fused ? mixed_node(arriving, filters, gamma) : weighted_sum(xs, gamma, columns));
+        }
+        return add(vertices[3], scale(vertices[2], 0.5));
+    }
+};
+struct Case {
+    Shape x;
+    std::int64_t groups;
+    std::vector<std::vector<double>> inputs() const {
+        std::vector<std::vector<double>> values{random_values<double>(x.elements(), 1),
+                                                random_values<double>(x.elements(), 2),
+                                                random_values<double>(groups * 15, 3, 0, 1)};
+        for (std::uint64_t e = 0; e < 5; ++e) values.push_back(random_values<double>(9 * x[3], 10 + e));
+        return values;
+    }
+    std::vector<Shape> shapes() const {
+        std::vector<Shape> all{x, x, {groups, 15}};
+        for (int e = 0; e < 5; ++e) all.push_back({3, 3, x[3]});
+        return all;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("mixed_node and its gradients equal the sum op by op", "[ops]") {
+    const Case cases[] = {{{2, 2, 2, 1}, 1},   {{3, 5, 4, 3}, 1},  {{2, 7, 7, 12}, 1},    {{3, 8, 9, 8}, 3},
+                          {{2, 9, 14, 17}, 2}, {{2, 6, 15, 4}, 1}, {{40, 28, 28, 16}, 1}, {{2, 2, 11, 20}, 1}};
+    for (const auto& c : cases) {
+        INFO(fmt::format("{}, {} draws", c.x, c.groups));
+        const auto inputs = c.inputs();
+        check_op(Graph{true}, inputs, c.shapes(), run_op<double>(Graph{false}, inputs, c.shapes(), test_device(1)));
+    }
+}
+
+TEST_CASE("mixed_node: one-hot gamma, and edges that are nothing", "[ops]") {
+    Case c{{2, 7, 6, 8}, 1};
+    auto inputs = c.inputs();
+    // convolution, identity, pool, nothing at all, convolution
+    inputs[2] = {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0};
+    check_op(Graph{true}, inputs, c.shapes(), run_op<double>(Graph{false}, inputs, c.shapes(), test_device(1)));
+}
+
+TEST_CASE("mixed_node gradients agree with finite differences", "[ops][gradcheck]") {
+    const auto device = test_device();
+    for (const std::int64_t groups : {1, 2}) {
+        std::vector<Tensor<double>> inputs{distinct_tensor<double>({2, 3, 4, 2}, 1, device, 0.02),
+                                           distinct_tensor<double>({2, 3, 4, 2}, 2, device, 0.02),
+                                           random_tensor<double>({groups, 15}, 3, device, 0.1, 1)};
+        for (std::uint64_t e = 0; e < 5; ++e) inputs.push_back(random_tensor<double>({3, 3, 2}, 10 + e, device));
+        const auto result = gradcheck(Graph{true}, inputs);
+        INFO(result.message);
+        CHECK(result.passed);
+    }
+}
+
+TEST_CASE("mixed_node: two uses add up, a recorded step repeats", "[ops]") {
+    const Case c{{4, 9, 7, 12}, 1};
+    const auto inputs = c.inputs();
+    const auto shapes = c.shapes();
+    const auto device = test_device(2);
+    const auto once = run_op<float>(Graph{true}, inputs, shapes, device),
+               twice = run_op<float>(Graph{true}, inputs, shapes, device, 2);
+    for (std::size_t i = 0; i < inputs.size(); ++i) {  // sums in another order: not the same bits
+        auto doubled = once.gradients[i];
+        for (float& x : doubled) x *= 2;
+        CHECK(relative_error(twice.gradients[i], doubled) <= 1e-6);
+    }
+    CHECK(run_op<float>(Graph{true}, inputs, shapes, device, 1, true) == once);
+    CHECK(run_op<float>(Graph{true}, inputs, shapes, device, 2, true) == twice);
+}
+
+TEST_CASE("mixed_node says what clashes", "[ops]") {
+    const auto device = test_device();
+    const auto constant = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, device)); };
+    CHECK_THROWS_WITH(merged_filters<float>({{0, 0, {}}}, constant({3}), 1, 4),
+                      "merged_filters: gamma has shape [3], expected [G, M]");
+    CHECK_THROWS_WITH(merged_filters<float>({{1, 0, {}}}, constant({1, 3}), 1, 4),
+                      "merged_filters: edge 1 of 1, column 0 of gamma [1, 3]");
+    CHECK_THROWS_WITH(merged_filters<float>({{0, 0, constant({3, 3, 5})}}, constant({1, 3}), 1, 4),
+                      "merged_filters: a filter has shape [3, 3, 5], expected [3, 3, 4]");
+    CHECK_THROWS_WITH(MixedSource<float>(constant({2, 1, 5, 4}), false),
+                      "mixed_node: a vertex has shape [2, 1, 5, 4], expected [N, H, W, C] of 2 x 2 pixels at least");
+    const auto gamma = constant({1, 3});
+    const auto filters = merged_filters<float>({{0, 0, constant({3, 3, 4})}}, gamma, 1, 4);
+    const MixedSource<float> source(constant({2, 5, 5, 4}), false), other(constant({2, 5, 6, 4}), false);
+    CHECK_THROWS_WITH(mixed_node<float>({}, filters, gamma), "mixed_node: 0 edges (1 to 16)");
+    CHECK_THROWS_WITH(mixed_node<float>({{&source, 0, 2}}, filters, gamma),
+                      "mixed_node: edge 0 pools a vertex that was made without");
+    CHECK_THROWS_WITH(mixed_node<float>({{&source, 1, -1}}, filters, gamma),
+                      "mixed_node: edge 1 of filters [1, 1, 3, 3, 4]");
+    CHECK_THROWS_WITH(mixed_node<float>({{&source, 0, -1}, {&other, 0, -1}}, filters, gamma),
+                      "mixed_node: vertices of shapes [2, 5, 5, 4] and [2, 5, 6, 4]");
+    CHECK_THROWS_WITH(mixed_node<float>({{&source, 0, -1}}, filters, constant({5, 3})),
+                      "mixed_node: filters [1, 1, 3, 3, 4] and gamma [5, 3] for vertices [2, 5, 5, 4], expected [G, "
+                      "edges, 3, 3, 4] and [G, M]");
+}
