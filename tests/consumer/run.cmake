@@ -7,7 +7,7 @@ if(INSTALLED)
 else()
   set(where -DHWNAS_SOURCE_DIR=${SOURCE})
 endif()
-execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${OUT}/build ${where} -DCMAKE_BUILD_TYPE=Debug
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${OUT}/build -G ${GENERATOR} ${where} -DCMAKE_BUILD_TYPE=Debug
                         -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_FLAGS=${FLAGS} COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${OUT}/build COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${OUT}/build/consumer WORKING_DIRECTORY ${OUT} COMMAND_ERROR_IS_FATAL ANY)
