@@ -42,6 +42,7 @@
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/node_gate.hpp>
 #include <hwnas/ops/relu.hpp>
+#include <hwnas/ops/relu_conv_norm.hpp>
 #include <hwnas/ops/reshape.hpp>
 #include <hwnas/ops/scale.hpp>
 #include <hwnas/ops/schedule.hpp>

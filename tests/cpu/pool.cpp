@@ -106,7 +106,7 @@ TEST_CASE("the CPU device describes itself and refuses a senseless thread count"
     CHECK(device.backend().description() == "cpu, 1 thread, portable kernels");
     CHECK(cpu::device({.threads = 3, .isa = cpu::Isa::portable}).backend().description() ==
           "cpu, 3 threads, portable kernels");
-    CHECK(cpu::device().backend().cpu()->pool.threads() >= 1);
+    CHECK(cpu::device().backend().cpu()->threads() >= 1);
     CHECK_THROWS_WITH(cpu::device({.threads = -1}),
                       "cpu::device: -1 threads asked for, 0 (all cores) to 1024 are possible");
     CHECK_THROWS_WITH(cpu::device({.threads = 1025}),

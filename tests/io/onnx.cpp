@@ -327,7 +327,7 @@ TEST_CASE("what ONNX cannot say is refused with kernel and label", "[io][onnx]")
               return reshape(batch_norm(reshape(x, {x.shape().elements() / 8, 8}), Variable<T>(), Variable<T>(),
                                         BatchNormState<T>{one, one, {}}, Phase::eval),
                              x.shape());
-          }) == "onnx: kernel batch_norm_eval reads 4 channels as 8, which has no ONNX form");
+          }) == "onnx: kernel batch_norm_apply reads 4 channels as 8, which has no ONNX form");
     CHECK(message([](const auto& x, const auto&) {
               return reshape(add(reshape(x, {x.shape().elements() / 8, 8}), constant(x, {8})), x.shape());
           }) == "onnx: kernel add repeats a constant of 8 elements over 5 x 6 x 4, which has no ONNX form");

@@ -26,24 +26,25 @@ struct Graph {
         for (int e = 0; e < 5; ++e)
             terms.push_back({e, 3 * e, v[3 + static_cast<std::size_t>(e)]}), terms.push_back({e, 3 * e + 1, {}});
         const auto filters = merged_filters(terms, gamma, 5, v[0].shape()[3]);
-        std::vector<MixedSource<T>> sources;
+        std::vector<MixedEdge> edges;
+        for (int e = 0; e < 5; ++e) edges.push_back({from[e], to[e], 3 * e + 2});
+        MixedNodes<T> mixed(edges, filters, gamma);
+        for (int i = 0; i < 2 && fused; ++i) mixed.push(i, vertices[static_cast<std::size_t>(i)]);
         for (int node = 2; node < 4; ++node) {
-            while (fused && sources.size() < vertices.size()) sources.emplace_back(vertices[sources.size()], true);
-            std::vector<MixedEdge<T>> arriving;
             std::vector<Variable<T>> xs;
             std::vector<int> columns;
-            for (int e = 0; e < 5; ++e) {
+            for (int e = 0; e < 5 && !fused; ++e) {
                 if (to[e] != node) continue;
                 const auto& x = vertices[static_cast<std::size_t>(from[e])];
-                if (fused) arriving.push_back({&sources[static_cast<std::size_t>(from[e])], e, 3 * e + 2});
-                for (int m = 0; m < 3 && !fused; ++m) {
+                for (int m = 0; m < 3; ++m) {
                     xs.push_back(m == 0   ? depthwise_conv(x, v[3 + static_cast<std::size_t>(e)])
                                  : m == 1 ? x
                                           : max_pool(x));
                     columns.push_back(3 * e + m);
                 }
             }
-            vertices.push_back(fused ? mixed_node(arriving, filters, gamma) : weighted_sum(xs, gamma, columns));
+            vertices.push_back(fused ? mixed.sum(node) : weighted_sum(xs, gamma, columns));
+            if (fused) mixed.push(node, vertices.back());
         }
         return add(vertices[3], scale(vertices[2], 0.5));
     }
@@ -123,19 +124,27 @@ TEST_CASE("mixed_node says what clashes", "[ops]") {
                       "merged_filters: edge 1 of 1, column 0 of gamma [1, 3]");
     CHECK_THROWS_WITH(merged_filters<float>({{0, 0, constant({3, 3, 5})}}, constant({1, 3}), 1, 4),
                       "merged_filters: a filter has shape [3, 3, 5], expected [3, 3, 4]");
-    CHECK_THROWS_WITH(MixedSource<float>(constant({2, 1, 5, 4}), false),
+    const auto gamma = constant({1, 3}), filters = merged_filters<float>({{0, 0, constant({3, 3, 4})}}, gamma, 1, 4);
+    const auto nodes = [&](std::vector<MixedEdge> edges) {
+        return MixedNodes<float>(std::move(edges), filters, gamma);
+    };
+    CHECK_THROWS_WITH(nodes({{0, 2, -1}}).push(0, constant({2, 1, 5, 4})),
                       "mixed_node: a vertex has shape [2, 1, 5, 4], expected [N, H, W, C] of 2 x 2 pixels at least");
-    const auto gamma = constant({1, 3});
-    const auto filters = merged_filters<float>({{0, 0, constant({3, 3, 4})}}, gamma, 1, 4);
-    const MixedSource<float> source(constant({2, 5, 5, 4}), false), other(constant({2, 5, 6, 4}), false);
-    CHECK_THROWS_WITH(mixed_node<float>({}, filters, gamma), "mixed_node: 0 edges (1 to 16)");
-    CHECK_THROWS_WITH(mixed_node<float>({{&source, 0, 2}}, filters, gamma),
-                      "mixed_node: edge 0 pools a vertex that was made without");
-    CHECK_THROWS_WITH(mixed_node<float>({{&source, 1, -1}}, filters, gamma),
-                      "mixed_node: edge 1 of filters [1, 1, 3, 3, 4]");
-    CHECK_THROWS_WITH(mixed_node<float>({{&source, 0, -1}, {&other, 0, -1}}, filters, gamma),
+    CHECK_THROWS_WITH(nodes({{0, 2, -1}}).push(0, constant({2, 5, 5, 8})),
+                      "mixed_node: a vertex has shape [2, 5, 5, 8], filters are [1, 1, 3, 3, 4]");
+    CHECK_THROWS_WITH(nodes({{0, 2, 3}}), "mixed_node: column 3 of gamma [1, 3]");
+    CHECK_THROWS_WITH(nodes({{0, 2, 2}, {1, 2, 2}}),
+                      "mixed_node: filters [1, 1, 3, 3, 4] and gamma [1, 3], expected [G, 2, 3, 3, C] and [G, M]");
+    CHECK_THROWS_WITH(MixedNodes<float>({{0, 2, 2}}, filters, constant({5, 3})),
+                      "mixed_node: filters [1, 1, 3, 3, 4] and gamma [5, 3], expected [G, 1, 3, 3, C] and [G, M]");
+    auto mixed = nodes({{0, 2, 2}});
+    CHECK_THROWS_WITH(mixed.sum(2), "mixed_node: 0 of 1 edges have arrived at vertex 2");
+    mixed.push(0, constant({2, 5, 5, 4}));
+    CHECK_THROWS_WITH(mixed.push(1, constant({2, 5, 6, 4})),
                       "mixed_node: vertices of shapes [2, 5, 5, 4] and [2, 5, 6, 4]");
-    CHECK_THROWS_WITH(mixed_node<float>({{&source, 0, -1}}, filters, constant({5, 3})),
-                      "mixed_node: filters [1, 1, 3, 3, 4] and gamma [5, 3] for vertices [2, 5, 5, 4], expected [G, "
-                      "edges, 3, 3, 4] and [G, M]");
+    CHECK_NOTHROW(mixed.sum(2));
+    CHECK_THROWS_WITH(mixed.sum(2), "mixed_node: 0 of 1 edges have arrived at vertex 2");
+    const auto many = constant({5, 3}), each = merged_filters<float>({{0, 0, constant({3, 3, 4})}}, many, 1, 4);
+    CHECK_THROWS_WITH(MixedNodes<float>({{0, 2, 2}}, each, many).push(0, constant({2, 5, 5, 4})),
+                      "mixed_node: gamma [5, 3] has 5 draws, expected 1 or one for each of 2 images");
 }

@@ -160,16 +160,16 @@ TEST_CASE("cell: fused nodes equal the same cell op by op", "[space]") {
                     run(plain, inputs, [&] { return plain.forward(inputs, relaxation, Phase::train); });
                 CHECK(worst_of(found, expected) < 1e-10);
                 CHECK(relative_error(dgamma, leaf.grad().to_vector()) < 1e-10);
-                CHECK(kernels(fused, inputs, relaxation).count("mixed_node_forward") == 1);
+                CHECK(kernels(fused, inputs, relaxation).count("mixed_source_forward") == 1);
                 CHECK(kernels(fused, inputs, relaxation).count("depthwise_conv_forward") == 0);
-                CHECK(kernels(plain, inputs, relaxation).count("mixed_node_forward") == 0);
+                CHECK(kernels(plain, inputs, relaxation).count("mixed_source_forward") == 0);
             }
     // Cells of other primitives, and cells that halve the resolution, run op by op.
     const auto separable = options_for("separable", CellGraph::dense(2), 0);
     const BasicCell<double> other(separable, initializer(device));
     const auto inputs = inputs_for(separable, 2, device);
     const Relaxation<double> relaxation{Variable<double>::leaf(random_mixture<double>(1, 8, 3, 1, device))};
-    CHECK(kernels(other, inputs, relaxation).count("mixed_node_forward") == 0);
+    CHECK(kernels(other, inputs, relaxation).count("mixed_source_forward") == 0);
 }
 
 TEST_CASE("cell: single path does not run what is not drawn", "[space]") {

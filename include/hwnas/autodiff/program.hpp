@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Program: one step, recorded once as a flat list of contract structs and replayed. While it is recorded nothing runs;
-// tensors get places in one block, and a place is given again as soon as its last tensor is gone, so the block is
-// planned by liveness. Replaying allocates nothing and calls no closure.
+// tensors get places in one block, planned by liveness once all calls are known. On a CPU, calls that work image by
+// image run tile by tile (schedule.hpp). Replaying allocates nothing and calls no closure.
 #pragma once
 
+#include <hwnas/autodiff/schedule.hpp>
 #include <hwnas/tensor/tensor.hpp>
 
-#include <map>
+#include <chrono>
 
 namespace hwnas {
 
@@ -31,84 +32,48 @@ private:
 
 namespace detail {
 
-/// Places in a block that does not exist yet: best fit over a list of holes, 64-byte steps.
-class MemoryPlan {
-public:
-    std::size_t place(std::size_t bytes) {
-        bytes = rounded(bytes);
-        auto best = holes_.end();
-        for (auto hole = holes_.begin(); hole != holes_.end(); ++hole)
-            if (hole->second >= bytes && (best == holes_.end() || hole->second < best->second)) best = hole;
-        if (best == holes_.end()) {  // grow, using a hole at the end
-            std::size_t offset = size_;
-            if (!holes_.empty() && holes_.rbegin()->first + holes_.rbegin()->second == size_) {
-                offset = holes_.rbegin()->first;
-                holes_.erase(std::prev(holes_.end()));
-            }
-            size_ = offset + bytes;
-            return offset;
-        }
-        const auto [offset, length] = *best;
-        holes_.erase(best);
-        if (length > bytes) holes_.emplace(offset + bytes, length - bytes);
-        return offset;
-    }
-    void vacate(std::size_t offset, std::size_t bytes) {
-        bytes = rounded(bytes);
-        auto next = holes_.lower_bound(offset);
-        if (next != holes_.end() && offset + bytes == next->first) bytes += next->second, next = holes_.erase(next);
-        if (next != holes_.begin()) {
-            const auto before = std::prev(next);
-            if (before->first + before->second == offset) {
-                before->second += bytes;
-                return;
-            }
-        }
-        holes_.emplace(offset, bytes);
-    }
-    std::size_t size() const { return size_; }
-
-private:
-    static std::size_t rounded(std::size_t bytes) { return (std::max<std::size_t>(bytes, 1) + 63) / 64 * 64; }
-    std::map<std::size_t, std::size_t> holes_;
-    std::size_t size_ = 0;
-};
-
 /// Collects the calls of one step. Before seal(), addresses are places relative to a base that no memory ever has.
 class Recorder final : public Recording {
 public:
-    struct Entry {
-        Call call;
-        std::size_t payload = 0;
-        Guard guard;
-        std::string label;
-    };
     explicit Recorder(Device device) : device_(std::move(device)) {}
     ~Recorder() override {
-        if (block_) device_.backend().release(block_, plan_.size());
+        if (block_) device_.backend().release(block_, memory());
     }
 
     void* place(std::size_t bytes) override {
         require(!sealed_, "program: the recording has ended");
-        return reinterpret_cast<void*>(base + plan_.place(bytes));
+        void* const address = reinterpret_cast<void*>(base + end_);
+        buffers_.push_back({reinterpret_cast<std::uintptr_t>(address), bytes, true, 0, false});
+        end_ += (bytes + 127) / 64 * 64;  // a gap, so that no address belongs to two
+        return address;
     }
-    void vacate(void* address, std::size_t bytes) noexcept override {
-        if (!sealed_) plan_.vacate(reinterpret_cast<std::uintptr_t>(address) - base, bytes);
+    void vacate(void* address, std::size_t) noexcept override {
+        if (!sealed_) buffers_[find(reinterpret_cast<std::uintptr_t>(address))].kept = false;
+    }
+    void touch(const void* address, std::size_t bytes) override {
+        auto& known = outside_[reinterpret_cast<std::uintptr_t>(address)];
+        known = std::max(known, bytes);
     }
     void* resolve(void* address) const override { return sealed_ ? moved(address) : address; }
     bool finished() const override { return sealed_; }
     void append(const Device& device, const Call& call, Guard guard) override {
         require(device == device_, "program: a step recorded on {} uses {}", device_.name(), device.name());
-        Entry entry{call, (payload_.size() + 15) / 16 * 16, guard, LabelScope::current()};
+        ScheduledCall entry{call, (payload_.size() + 15) / 16 * 16, guard, LabelScope::current(), {}};
         payload_.resize(entry.payload + call.bytes);
         std::memcpy(payload_.data() + entry.payload, call.payload, call.bytes);
         entries_.push_back(std::move(entry));
     }
     void retain(std::shared_ptr<void> owner) override { retained_.push_back(std::move(owner)); }
 
-    /// Gets the block and turns places into addresses.
-    void seal() {
-        block_ = device_.backend().allocate(std::max<std::size_t>(plan_.size(), 64));
+    /// Orders the calls, gets the memory and turns places into addresses.
+    void seal(bool tiled) {
+        for (auto& entry : entries_) entry.call.payload = payload_.data() + entry.payload;
+        const cpu::Context* const context = device_.backend().cpu();
+        Scheduler scheduler(entries_, [this](const void* pointer) { return range(pointer); });
+        segments_ = scheduler.segments(context && tiled ? context->threads() : 0);
+        scratch_ = scheduler.plan(buffers_, plan_);
+        threads_ = context ? static_cast<std::size_t>(context->threads()) : 0;
+        block_ = device_.backend().allocate(memory());
         for (auto& entry : entries_) {
             std::byte* words = payload_.data() + entry.payload;
             for (int i = 0; i < entry.call.pointers; ++i) {
@@ -118,30 +83,69 @@ public:
                 std::memcpy(words + static_cast<std::size_t>(i) * sizeof pointer, &pointer, sizeof pointer);
             }
             entry.guard.flag = static_cast<const std::int32_t*>(moved(const_cast<std::int32_t*>(entry.guard.flag)));
-            entry.call.payload = words;
         }
         sealed_ = true;
     }
     const Device& device() const { return device_; }
-    const std::vector<Entry>& entries() const { return entries_; }
-    std::size_t memory() const { return plan_.size(); }
+    const std::vector<ScheduledCall>& entries() const { return entries_; }
+    const std::vector<Segment>& segments() const { return segments_; }
+    /// The memory that thread `worker` has to itself while a segment runs.
+    std::byte* scratch(int worker) const {
+        return static_cast<std::byte*>(block_) + block_bytes() + static_cast<std::size_t>(worker) * scratch_;
+    }
+    std::size_t memory() const { return std::max<std::size_t>(block_bytes() + threads_ * scratch_, 64); }
 
 private:
     static constexpr std::uintptr_t base = 0x7A00'0000'0000'0000;  // outside what any processor maps
+    std::size_t block_bytes() const { return (plan_.size() + 63) / 64 * 64; }
+    bool placed(std::uintptr_t value) const { return value >= base && value - base < end_; }
+    /// The buffer that holds an address of ours.
+    std::size_t find(std::uintptr_t value) const {
+        const auto after = std::upper_bound(buffers_.begin(), buffers_.end(), value,
+                                            [](std::uintptr_t v, const PlacedBuffer& b) { return v < b.begin; });
+        return static_cast<std::size_t>(after - buffers_.begin()) - 1;
+    }
     void* moved(void* pointer) const {
         const auto value = reinterpret_cast<std::uintptr_t>(pointer);
-        return value >= base && value - base <= plan_.size() ? static_cast<char*>(block_) + (value - base) : pointer;
+        if (!placed(value)) return pointer;
+        const auto& buffer = buffers_[find(value)];
+        return buffer.scratch ? nullptr : static_cast<std::byte*>(block_) + buffer.offset + (value - buffer.begin);
     }
+    /// The memory that a call may reach through a pointer; empty when it is not known.
+    std::pair<std::uintptr_t, std::uintptr_t> range(const void* pointer) const {
+        const auto value = reinterpret_cast<std::uintptr_t>(pointer);
+        if (placed(value)) {
+            const auto& buffer = buffers_[find(value)];
+            return {buffer.begin, buffer.begin + std::max<std::size_t>(buffer.bytes, 1)};
+        }
+        std::pair<std::uintptr_t, std::uintptr_t> widest{0, 0};
+        for (auto known = outside_.upper_bound(value); known != outside_.begin();) {
+            --known;
+            if (value < known->first + known->second && known->second > widest.second - widest.first)
+                widest = {known->first, known->first + known->second};
+        }
+        return widest;
+    }
+
     Device device_;
     MemoryPlan plan_;
-    std::vector<Entry> entries_;
+    std::vector<PlacedBuffer> buffers_;  // by address
+    std::map<std::uintptr_t, std::size_t> outside_;
+    std::vector<ScheduledCall> entries_;
+    std::vector<Segment> segments_;
     std::vector<std::byte> payload_;
     std::vector<std::shared_ptr<void>> retained_;
+    std::size_t end_ = 0, scratch_ = 0, threads_ = 0;
     void* block_ = nullptr;
     bool sealed_ = false;
 };
 
 }  // namespace detail
+
+/// How a step is recorded.
+struct ProgramOptions {
+    bool tiled = true;  ///< run calls that allow it a few images at a time; false: call by call, in recorded order
+};
 
 /// A recorded step. Copies share it. What it touches outside its own block (parameters, data) must outlive it.
 class Program {
@@ -149,7 +153,7 @@ public:
     Program() = default;
     /// Records what step() submits on `device`. Tensors made in step() and kept hold their values after each run().
     template <class F>
-    static Program record(const Device& device, F&& step) {
+    static Program record(const Device& device, F&& step, const ProgramOptions& options = {}) {
         require(Recording::active() == nullptr, "program: a step is being recorded on this thread already");
         auto recorder = std::make_shared<detail::Recorder>(device);
         struct Active {
@@ -160,7 +164,7 @@ public:
             const Active active(recorder);
             step();
         }
-        recorder->seal();
+        recorder->seal(options.tiled);
         Program program;
         program.recorder_ = std::move(recorder);
         return program;
@@ -168,9 +172,11 @@ public:
 
     bool defined() const { return recorder_ != nullptr; }
     /// Executes the whole step once.
-    void run() const {
-        require(defined(), "program: nothing has been recorded");
-        for (std::size_t i = 0; i < size(); ++i) run_entry(i);
+    void run() const { run_timed(nullptr); }
+    /// The same, and adds to seconds[i] what call i took, summed over threads. Timing slows small calls down.
+    void profile(std::vector<double>& seconds) const {
+        seconds.resize(size());
+        run_timed(&seconds);
     }
     /// Kernel calls; 0 before anything is recorded.
     std::size_t size() const { return recorder_ ? recorder_->entries().size() : 0; }
@@ -178,8 +184,46 @@ public:
     const char* kernel(std::size_t entry) const { return recorder_->entries()[entry].call.name; }
     /// The recorded call: kernel number, name and contract struct, with the addresses it runs on. For exporters.
     const Call& call(std::size_t entry) const { return recorder_->entries()[entry].call; }
-    /// Executes one entry: the profiler's way in.
+    /// Executes one entry; of a program recorded with tiled = false only.
     void run_entry(std::size_t index) const {
+        require(recorder_->segments().size() == size(),
+                "program: entry {} runs together with others; record with ProgramOptions{{.tiled = false}}", index);
+        run_whole(index);
+    }
+    /// Bytes of the planned block.
+    std::size_t memory() const { return recorder_ ? recorder_->memory() : 0; }
+    /// One line per kernel call: number, guard, kernel, label; ':' where it runs tile by tile with its neighbours.
+    std::string print() const {
+        require(defined(), "program: nothing has been recorded");
+        std::string text =
+            fmt::format("program: {} kernel calls in {} parts, {:.1f} MB planned, device {}\n", size(),
+                        recorder_->segments().size(), static_cast<double>(memory()) / 1e6, recorder_->device().name());
+        std::vector<char> marks(size(), ' ');
+        for (const auto& segment : recorder_->segments())
+            for (const auto entry : segment.tiled) marks[entry] = ':';
+        for (std::size_t i = 0; i < size(); ++i)
+            text += fmt::format("{:5} {}{} {:<32} {}\n", i, marks[i], recorder_->entries()[i].guard.flag ? '?' : ' ',
+                                kernel(i), label(i));
+        return text;
+    }
+
+private:
+    void run_timed(std::vector<double>* seconds) const {
+        require(defined(), "program: nothing has been recorded");
+        for (const auto& segment : recorder_->segments()) {
+            for (const auto entry : segment.before) timed(seconds, entry, [&] { run_whole(entry); });
+            if (!segment.tiled.empty()) run_tiles(segment, seconds);
+            for (const auto entry : segment.after) timed(seconds, entry, [&] { run_whole(entry); });
+        }
+    }
+    template <class F>
+    static void timed(std::vector<double>* seconds, std::size_t entry, F&& f) {
+        if (!seconds) return f();
+        const auto begin = std::chrono::steady_clock::now();
+        f();
+        (*seconds)[entry] += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    void run_whole(std::size_t index) const {
         const auto& entry = recorder_->entries()[index];
         Backend& backend = recorder_->device().backend();
         if (entry.guard.flag) {
@@ -192,20 +236,38 @@ public:
         else
             backend.run(entry.call);
     }
-    /// Bytes of the planned block.
-    std::size_t memory() const { return recorder_ ? recorder_->memory() : 0; }
-    /// One line per kernel call: number, guard, kernel, label.
-    std::string print() const {
-        require(defined(), "program: nothing has been recorded");
-        std::string text = fmt::format("program: {} kernel calls, {:.1f} MB planned, device {}\n", size(),
-                                       static_cast<double>(memory()) / 1e6, recorder_->device().name());
-        for (std::size_t i = 0; i < size(); ++i)
-            text += fmt::format("{:5}  {} {:<32} {}\n", i, recorder_->entries()[i].guard.flag ? '?' : ' ', kernel(i),
-                                label(i));
-        return text;
+    /// All calls of the segment on a few images, then on the next few: what one writes the next finds in the cache.
+    void run_tiles(const detail::Segment& segment, std::vector<double>* seconds) const {
+        cpu::Context& context = *recorder_->device().backend().cpu();
+        std::mutex merging;
+        context.parallel(segment.chunks, [&](std::int64_t chunk, int worker) {
+            cpu::Context alone(context.isa);
+            alignas(16) std::byte call[detail::Scheduler::most_bytes];
+            std::vector<double> own(seconds ? size() : 0);
+            const std::int64_t begin = segment.images * chunk / segment.chunks,
+                               end = segment.images * (chunk + 1) / segment.chunks;
+            for (std::int64_t first = begin; first < end; first += segment.at_once) {
+                const Images images{segment.images, first, std::min(segment.at_once, end - first), chunk,
+                                    first == begin};
+                for (const auto index : segment.tiled) {
+                    const auto& entry = recorder_->entries()[index];
+                    if (entry.guard.flag && *entry.guard.flag != entry.guard.value) continue;
+                    std::memcpy(call, entry.call.payload, entry.call.bytes);
+                    entry.call.tiling->cut(call, images);
+                    for (const auto& local : entry.locals) {
+                        void* const pointer = recorder_->scratch(worker) + local.offset;
+                        std::memcpy(call + static_cast<std::size_t>(local.pointer) * sizeof pointer, &pointer,
+                                    sizeof pointer);
+                    }
+                    timed(seconds ? &own : nullptr, index, [&] { entry.call.run_on_cpu(alone, call); });
+                }
+            }
+            if (!seconds) return;
+            const std::lock_guard lock(merging);
+            for (std::size_t i = 0; i < own.size(); ++i) (*seconds)[i] += own[i];
+        });
     }
 
-private:
     std::shared_ptr<detail::Recorder> recorder_;
 };
 

@@ -39,16 +39,17 @@ struct TypeList {
 };
 template <class T>
 using Calls =
-    TypeList<Fill<T>, Copy<T>, Add<T>, ColumnSum<T>, Multiply<T>, MultiplyReduce<T>, Scale<T>, Broadcast<T>,
-             ReluForward<T>, ReluBackward<T>, ConcatForward<T>, ConcatBackward<T>, WeightedSumForward<T>,
-             WeightedSumBackward<T>, NodeGateForward<T>, NodeGateBackward<T>, SoftmaxForward<T>, SoftmaxBackward<T>,
-             GumbelSoftmaxForward<T>, GumbelSoftmaxBackward<T>, CrossEntropyForward<T>, CrossEntropyBackward<T>,
-             Accuracy<T>, ConvForward<T>, ConvBackwardData<T>, ConvBackwardWeight<T>, DepthwiseConvForward<T>,
-             DepthwiseConvBackwardData<T>, DepthwiseConvBackwardWeight<T>, MaxPoolForward<T>, MaxPoolBackward<T>,
-             AveragePoolForward<T>, AveragePoolBackward<T>, GlobalAveragePoolForward<T>, GlobalAveragePoolBackward<T>,
-             BatchNormForward<T>, BatchNormEval<T>, BatchNormBackward<T>, Schedule<T>, SimplexSample<T>, GatherBatch<T>,
-             Adam<T>, ScalarAccumulate<T>, Advance, MergeFiltersForward<T>, MergeFiltersBackward<T>,
-             MixedNodeForward<T>, MixedSourceBackward<T>>;
+    TypeList<Fill<T>, Copy<T>, ReduceChunks<T>, Add<T>, ColumnSum<T>, Multiply<T>, MultiplyReduce<T>, Scale<T>,
+             Broadcast<T>, ReluForward<T>, ReluBackward<T>, ConcatForward<T>, ConcatBackward<T>, WeightedSumForward<T>,
+             WeightedSumBackward<T>, WeightedSumReduce<T>, NodeGateForward<T>, NodeGateBackward<T>, SoftmaxForward<T>,
+             SoftmaxBackward<T>, GumbelSoftmaxForward<T>, GumbelSoftmaxBackward<T>, CrossEntropyForward<T>,
+             CrossEntropyBackward<T>, Accuracy<T>, ConvForward<T>, ConvBackwardData<T>, ConvBackwardWeight<T>,
+             DepthwiseConvForward<T>, DepthwiseConvBackwardData<T>, DepthwiseConvBackwardWeight<T>, MaxPoolForward<T>,
+             MaxPoolBackward<T>, AveragePoolForward<T>, AveragePoolBackward<T>, GlobalAveragePoolForward<T>,
+             GlobalAveragePoolBackward<T>, BatchNormStatistics<T>, BatchNormMerge<T>, BatchNormApply<T>,
+             BatchNormFreeze<T>, BatchNormGradientSums<T>, BatchNormGradientMerge<T>, BatchNormBackward<T>, Schedule<T>,
+             SimplexSample<T>, GatherBatch<T>, Adam<T>, ScalarAccumulate<T>, Advance, MergeFiltersForward<T>,
+             MergeFiltersBackward<T>, MixedSourceForward<T>, MixedSourceBackward<T>, MixedSourceReduce<T>>;
 
 }  // namespace v1
 }  // namespace hwnas::contract

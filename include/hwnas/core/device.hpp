@@ -5,6 +5,7 @@
 
 #include <hwnas/core/contract.hpp>
 #include <hwnas/core/error.hpp>
+#include <hwnas/core/tiling.hpp>
 
 #include <cstddef>
 #include <cstring>
@@ -23,9 +24,10 @@ struct Call {
     int index = -1;                 ///< position in contract::Calls<T>
     bool is_double = false;
     const char* name = "";
-    int pointers = 0;  ///< leading pointer members: writes + reads
+    int writes = 0, pointers = 0;  ///< leading pointer members: outputs, and all
     std::size_t bytes = 0;
     void (*run_on_cpu)(cpu::Context&, const void*) = nullptr;
+    const Tiling* tiling = nullptr;  ///< how it is cut, if it can be
 };
 
 /// What a kind of device must offer. Memory is 64-byte aligned. Kernels trust their structs.
@@ -94,7 +96,8 @@ public:
     virtual ~Recording() = default;
     virtual void* place(std::size_t bytes) = 0;  ///< an address inside the planned block
     virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
-    virtual void* resolve(void* address) const = 0;  ///< the real address once finished()
+    virtual void touch(const void* address, std::size_t bytes) = 0;  ///< memory from outside that the step uses
+    virtual void* resolve(void* address) const = 0;                  ///< the real address once finished()
     virtual bool finished() const = 0;
     virtual void append(const Device& device, const Call& call, Guard guard) = 0;
     virtual void retain(std::shared_ptr<void> owner) = 0;  ///< keep alive as long as the program

@@ -11,43 +11,51 @@
 namespace hwnas::cpu {
 
 /// Columns handled at a time: four vectors, which with their sums fit the registers.
-template <class T>
-inline constexpr std::int64_t norm_width = 4 * lanes<T>;
-template <class T>
-inline constexpr std::size_t norm_size = static_cast<std::size_t>(norm_width<T>);
+template <class T, int B>
+inline constexpr std::int64_t norm_width = 4 * lanes<T, B>;
 
-/// Rows that make one long row: as many as fit, whole vectors if possible.
-template <class T>
-inline std::int64_t norm_fold(std::int64_t c) {
-    const std::int64_t most = std::max<std::int64_t>(1, norm_width<T> / c);
-    for (std::int64_t fold = most; fold > 1; --fold)
-        if (fold * c % lanes<T> == 0) return fold;
-    return most;
-}
-/// Rows [begin, end) of columns [column, column + columns), as `count` long rows and the few rows that are left.
-template <class T>
+/// Rows [begin, end) of columns [column, column + columns): `count` long rows of `fold` rows each, as many as fit,
+/// whole vectors if possible, and the few rows that are left, `left` elements.
+template <class T, int B>
 struct NormBlock {
-    std::int64_t column, columns, begin, end, fold, count, width, left;  ///< left: elements of the incomplete long row
-    NormBlock(std::int64_t c, std::int64_t at, std::int64_t first, std::int64_t last)
-        : column(at),
-          columns(std::min(norm_width<T>, c - at)),
-          begin(first),
-          end(last),
-          fold(norm_fold<T>(c)),
-          count((last - first) / fold),
-          width(columns * fold),
-          left((last - first) % fold * columns) {}
+    static constexpr auto size = static_cast<std::size_t>(norm_width<T, B>);
+    std::int64_t c, column, columns, begin, fold, count, width, left;
+    [[gnu::always_inline]] NormBlock(std::int64_t channels, std::int64_t at, std::int64_t first, std::int64_t last)
+        : c(channels), column(at), columns(std::min(norm_width<T, B>, c - at)), begin(first) {
+        const std::int64_t most = std::max<std::int64_t>(1, norm_width<T, B> / c);
+        for (fold = most; fold > 1 && fold * c % lanes<T, B> != 0;) --fold;
+        if (fold == 1) fold = most;
+        count = (last - first) / fold, width = columns * fold, left = (last - first) % fold * columns;
+    }
+    /// out[k] = f(channel) for every column of a long row.
+    template <class F>
+    [[gnu::always_inline]] void repeat(T* out, F&& f) const {
+        for (std::int64_t k = 0, j = column; k < width; ++k, j = j + 1 == column + columns ? column : j + 1)
+            out[k] = f(j);
+    }
+    /// f(kind, n, j, offset, count) for strips of columns at j: n = 4 vectors, one vector, or one element, `kind` a
+    /// null pointer to what is counted; the strip's long rows lie at offset, offset + fold c, ... The rows that are
+    /// left come as one shorter row, by the same code, so that the bits of an element do not depend on how rows are
+    /// cut.
+    template <class F>
+    [[gnu::always_inline]] void strips(F&& f) const {
+        const std::int64_t offset = begin * c + column;
+        if (count > 0) sweep(width, offset, count, f);
+        if (left > 0) sweep(left, offset + count * fold * c, 1, f);
+    }
+
+private:
+    template <class F>
+    [[gnu::always_inline]] static void sweep(std::int64_t width, std::int64_t offset, std::int64_t count, F&& f) {
+        constexpr std::int64_t L = lanes<T, B>;
+        std::int64_t j = 0;
+        for (; j + 4 * L <= width; j += 4 * L)
+            f(static_cast<Vec<T, B>*>(nullptr), std::integral_constant<int, 4>{}, j, offset + j, count);
+        for (; j + L <= width; j += L)
+            f(static_cast<Vec<T, B>*>(nullptr), std::integral_constant<int, 1>{}, j, offset + j, count);
+        for (; j < width; ++j) f(static_cast<T*>(nullptr), std::integral_constant<int, 1>{}, j, offset + j, count);
+    }
 };
-/// Calls f(kind, n, j) for strips of the columns [0, width) at j: n = 4 vectors, one vector, or one element; `kind` is
-/// a null pointer to what is counted.
-template <class T, class F>
-[[gnu::always_inline]] inline void norm_strips(std::int64_t width, F&& f) {
-    std::int64_t j = 0;
-    for (; j + 4 * lanes<T> <= width; j += 4 * lanes<T>)
-        f(static_cast<Vec<T>*>(nullptr), std::integral_constant<int, 4>{}, j);
-    for (; j + lanes<T> <= width; j += lanes<T>) f(static_cast<Vec<T>*>(nullptr), std::integral_constant<int, 1>{}, j);
-    for (; j < width; ++j) f(static_cast<T*>(nullptr), std::integral_constant<int, 1>{}, j);
-}
 template <class W, class T>
 [[gnu::always_inline]] inline void norm_load(W& w, const T* p) {
     __builtin_memcpy(&w, p, sizeof w);
@@ -57,233 +65,280 @@ template <class W, class T>
     __builtin_memcpy(p, &w, sizeof w);
 }
 
-/// out[0, j], out[1, j] = mean, counted from the very first row so that little is rounded off, and sum of squared
-/// deviations of one chunk.
-template <class T>
+/// out [3, c] = origin, sum and sum of squares about it, of the rows [begin, end); `resume` adds to what is there.
+template <class T, int B>
 struct NormStatisticsBody {
     [[gnu::always_inline]] static void run(const T* x, T* out, std::int64_t c, std::int64_t at, std::int64_t begin,
-                                           std::int64_t end) {
-        const NormBlock<T> block(c, at, begin, end);
-        const T* p = x + begin * c + at;
-        const std::int64_t step = block.fold * c, count = block.count, first = std::min<std::int64_t>(count, 8);
-        T origin[norm_size<T>], sum[norm_size<T>], squares[norm_size<T>];
-        norm_strips<T>(block.width,
-                       [&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j) __attribute__((always_inline)) {
-                           using W = std::remove_pointer_t<decltype(kind)>;
-                           constexpr int n = vectors;
-                           W o[n] = {}, s[n] = {}, q[n] = {}, v;
-                           if (count == 0) {
-                               for (int i = 0; i < n; ++i)
-                                   for (std::int64_t k = 0; k < static_cast<std::int64_t>(sizeof(W) / sizeof(T)); ++k) {
-                                       const std::int64_t l = j + i * lanes<T> + k;
-                                       origin[l] = p[l < block.left ? l : 0], sum[l] = squares[l] = T(0);
-                                   }
-                               return;
-                           }
-                           for (std::int64_t r = 0; r < first; ++r)
-                               for (int i = 0; i < n; ++i) norm_load(v, p + r * step + j + i * lanes<T>), o[i] += v;
-                           for (int i = 0; i < n; ++i) o[i] *= T(1) / static_cast<T>(first);
-                           const T* row = p + j;
-                           for (std::int64_t r = 0; r < count; ++r, row += step)
-                               for (int i = 0; i < n; ++i) {
-                                   norm_load(v, row + i * lanes<T>);
-                                   v -= o[i];
-                                   s[i] += v;
-                                   q[i] += v * v;
-                               }
-                           for (int i = 0; i < n; ++i) {
-                               norm_store(origin + j + i * lanes<T>, o[i]);
-                               norm_store(sum + j + i * lanes<T>, s[i]);
-                               norm_store(squares + j + i * lanes<T>, q[i]);
-                           }
-                       });
-        for (std::int64_t j = 0; j < block.left; ++j) {
-            const T v = p[count * step + j] - origin[j];
-            sum[j] += v, squares[j] += v * v;
+                                           std::int64_t end, bool resume) {
+        const NormBlock<T, B> block(c, at, begin, end);
+        T origin[block.size], sum[block.size] = {}, squares[block.size] = {};
+        if (!resume) {
+            const std::int64_t rows = std::min<std::int64_t>(end - begin, 8);
+            for (std::int64_t j = at; j < at + block.columns; ++j) out[j] = 0;
+            for (std::int64_t r = begin; r < begin + rows; ++r)
+                for (std::int64_t j = at; j < at + block.columns; ++j) out[j] += x[r * c + j];
+            for (std::int64_t j = at; j < at + block.columns; ++j) out[j] *= T(1) / static_cast<T>(rows);
         }
-        const double rows = static_cast<double>(end - begin);
-        for (std::int64_t j = 0; j < block.columns; ++j) {  // unfold: equal channels, each about an origin of its own
-            const auto size = [&](std::int64_t k) __attribute__((always_inline)) {
-                return static_cast<double>(count + (k < block.left ? 1 : 0));
-            };
-            double mean = 0, deviation = 0;
-            for (std::int64_t k = j; k < block.width; k += c)
-                if (size(k) > 0) mean += size(k) * static_cast<double>(origin[k]) + static_cast<double>(sum[k]);
-            mean /= rows;
-            for (std::int64_t k = j; k < block.width; k += c) {
-                if (size(k) == 0) continue;
-                const double shift = static_cast<double>(origin[k]) - mean, total = static_cast<double>(sum[k]);
-                deviation += static_cast<double>(squares[k]) + 2 * shift * total + size(k) * shift * shift;
-            }
-            out[at + j] = static_cast<T>(mean - static_cast<double>(x[at + j]));
-            out[c + at + j] = static_cast<T>(deviation);
+        block.repeat(origin, [&](std::int64_t j) { return out[j]; });
+        block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
+                         __attribute__((always_inline)) {
+                             using W = std::remove_pointer_t<decltype(kind)>;
+                             constexpr int n = vectors, L = lanes<T, B>;
+                             W o[n], s[n], q[n], v;
+                             for (int i = 0; i < n; ++i) {
+                                 norm_load(o[i], origin + j + i * L);
+                                 norm_load(s[i], sum + j + i * L), norm_load(q[i], squares + j + i * L);
+                             }
+                             for (std::int64_t r = 0; r < count; ++r, k += block.fold * c)
+                                 for (int i = 0; i < n; ++i) {
+                                     norm_load(v, x + k + i * L);
+                                     v -= o[i];
+                                     s[i] += v;
+                                     q[i] += v * v;
+                                 }
+                             for (int i = 0; i < n; ++i)
+                                 norm_store(sum + j + i * L, s[i]), norm_store(squares + j + i * L, q[i]);
+                         });
+        for (std::int64_t j = 0; j < block.columns; ++j) {  // unfold
+            T total = resume ? out[c + at + j] : T(0), square = resume ? out[2 * c + at + j] : T(0);
+            for (std::int64_t k = j; k < block.width; k += c) total += sum[k], square += squares[k];
+            out[c + at + j] = total;
+            out[2 * c + at + j] = square;
         }
     }
 };
 
-/// y = (x - mean) gain + shift over one block of columns; gain and shift count from its first column.
-template <class T>
-[[gnu::always_inline]] inline void norm_apply(const NormBlock<T>& block, T* y, const T* x, const T* mean, const T* gain,
-                                              const T* shift, std::int64_t c) {
-    T m[norm_size<T>], g[norm_size<T>], b[norm_size<T>];
-    for (std::int64_t k = 0, j = 0; k < block.width; ++k, j = j + 1 == block.columns ? 0 : j + 1)
-        m[k] = mean[block.column + j], g[k] = gain[j], b[k] = shift[j];
-    const std::int64_t step = block.fold * c, offset = block.begin * c + block.column;
-    norm_strips<T>(block.width,
-                   [&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j) __attribute__((always_inline)) {
-                       using W = std::remove_pointer_t<decltype(kind)>;
-                       constexpr int n = vectors;
-                       W vm[n], vg[n], vb[n], v;
-                       for (int i = 0; i < n; ++i) {
-                           const std::int64_t k = j + i * lanes<T>;
-                           norm_load(vm[i], m + k), norm_load(vg[i], g + k), norm_load(vb[i], b + k);
-                       }
-                       for (std::int64_t r = 0, k = offset + j; r < block.count; ++r, k += step)
-                           for (int i = 0; i < n; ++i) {
-                               norm_load(v, x + k + i * lanes<T>);
-                               v = (v - vm[i]) * vg[i] + vb[i];
-                               norm_store(y + k + i * lanes<T>, v);
-                           }
-                   });
-    for (std::int64_t j = 0, k = offset + block.count * step; j < block.left; ++j, ++k)
-        y[k] = (x[k] - m[j]) * g[j] + b[j];
-}
-/// The second pass of training: gain and shift lie in `partial`.
-template <class T>
+/// y = (x - mean) gain + offset; gated: y = (x - mean) (gate[0] gain) + gate[0] offset + gate[1] skip.
+template <class T, int B, bool gated>
+struct NormApply {
+    [[gnu::always_inline]] static void run(const contract::BatchNormApply<T>& call, std::int64_t at, std::int64_t begin,
+                                           std::int64_t end) {
+        const auto s = call;
+        const NormBlock<T, B> block(s.c, at, begin, end);
+        T m[block.size], g[block.size], b[block.size];
+        const T take = gated ? s.gate[0] : T(1), keep = gated ? s.gate[1] : T(0);
+        block.repeat(m, [&](std::int64_t j) { return s.mean[j]; });
+        block.repeat(g, [&](std::int64_t j) { return take * s.gain[j]; });
+        block.repeat(b, [&](std::int64_t j) { return take * s.offset[j]; });
+        block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
+                         __attribute__((always_inline)) {
+                             using W = std::remove_pointer_t<decltype(kind)>;
+                             constexpr int n = vectors, L = lanes<T, B>;
+                             W vm[n], vg[n], vb[n], v, u;
+                             for (int i = 0; i < n; ++i) {
+                                 norm_load(vm[i], m + j + i * L), norm_load(vg[i], g + j + i * L);
+                                 norm_load(vb[i], b + j + i * L);
+                             }
+                             for (std::int64_t r = 0; r < count; ++r, k += block.fold * s.c)
+                                 for (int i = 0; i < n; ++i) {
+                                     norm_load(v, s.x + k + i * L);
+                                     v = (v - vm[i]) * vg[i] + vb[i];
+                                     if constexpr (gated) {
+                                         norm_load(u, s.skip + k + i * L);
+                                         v += keep * u;
+                                     }
+                                     norm_store(s.y + k + i * L, v);
+                                 }
+                         });
+    }
+};
+template <class T, int B>
 struct NormApplyBody {
-    [[gnu::always_inline]] static void run(const contract::BatchNormForward<T>& s, std::int64_t at, std::int64_t begin,
+    [[gnu::always_inline]] static void run(const contract::BatchNormApply<T>& s, std::int64_t at, std::int64_t begin,
                                            std::int64_t end) {
-        norm_apply<T>(NormBlock<T>(s.c, at, begin, end), s.y, s.x, s.mean, s.partial + at, s.partial + s.c + at, s.c);
+        if (s.gate)
+            NormApply<T, B, true>::run(s, at, begin, end);
+        else
+            NormApply<T, B, false>::run(s, at, begin, end);
     }
 };
 
-/// out[0, j], out[1, j] = sums of dy and of dy (x - mean) inv_std over one chunk.
-template <class T>
-struct NormGradientSumsBody {
-    [[gnu::always_inline]] static void run(const T* dy, const T* x, const T* mean, const T* inv_std, T* out,
-                                           std::int64_t c, std::int64_t at, std::int64_t begin, std::int64_t end) {
-        const NormBlock<T> block(c, at, begin, end);
-        T m[norm_size<T>], sum[norm_size<T>], product[norm_size<T>];
-        for (std::int64_t k = 0, j = 0; k < block.width; ++k, j = j + 1 == block.columns ? 0 : j + 1)
-            m[k] = mean[at + j];
-        const std::int64_t step = block.fold * c, offset = begin * c + at;
-        norm_strips<T>(block.width,
-                       [&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j) __attribute__((always_inline)) {
-                           using W = std::remove_pointer_t<decltype(kind)>;
-                           constexpr int n = vectors;
-                           W vm[n], s[n] = {}, q[n] = {}, v, d;
-                           for (int i = 0; i < n; ++i) norm_load(vm[i], m + j + i * lanes<T>);
-                           for (std::int64_t r = 0, k = offset + j; r < block.count; ++r, k += step)
-                               for (int i = 0; i < n; ++i) {
-                                   norm_load(v, x + k + i * lanes<T>);
-                                   norm_load(d, dy + k + i * lanes<T>);
-                                   s[i] += d;
-                                   q[i] += d * (v - vm[i]);
-                               }
-                           for (int i = 0; i < n; ++i)
-                               norm_store(sum + j + i * lanes<T>, s[i]), norm_store(product + j + i * lanes<T>, q[i]);
-                       });
-        for (std::int64_t j = 0, k = offset + block.count * step; j < block.left; ++j, ++k)
-            sum[j] += dy[k], product[j] += dy[k] * (x[k] - m[j]);
+/// out [3, c] = sums of dy, of dy (x - mean) inv_std and of dy skip over the rows [begin, end); `resume` adds to them.
+template <class T, int B, bool with_skip>
+struct NormGradientSums {
+    [[gnu::always_inline]] static void run(const contract::BatchNormGradientSums<T>& call, T* out, std::int64_t at,
+                                           std::int64_t begin, std::int64_t end) {
+        const auto s = call;
+        const std::int64_t c = s.c;
+        const NormBlock<T, B> block(c, at, begin, end);
+        T m[block.size], sum[block.size] = {}, product[block.size] = {}, other[block.size] = {};
+        block.repeat(m, [&](std::int64_t j) { return s.mean[j]; });
+        block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
+                         __attribute__((always_inline)) {
+                             using W = std::remove_pointer_t<decltype(kind)>;
+                             constexpr int n = vectors, L = lanes<T, B>;
+                             W vm[n], total[n], q[n], o[n], v, d;
+                             for (int i = 0; i < n; ++i) {
+                                 norm_load(vm[i], m + j + i * L), norm_load(total[i], sum + j + i * L);
+                                 norm_load(q[i], product + j + i * L), norm_load(o[i], other + j + i * L);
+                             }
+                             for (std::int64_t r = 0; r < count; ++r, k += block.fold * c)
+                                 for (int i = 0; i < n; ++i) {
+                                     norm_load(v, s.x + k + i * L);
+                                     norm_load(d, s.dy + k + i * L);
+                                     total[i] += d;
+                                     q[i] += d * (v - vm[i]);
+                                     if constexpr (with_skip) {
+                                         norm_load(v, s.skip + k + i * L);
+                                         o[i] += d * v;
+                                     }
+                                 }
+                             for (int i = 0; i < n; ++i) {
+                                 norm_store(sum + j + i * L, total[i]), norm_store(product + j + i * L, q[i]);
+                                 norm_store(other + j + i * L, o[i]);
+                             }
+                         });
         for (std::int64_t j = 0; j < block.columns; ++j) {
-            double total = 0, dot = 0;
-            for (std::int64_t k = j; k < block.width; k += c)
+            double total = 0, dot = 0, skip = 0;
+            for (std::int64_t k = j; k < block.width; k += c) {
                 total += static_cast<double>(sum[k]), dot += static_cast<double>(product[k]);
-            out[at + j] = static_cast<T>(total);
-            out[c + at + j] = static_cast<T>(dot * static_cast<double>(inv_std[at + j]));
+                skip += static_cast<double>(other[k]);
+            }
+            const auto put = [&](T& to, double value) { to = (s.resume ? to : T(0)) + static_cast<T>(value); };
+            put(out[at + j], total);
+            put(out[c + at + j], dot * static_cast<double>(s.inv_std[at + j]));
+            put(out[2 * c + at + j], skip);
         }
     }
 };
+template <class T, int B>
+struct NormGradientSumsBody {
+    [[gnu::always_inline]] static void run(const contract::BatchNormGradientSums<T>& s, T* out, std::int64_t at,
+                                           std::int64_t begin, std::int64_t end) {
+        if (s.skip)
+            NormGradientSums<T, B, true>::run(s, out, at, begin, end);
+        else
+            NormGradientSums<T, B, false>::run(s, out, at, begin, end);
+    }
+};
 
-/// dx (+)= gain (dy - means[0] - (x - mean) inv_std means[1]), gain = scale inv_std; with frozen only the first term.
-template <class T>
+/// dx (+)= gain (gate[0] dy - means[0] - (x - mean) inv_std means[1]), gain = scale inv_std, and dskip (+)= gate[1] dy.
+template <class T, int B, bool frozen, bool with_skip>
+struct NormGradient {
+    [[gnu::always_inline]] static void run(const contract::BatchNormBackward<T>& call, std::int64_t at,
+                                           std::int64_t begin, std::int64_t end) {
+        const auto s = call;
+        const NormBlock<T, B> block(s.c, at, begin, end);
+        T m[block.size], g[block.size], slope[block.size], base[block.size];
+        const T take = s.gate ? s.gate[0] : T(1), keep = s.gate ? s.gate[1] : T(0);
+        const auto gain = [&](std::int64_t j) { return (s.scale ? s.scale[j] : T(1)) * s.inv_std[j]; };
+        block.repeat(m, [&](std::int64_t j) { return s.mean[j]; });
+        block.repeat(g, [&](std::int64_t j) { return gain(j) * take; });
+        block.repeat(base, [&](std::int64_t j) { return frozen ? T(0) : -gain(j) * s.means[j]; });
+        block.repeat(slope, [&](std::int64_t j) { return frozen ? T(0) : -gain(j) * s.inv_std[j] * s.means[s.c + j]; });
+        block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
+                         __attribute__((always_inline)) {
+                             using W = std::remove_pointer_t<decltype(kind)>;
+                             constexpr int n = vectors, L = lanes<T, B>;
+                             W vm[n], vg[n], vs[n], vb[n], v, d, e, old;
+                             for (int i = 0; i < n; ++i) {
+                                 norm_load(vm[i], m + j + i * L), norm_load(vg[i], g + j + i * L);
+                                 norm_load(vs[i], slope + j + i * L), norm_load(vb[i], base + j + i * L);
+                             }
+                             for (std::int64_t r = 0; r < count; ++r, k += block.fold * s.c)
+                                 for (int i = 0; i < n; ++i) {
+                                     norm_load(d, s.dy + k + i * L);
+                                     e = d * keep;
+                                     d *= vg[i];
+                                     if constexpr (!frozen) {
+                                         norm_load(v, s.x + k + i * L);
+                                         d += (v - vm[i]) * vs[i] + vb[i];
+                                     }
+                                     if (s.accumulate) norm_load(old, s.dx + k + i * L), d += old;
+                                     norm_store(s.dx + k + i * L, d);
+                                     if constexpr (with_skip) {
+                                         if (s.accumulate_skip) norm_load(old, s.dskip + k + i * L), e += old;
+                                         norm_store(s.dskip + k + i * L, e);
+                                     }
+                                 }
+                         });
+    }
+};
+template <class T, int B>
 struct NormGradientBody {
     [[gnu::always_inline]] static void run(const contract::BatchNormBackward<T>& s, std::int64_t at, std::int64_t begin,
                                            std::int64_t end) {
-        const NormBlock<T> block(s.c, at, begin, end);
-        T m[norm_size<T>], g[norm_size<T>];
-        T slope[norm_size<T>], base[norm_size<T>];
-        for (std::int64_t k = 0, j = at; k < block.width; ++k, j = j + 1 == at + block.columns ? at : j + 1) {
-            g[k] = (s.scale ? s.scale[j] : T(1)) * s.inv_std[j];
-            m[k] = s.mean[j];
-            base[k] = s.frozen ? T(0) : -g[k] * s.partial[j];
-            slope[k] = s.frozen ? T(0) : -g[k] * s.inv_std[j] * s.partial[s.c + j];
-        }
-        const std::int64_t step = block.fold * s.c, offset = begin * s.c + at;
-        norm_strips<T>(block.width,
-                       [&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j) __attribute__((always_inline)) {
-                           using W = std::remove_pointer_t<decltype(kind)>;
-                           constexpr int n = vectors;
-                           W vm[n], vg[n], vs[n], vb[n], v, d, old;
-                           for (int i = 0; i < n; ++i) {
-                               norm_load(vm[i], m + j + i * lanes<T>), norm_load(vg[i], g + j + i * lanes<T>);
-                               norm_load(vs[i], slope + j + i * lanes<T>), norm_load(vb[i], base + j + i * lanes<T>);
-                           }
-                           for (std::int64_t r = 0, k = offset + j; r < block.count; ++r, k += step)
-                               for (int i = 0; i < n; ++i) {
-                                   norm_load(d, s.dy + k + i * lanes<T>);
-                                   d *= vg[i];
-                                   if (!s.frozen) {
-                                       norm_load(v, s.x + k + i * lanes<T>);
-                                       d += (v - vm[i]) * vs[i] + vb[i];
-                                   }
-                                   if (s.accumulate) norm_load(old, s.dx + k + i * lanes<T>), d += old;
-                                   norm_store(s.dx + k + i * lanes<T>, d);
-                               }
-                       });
-        for (std::int64_t j = 0, k = offset + block.count * step; j < block.left; ++j, ++k)
-            s.dx[k] = (s.accumulate ? s.dx[k] : T(0)) + s.dy[k] * g[j] +
-                      (s.frozen ? T(0) : (s.x[k] - m[j]) * slope[j] + base[j]);
+        if (s.dskip)
+            s.means ? NormGradient<T, B, false, true>::run(s, at, begin, end)
+                    : NormGradient<T, B, true, true>::run(s, at, begin, end);
+        else
+            s.means ? NormGradient<T, B, false, false>::run(s, at, begin, end)
+                    : NormGradient<T, B, true, false>::run(s, at, begin, end);
     }
 };
 
-/// Body over all column blocks of every chunk of rows.
-template <class T, class Body, class... Args>
-void norm_rows(Context& context, std::int64_t rows, std::int64_t c, std::int64_t chunks, const Args&... args) {
-    context.parallel(chunks, [&](std::int64_t chunk) {
-        for (std::int64_t at = 0; at < c; at += norm_width<T>)
-            dispatch<T, Body>(context.isa, args..., at, rows * chunk / chunks, rows * (chunk + 1) / chunks);
-    });
+/// f(first column) for the blocks of columns that a body handles at a time.
+template <class T, class F>
+void norm_columns(const Context& context, std::int64_t c, F&& f) {
+    const bool wide = std::is_same_v<T, float> && context.isa == Isa::avx512;
+    const std::int64_t step = wide ? norm_width<T, 64> : norm_width<T, vector_bytes>;
+    for (std::int64_t at = 0; at < c; at += step) f(at);
+}
+/// Body over all rows, cut for any number of threads.
+template <class T, template <class, int> class Body, class S>
+void norm_rows(Context& context, const S& s) {
+    context.for_range(
+        s.rows, std::max<std::int64_t>(1, 2 * stream_grain / s.c), [&](std::int64_t begin, std::int64_t end) {
+            norm_columns<T>(context, s.c,
+                            [&](std::int64_t at) { dispatch_wide<T, Body>(context.isa, s, at, begin, end); });
+        });
+}
+/// Where the rows of chunk `chunk` begin.
+template <class S>
+std::int64_t norm_chunk(const S& s, std::int64_t chunk) {
+    return s.n * chunk / s.chunks * s.pixels;
 }
 
 template <class T>
-struct Kernel<contract::BatchNormForward<T>> {
-    static void run(Context& context, const contract::BatchNormForward<T>& s) {
+struct Kernel<contract::BatchNormStatistics<T>> {
+    static void run(Context& context, const contract::BatchNormStatistics<T>& s) {
         context.parallel(s.chunks, [&](std::int64_t chunk) {
-            for (std::int64_t at = 0; at < s.c; at += norm_width<T>)
-                dispatch<T, NormStatisticsBody<T>>(context.isa, s.x, s.partial + chunk * 2 * s.c, s.c, at,
-                                                   s.rows * chunk / s.chunks, s.rows * (chunk + 1) / s.chunks);
+            norm_columns<T>(context, s.c, [&](std::int64_t at) {
+                dispatch_wide<T, NormStatisticsBody>(context.isa, s.x, s.partial + chunk * 3 * s.c, s.c, at,
+                                                     norm_chunk(s, chunk), norm_chunk(s, chunk + 1), s.resume != 0);
+            });
         });
-        context.for_range(s.c, 32, [&](std::int64_t begin, std::int64_t end) {
+    }
+};
+template <class T>
+struct Kernel<contract::BatchNormMerge<T>> {
+    static void run(Context& context, const contract::BatchNormMerge<T>& s) {
+        context.for_range(s.c, 64, [&](std::int64_t begin, std::int64_t end) {
             for (std::int64_t j = begin; j < end; ++j) merge(s, j);
         });
-        norm_rows<T, NormApplyBody<T>>(context, s.rows, s.c, s.chunks, s);
     }
 
 private:
-    /// Channel j of all chunks, then what the second pass needs, in the place of chunk 0: gain and shift. The shift
-    /// takes up what rounding the mean to T lost.
-    static void merge(const contract::BatchNormForward<T>& s, std::int64_t j) {
-        const double rows = static_cast<double>(s.rows);
-        const auto size = [&](std::int64_t chunk) {
-            return static_cast<double>(s.rows * (chunk + 1) / s.chunks - s.rows * chunk / s.chunks);
+    static void merge(const contract::BatchNormMerge<T>& s, std::int64_t j) {
+        const double rows = static_cast<double>(s.n * s.pixels);
+        struct Chunk {
+            double size, origin, sum, squares;
         };
+        const auto read = [&](std::int64_t chunk) {
+            const T* p = s.partial + chunk * 3 * s.c + j;
+            return Chunk{static_cast<double>(norm_chunk(s, chunk + 1) - norm_chunk(s, chunk)),
+                         static_cast<double>(p[0]), static_cast<double>(p[s.c]), static_cast<double>(p[2 * s.c])};
+        };
+        const double base = static_cast<double>(s.partial[j]);  // so that the sum over chunks does not cancel either
         double mean = 0, deviation = 0;
-        for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk)
-            mean += size(chunk) * static_cast<double>(s.partial[chunk * 2 * s.c + j]);
-        mean /= rows;  // still counted from row 0
         for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) {
-            const double shift = static_cast<double>(s.partial[chunk * 2 * s.c + j]) - mean;
-            deviation += static_cast<double>(s.partial[(chunk * 2 + 1) * s.c + j]) + size(chunk) * shift * shift;
+            const Chunk k = read(chunk);
+            mean += k.size * (k.origin - base) + k.sum;
         }
-        mean += static_cast<double>(s.x[j]);
+        mean = base + mean / rows;
+        for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) {
+            const Chunk k = read(chunk);
+            const double shift = k.origin - mean;
+            deviation += k.squares + 2 * shift * k.sum + k.size * shift * shift;
+        }
+        deviation = std::max(deviation, 0.0);
         const double inv_std = 1.0 / std::sqrt(deviation / rows + static_cast<double>(s.epsilon));
         const double gain = inv_std * (s.scale ? static_cast<double>(s.scale[j]) : 1.0);
         s.mean[j] = static_cast<T>(mean);
         s.inv_std[j] = static_cast<T>(inv_std);
-        s.partial[j] = static_cast<T>(gain);
-        s.partial[s.c + j] = static_cast<T>((s.shift ? static_cast<double>(s.shift[j]) : 0.0) -
-                                            (mean - static_cast<double>(s.mean[j])) * gain);
+        s.gain[j] = static_cast<T>(gain);
+        s.offset[j] = static_cast<T>((s.shift ? static_cast<double>(s.shift[j]) : 0.0) -
+                                     (mean - static_cast<double>(s.mean[j])) * gain);
         const auto follow = [&](T* running, double value) {
             if (!running) return;
             const double old = static_cast<double>(running[j]);
@@ -293,53 +348,59 @@ private:
         follow(s.running_var, deviation / (rows - 1));
     }
 };
+template <class T>
+struct Kernel<contract::BatchNormApply<T>> {
+    static void run(Context& context, const contract::BatchNormApply<T>& s) { norm_rows<T, NormApplyBody>(context, s); }
+};
 
 template <class T>
-struct NormEvalBody {
-    [[gnu::always_inline]] static void run(const contract::BatchNormEval<T>& s, std::int64_t at, std::int64_t begin,
-                                           std::int64_t end) {
-        T gain[norm_size<T>], shift[norm_size<T>];
-        const NormBlock<T> block(s.c, at, begin, end);
-        for (std::int64_t j = 0; j < block.columns; ++j) {
-            gain[j] = s.inv_std[at + j] * (s.scale ? s.scale[at + j] : T(1));
-            shift[j] = s.shift ? s.shift[at + j] : T(0);
+struct Kernel<contract::BatchNormFreeze<T>> {
+    static void run(Context&, const contract::BatchNormFreeze<T>& s) {
+        for (std::int64_t j = 0; j < s.c; ++j) {
+            s.inv_std[j] =
+                static_cast<T>(1.0 / std::sqrt(static_cast<double>(s.var[j]) + static_cast<double>(s.epsilon)));
+            s.gain[j] = s.inv_std[j] * (s.scale ? s.scale[j] : T(1));
+            s.offset[j] = s.shift ? s.shift[j] : T(0);
         }
-        norm_apply<T>(block, s.y, s.x, s.mean, gain, shift, s.c);
-    }
-};
-template <class T>
-struct Kernel<contract::BatchNormEval<T>> {
-    static void run(Context& context, const contract::BatchNormEval<T>& s) {
-        const double epsilon = static_cast<double>(s.epsilon);
-        for (std::int64_t j = 0; j < s.c; ++j)
-            s.inv_std[j] = static_cast<T>(1.0 / std::sqrt(static_cast<double>(s.var[j]) + epsilon));
-        norm_rows<T, NormEvalBody<T>>(context, s.rows, s.c,
-                                      std::clamp<std::int64_t>(s.rows * s.c / (2 * stream_grain), 1, s.rows), s);
     }
 };
 
+template <class T>
+struct Kernel<contract::BatchNormGradientSums<T>> {
+    static void run(Context& context, const contract::BatchNormGradientSums<T>& s) {
+        context.parallel(s.chunks, [&](std::int64_t chunk) {
+            norm_columns<T>(context, s.c, [&](std::int64_t at) {
+                dispatch_wide<T, NormGradientSumsBody>(context.isa, s, s.partial + chunk * 3 * s.c, at,
+                                                       norm_chunk(s, chunk), norm_chunk(s, chunk + 1));
+            });
+        });
+    }
+};
+template <class T>
+struct Kernel<contract::BatchNormGradientMerge<T>> {
+    static void run(Context&, const contract::BatchNormGradientMerge<T>& s) {
+        const double gate = s.gate ? static_cast<double>(s.gate[0]) : 1.0;
+        double dgate[2] = {};
+        for (std::int64_t j = 0; j < s.c; ++j) {
+            double sums[3] = {};
+            for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk)
+                for (int k = 0; k < 3; ++k) sums[k] += static_cast<double>(s.partial[(chunk * 3 + k) * s.c + j]);
+            const double rows = static_cast<double>(s.n * s.pixels);
+            for (int k = 0; k < 2; ++k) s.means[k * s.c + j] = static_cast<T>(gate * sums[k] / rows);
+            if (s.dshift) s.dshift[j] += static_cast<T>(gate * sums[0]);
+            if (s.dscale) s.dscale[j] += static_cast<T>(gate * sums[1]);
+            dgate[0] += (s.scale ? static_cast<double>(s.scale[j]) : 1.0) * sums[1] +
+                        (s.shift ? static_cast<double>(s.shift[j]) : 0.0) * sums[0];
+            dgate[1] += sums[2];
+        }
+        if (s.dgate)
+            for (int k = 0; k < 2; ++k) s.dgate[k] += static_cast<T>(dgate[k]);
+    }
+};
 template <class T>
 struct Kernel<contract::BatchNormBackward<T>> {
     static void run(Context& context, const contract::BatchNormBackward<T>& s) {
-        const bool sums = !s.frozen || s.dscale || s.dshift;
-        if (sums) {
-            context.parallel(s.chunks, [&](std::int64_t chunk) {
-                for (std::int64_t at = 0; at < s.c; at += norm_width<T>)
-                    dispatch<T, NormGradientSumsBody<T>>(context.isa, s.dy, s.x, s.mean, s.inv_std,
-                                                         s.partial + chunk * 2 * s.c, s.c, at,
-                                                         s.rows * chunk / s.chunks, s.rows * (chunk + 1) / s.chunks);
-            });
-            context.for_range(2 * s.c, 64, [&](std::int64_t begin, std::int64_t end) {
-                for (std::int64_t j = begin; j < end; ++j) {
-                    double sum = 0;
-                    for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk)
-                        sum += static_cast<double>(s.partial[chunk * 2 * s.c + j]);
-                    if (T* out = j < s.c ? s.dshift : s.dscale) out[j % s.c] += static_cast<T>(sum);
-                    s.partial[j] = static_cast<T>(sum / static_cast<double>(s.rows));
-                }
-            });
-        }
-        if (s.dx) norm_rows<T, NormGradientBody<T>>(context, s.rows, s.c, s.chunks, s);
+        norm_rows<T, NormGradientBody>(context, s);
     }
 };
 

@@ -276,7 +276,7 @@ struct ConvWeightBody {
     }
 
     [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels,
-                                           std::int64_t begin, std::int64_t end) {
+                                           std::int64_t begin, std::int64_t end, bool resume) {
         alignas(64) T gathered[static_cast<std::size_t>(packed_rows * packed_pitch)];
         alignas(64) T right[static_cast<std::size_t>(packed_rows * tile_width<T>)];
         const bool a_in_place = s.pointwise() && s.in_c < 128,
@@ -291,7 +291,7 @@ struct ConvWeightBody {
                 const ConvColumns<T> block(s, tap, c);
                 T* const to = out + (tap * s.in_c + c) * out_channels;
                 panel.depth = block.depth();
-                panel.add = false;
+                panel.add = resume;
                 ConvPixel at(s, begin);
                 for (std::int64_t row = begin; row < end; row += step, panel.add = true) {
                     panel.rows = std::min(step, end - row);
@@ -322,16 +322,12 @@ template <class T>
 struct Kernel<contract::ConvBackwardWeight<T>> {
     static void run(Context& context, const contract::ConvBackwardWeight<T>& s) {
         const auto rows = conv_output_rows(s.x, s.window);
-        const std::int64_t total = s.window.n * s.window.oh * s.window.ow,
+        const std::int64_t pixels = s.window.oh * s.window.ow,
                            size = rows.kernel * rows.kernel * rows.in_c * s.out_channels;
         context.parallel(s.chunks, [&](std::int64_t chunk) {
             dispatch<T, ConvWeightBody<T>>(context.isa, rows, s.dy, s.partial + chunk * size, s.out_channels,
-                                           total * chunk / s.chunks, total * (chunk + 1) / s.chunks);
-        });
-        context.for_range(size, 4096, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t chunk = 1; chunk < s.chunks; ++chunk)
-                for (std::int64_t i = begin; i < end; ++i) s.partial[i] += s.partial[chunk * size + i];
-            for (std::int64_t i = begin; i < end; ++i) s.dw[i] = (s.accumulate ? s.dw[i] : T(0)) + s.partial[i];
+                                           s.window.n * chunk / s.chunks * pixels,
+                                           s.window.n * (chunk + 1) / s.chunks * pixels, s.resume != 0);
         });
     }
 };

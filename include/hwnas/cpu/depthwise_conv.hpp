@@ -19,7 +19,7 @@ struct DepthwiseGather {
 
 /// March 0: any window. +1 and -1: kernel 3, stride 1, dilation 1, sources ascending (forward) or descending
 /// (backward).
-template <class T, int March>
+template <class T, int B, int March>
 struct DepthwiseGatherBody {
     static constexpr int left = March > 0 ? 1 : 0;  // first tap inside at the left edge, with padding 1
     struct RowTap {
@@ -99,7 +99,7 @@ struct DepthwiseGatherBody {
                     taps[row.count++] = {s.in + (image * s.rows.from + source) * s.columns.from * s.c,
                                          s.w + k * s.rows.kernel * s.c};
                 }
-                for_channels<T>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_channels<T, B>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     std::int64_t t = 0;
                     if constexpr (March != 0)
                         if (edges) inner<V, 1, left, left + 2>(s, row, columns, t++, b);
@@ -115,6 +115,13 @@ struct DepthwiseGatherBody {
     }
 };
 
+template <class T, int B>
+struct DepthwiseGatherAny : DepthwiseGatherBody<T, B, 0> {};
+template <class T, int B>
+struct DepthwiseGatherAhead : DepthwiseGatherBody<T, B, 1> {};
+template <class T, int B>
+struct DepthwiseGatherBack : DepthwiseGatherBody<T, B, -1> {};
+
 template <class T>
 void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward,
                       std::int32_t accumulate) {
@@ -123,11 +130,11 @@ void depthwise_gather(Context& context, T* out, const T* in, const T* w, const c
     const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1;
     context.for_range(window.n * s.rows.to, row_grain(s.columns.to, s.c), [&](std::int64_t begin, std::int64_t end) {
         if (!fast)
-            dispatch<T, DepthwiseGatherBody<T, 0>>(context.isa, s, begin, end);
+            dispatch_wide<T, DepthwiseGatherAny>(context.isa, s, begin, end);
         else if (backward)
-            dispatch<T, DepthwiseGatherBody<T, -1>>(context.isa, s, begin, end);
+            dispatch_wide<T, DepthwiseGatherBack>(context.isa, s, begin, end);
         else
-            dispatch<T, DepthwiseGatherBody<T, 1>>(context.isa, s, begin, end);
+            dispatch_wide<T, DepthwiseGatherAhead>(context.isa, s, begin, end);
     });
 }
 template <class T>
@@ -144,7 +151,7 @@ struct Kernel<contract::DepthwiseConvBackwardData<T>> {
 };
 
 /// Kernel 3, stride 1, dilation 1, padding 1, at least 2 x 2 pixels: nine sums in registers for a block of channels.
-template <class T>
+template <class T, int B>
 struct DepthwiseWeight3x3Body {
     template <class V, int Ky0, int Ky1, int Kx0, int Kx1>
     [[gnu::always_inline]] static void pixel(V* sum, const T* x, const T* dy, std::int64_t row, std::int64_t c) {
@@ -171,14 +178,14 @@ struct DepthwiseWeight3x3Body {
         const std::int64_t c = window.c, row = window.w * c, image = window.h * row;
         T* partial = s.partial + chunk * 9 * c;
         for (std::int64_t n = window.n * chunk / s.chunks, first = n; n < window.n * (chunk + 1) / s.chunks; ++n)
-            for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                 const T *x = s.x + n * image + b, *dy = s.dy + n * image + b;
                 V sum[9] = {};
                 line<V, 1, 3>(sum, x, dy, window);
                 for (std::int64_t p = 1; p + 1 < window.h; ++p) line<V, 0, 3>(sum, x + p * row, dy + p * row, window);
                 line<V, 0, 2>(sum, x + image - row, dy + image - row, window);
 #pragma GCC unroll 9
-                for (int k = 0; k < 9; ++k) store_block(partial + k * c + b, sum[k], n != first);
+                for (int k = 0; k < 9; ++k) store_block(partial + k * c + b, sum[k], s.resume || n != first);
             });
     }
 };
@@ -191,7 +198,8 @@ struct DepthwiseWeightBody {
         const auto& window = s.window;
         const std::int64_t c = window.c, kernel = window.kernel;
         T* partial = s.partial + chunk * kernel * kernel * c;
-        for (std::int64_t i = 0; i < kernel * kernel * c; ++i) partial[i] = 0;
+        if (!s.resume)
+            for (std::int64_t i = 0; i < kernel * kernel * c; ++i) partial[i] = 0;
         const AxisTaps columns(columns_of(window, false), 0);
         for (std::int64_t index = window.n * chunk / s.chunks * window.oh;
              index < window.n * (chunk + 1) / s.chunks * window.oh; ++index) {
@@ -231,20 +239,6 @@ struct DepthwiseWeightBody {
 };
 
 template <class T>
-struct DepthwiseWeightSumBody {
-    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& s) {
-        const std::int64_t size = std::int64_t{s.window.kernel} * s.window.kernel * s.window.c;
-        for_channels<T>(size, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
-            V sum{}, v;
-            for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk) {
-                load_block(v, s.partial + chunk * size + b);
-                sum += v;
-            }
-            store_block(s.dw + b, sum, s.accumulate);
-        });
-    }
-};
-template <class T>
 struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
     static void run(Context& context, const contract::DepthwiseConvBackwardWeight<T>& s) {
         const auto& window = s.window;
@@ -252,11 +246,10 @@ struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
                           window.h > 1 && window.w > 1;
         context.parallel(s.chunks, [&](std::int64_t chunk) {
             if (fast)
-                dispatch<T, DepthwiseWeight3x3Body<T>>(context.isa, s, chunk);
+                dispatch_wide<T, DepthwiseWeight3x3Body>(context.isa, s, chunk);
             else
                 dispatch<T, DepthwiseWeightBody<T>>(context.isa, s, chunk);
         });
-        context.parallel(1, [&](std::int64_t) { dispatch<T, DepthwiseWeightSumBody<T>>(context.isa, s); });
     }
 };
 

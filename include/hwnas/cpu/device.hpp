@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <new>
+#include <optional>
 #include <thread>
 
 namespace hwnas::cpu {
@@ -19,21 +20,28 @@ inline constexpr std::int64_t stream_grain = 16'384;
 /// What a kernel is given: threads and the instruction set to use.
 class Context {
 public:
-    Context(int threads, Isa which) : pool(threads), isa(which) {}
-    Pool pool;
+    Context(int threads, Isa which) : isa(which), pool_(std::in_place, threads) {}
+    /// The calling thread only: for a call that is itself part of a parallel region.
+    explicit Context(Isa which) : isa(which) {}
     const Isa isa;
+    int threads() const { return pool_ ? pool_->threads() : 1; }
 
+    /// f(chunk), or f(chunk, number of the thread), for chunks [0, chunks).
     template <class F>
     void parallel(std::int64_t chunks, F&& f) {
-        pool.parallel(chunks, std::forward<F>(f));
+        if (pool_) return pool_->parallel(chunks, std::forward<F>(f));
+        for (std::int64_t chunk = 0; chunk < chunks; ++chunk) Pool::call(f, chunk, 0);
     }
 
     /// f(begin, end) over [0, n) in pieces of `grain`; for work whose pieces do not interact.
     template <class F>
     void for_range(std::int64_t n, std::int64_t grain, F&& f) {
-        pool.parallel((n + grain - 1) / grain,
-                      [&](std::int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
+        parallel((n + grain - 1) / grain,
+                 [&](std::int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
     }
+
+private:
+    std::optional<Pool> pool_;
 };
 
 /// Kernel<S>::run(context, s) executes the call that contract struct S describes. A struct with no kernel does not
@@ -78,8 +86,8 @@ public:
     explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), options.isa) {}
     std::string name() const override { return "cpu"; }
     std::string description() const override {
-        return fmt::format("cpu, {} thread{}, {} kernels", context_.pool.threads(),
-                           context_.pool.threads() == 1 ? "" : "s", isa_name(context_.isa));
+        return fmt::format("cpu, {} thread{}, {} kernels", context_.threads(), context_.threads() == 1 ? "" : "s",
+                           isa_name(context_.isa));
     }
     void* allocate(std::size_t bytes) override { return ::operator new(bytes, std::align_val_t{64}); }
     void release(void* pointer, std::size_t) noexcept override { ::operator delete(pointer, std::align_val_t{64}); }

@@ -20,6 +20,7 @@
 #include <hwnas/cpu/mixed_node.hpp>
 #include <hwnas/cpu/multiply.hpp>
 #include <hwnas/cpu/node_gate.hpp>
+#include <hwnas/cpu/reduce_chunks.hpp>
 #include <hwnas/cpu/relu.hpp>
 #include <hwnas/cpu/scale.hpp>
 #include <hwnas/cpu/schedule.hpp>

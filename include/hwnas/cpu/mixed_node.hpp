@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Kernels of a relaxed node of bare primitives. Forward, and the gradient of a source, are one gather: a row of the
-// output is summed over (input, row of its filter) pairs in strips of seven columns that stay in registers, so that
-// each loaded column serves three outputs. What a filter does not use is not computed: an edge whose filter is zero is
-// left out, one that has a centre tap only costs one multiplication.
+// Kernels of relaxed nodes of bare primitives, source by source. A vertex that is ready is pushed into the sums of all
+// nodes it feeds, while it is in the cache; backward it gathers from their gradients. Either way a row of the output is
+// summed over (input, row of its filter) pairs in strips of seven columns that stay in registers, so that each loaded
+// column serves three outputs. What a filter does not use is not computed: an edge whose filter is zero is left out,
+// one that has a centre tap only costs one multiplication.
 #pragma once
 
 #include <hwnas/cpu/depthwise_conv.hpp>
@@ -60,7 +61,7 @@ template <class V, class T>
         for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i) v[i] = x;
 }
 
-template <class T, bool Flip>
+template <class T, int B, bool Flip>
 struct MixedRowBody {
     /// sum[j] += the three taps around column j, for J columns from `in` on; Left, Right: no column beyond that end.
     template <class V, int J, bool Left, bool Right>
@@ -120,7 +121,7 @@ struct MixedRowBody {
     }
     [[gnu::always_inline]] static void run(const MixedRow<T>& row, T* out, std::int64_t w, std::int64_t c,
                                            bool accumulate) {
-        for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+        for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
             if (w == 1) return strip<V, 1, true, true>(row, out, b, c, accumulate);
             if (w == 7) return strip<V, 7, true, true>(row, out, b, c, accumulate);
             std::int64_t q = 0;
@@ -136,9 +137,9 @@ struct MixedRowBody {
     }
 };
 
-template <class T>
-struct MixedNodeForwardBody {
-    [[gnu::always_inline]] static void run(const contract::MixedNodeForward<T>& call, std::int64_t begin,
+template <class T, int B>
+struct MixedSourceForwardBody {
+    [[gnu::always_inline]] static void run(const contract::MixedSourceForward<T>& call, std::int64_t begin,
                                            std::int64_t end) {
         const auto s = call;
         const std::int64_t line = s.w * s.c;
@@ -150,40 +151,37 @@ struct MixedNodeForwardBody {
             if (group != known)
                 for (int j = 0; j < s.count; ++j) kinds[j] = filter_kind(filters + s.edge[j] * 9 * s.c, s.c);
             known = group;
-            MixedRow<T> row;
             for (int j = 0; j < s.count; ++j) {
-                row.add_edge(s.x[j] + image * s.h * line, filters + s.edge[j] * 9 * s.c, p, s.h, line, s.c, kinds[j],
+                const bool add = s.accumulate >> j & 1u;
+                MixedRow<T> row{};
+                row.add_edge(s.x + image * s.h * line, filters + s.edge[j] * 9 * s.c, p, s.h, line, s.c, kinds[j],
                              false);
-                if (s.pooled[j] == nullptr) continue;
-                const T gate = s.gamma[group * s.gamma_stride + s.column[j]];
-                if (gate != T(0)) row.scaled[row.scaled_count++] = {s.pooled[j] + index * line, gate};
+                if (s.column[j] >= 0) {
+                    const T gate = s.gamma[group * s.gamma_stride + s.column[j]];
+                    if (gate != T(0)) row.scaled[row.scaled_count++] = {s.pooled + index * line, gate};
+                }
+                if (add && row.term_count + row.scaled_count == 0) continue;
+                MixedRowBody<T, B, false>::run(row, s.u[j] + index * line, s.w, s.c, add);
             }
-            MixedRowBody<T, false>::run(row, s.u + index * line, s.w, s.c, false);
         }
     }
 };
 template <class T>
-struct Kernel<contract::MixedNodeForward<T>> {
-    static void run(Context& context, const contract::MixedNodeForward<T>& s) {
+struct Kernel<contract::MixedSourceForward<T>> {
+    static void run(Context& context, const contract::MixedSourceForward<T>& s) {
         context.for_range(s.n * s.h, row_grain(s.w, s.c), [&](std::int64_t begin, std::int64_t end) {
-            dispatch<T, MixedNodeForwardBody<T>>(context.isa, s, begin, end);
+            dispatch_wide<T, MixedSourceForwardBody>(context.isa, s, begin, end);
         });
     }
 };
 
-/// Into how many pieces the images of a source's backward pass are cut: by shape, and one an image where each has
-/// filters of its own.
-inline std::int64_t mixed_source_pieces(std::int64_t n, std::int64_t groups) {
-    return groups > 1 ? n : std::min<std::int64_t>(n, 32);
-}
-
-template <class T>
+template <class T, int B>
 struct MixedSourceBackwardBody {
     /// sums[0..8] over one image: du correlated with x.
     template <class V>
     [[gnu::always_inline]] static void correlate(V* sums, const T* x, const T* du, std::int64_t h, std::int64_t w,
                                                  std::int64_t c) {
-        using Body = DepthwiseWeight3x3Body<T>;
+        using Body = DepthwiseWeight3x3Body<T, B>;
         contract::Window window{};
         window.w = w, window.c = c;
         const std::int64_t row = w * c;
@@ -192,8 +190,8 @@ struct MixedSourceBackwardBody {
         Body::template line<V, 0, 2>(sums, x + (h - 1) * row, du + (h - 1) * row, window);
     }
     [[gnu::always_inline]] static T dot(const T* a, const T* b, std::int64_t n) {
-        constexpr std::int64_t L = lanes<T>;
-        Vec<T> s0{}, s1{}, u, v;
+        constexpr std::int64_t L = lanes<T, B>;
+        Vec<T, B> s0{}, s1{}, u, v;
         std::int64_t i = 0;
         for (; i + 2 * L <= n; i += 2 * L) {
             load<T>(u, a + i), load<T>(v, b + i), s0 += u * v;
@@ -204,11 +202,11 @@ struct MixedSourceBackwardBody {
         for (; i < n; ++i) sum += a[i] * b[i];
         return sum;
     }
-    [[gnu::always_inline]] static void run(const contract::MixedSourceBackward<T>& call, std::int64_t piece) {
+    [[gnu::always_inline]] static void run(const contract::MixedSourceBackward<T>& call, std::int64_t chunk) {
         const auto s = call;
         const std::int64_t line = s.w * s.c, size = s.h * line, block = 9 * s.c + 1;
-        T* partial = s.partial ? s.partial + piece * s.count * block : nullptr;
-        const std::int64_t first = s.n * piece / s.pieces, last = s.n * (piece + 1) / s.pieces;
+        T* partial = s.partial ? s.partial + chunk * s.count * block : nullptr;
+        const std::int64_t first = s.n * chunk / s.chunks, last = s.n * (chunk + 1) / s.chunks;
         for (std::int64_t image = first; image < last; ++image) {
             const std::int64_t group = s.groups == 1 ? 0 : image;
             const T* filters = s.filters + group * s.edges * 9 * s.c;
@@ -225,27 +223,27 @@ struct MixedSourceBackwardBody {
                     for (int j = 0; j < s.count; ++j)
                         row.add_edge(s.du[j] + image * size, filters + s.edge[j] * 9 * s.c, p, s.h, line, s.c, kinds[j],
                                      true);
-                    MixedRowBody<T, true>::run(row, s.dx + at, s.w, s.c, s.accumulate != 0);
+                    MixedRowBody<T, B, true>::run(row, s.dx + at, s.w, s.c, s.accumulate != 0);
                 }
                 if (s.dpooled) {
                     row.term_count = 0;
                     for (int j = 0; j < s.count; ++j)
                         if (gates[j] != T(0)) row.scaled[row.scaled_count++] = {s.du[j] + at, gates[j]};
-                    MixedRowBody<T, true>::run(row, s.dpooled + at, s.w, s.c, false);
+                    MixedRowBody<T, B, true>::run(row, s.dpooled + at, s.w, s.c, false);
                 }
             }
             if (!partial) continue;
             for (int j = 0; j < s.count; ++j) {
                 T* sums = partial + j * block;
                 const T *x = s.x + image * size, *du = s.du[j] + image * size;
-                for_channels<T>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_channels<T, B>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     V sum[9] = {};
                     correlate<V>(sum, x + b, du + b, s.h, s.w, s.c);
 #pragma GCC unroll 9
-                    for (int k = 0; k < 9; ++k) store_block(sums + k * s.c + b, sum[k], image != first);
+                    for (int k = 0; k < 9; ++k) store_block(sums + k * s.c + b, sum[k], s.resume || image != first);
                 });
                 const T pooled = s.column[j] >= 0 ? dot(s.pooled + image * size, du, size) : T(0);
-                sums[9 * s.c] = image == first ? pooled : sums[9 * s.c] + pooled;
+                sums[9 * s.c] = (s.resume || image != first ? sums[9 * s.c] : T(0)) + pooled;
             }
         }
     }
@@ -253,17 +251,21 @@ struct MixedSourceBackwardBody {
 template <class T>
 struct Kernel<contract::MixedSourceBackward<T>> {
     static void run(Context& context, const contract::MixedSourceBackward<T>& s) {
-        context.parallel(s.pieces,
-                         [&](std::int64_t piece) { dispatch<T, MixedSourceBackwardBody<T>>(context.isa, s, piece); });
-        if (!s.partial) return;
-        const std::int64_t block = 9 * s.c + 1, pieces = s.groups == 1 ? s.pieces : 1;
+        context.parallel(s.chunks,
+                         [&](std::int64_t chunk) { dispatch_wide<T, MixedSourceBackwardBody>(context.isa, s, chunk); });
+    }
+};
+template <class T>
+struct Kernel<contract::MixedSourceReduce<T>> {
+    static void run(Context& context, const contract::MixedSourceReduce<T>& s) {
+        const std::int64_t block = 9 * s.c + 1, chunks = s.groups > 1 ? 1 : s.chunks;
         context.parallel(s.groups * s.count, [&](std::int64_t item) {
             const std::int64_t group = item / s.count, j = item % s.count;
             const T* sums = s.partial + (group * s.count + j) * block;
             const auto total = [&](std::int64_t i) {
                 double sum = 0;
-                for (std::int64_t piece = 0; piece < pieces; ++piece)
-                    sum += static_cast<double>(sums[piece * s.count * block + i]);
+                for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+                    sum += static_cast<double>(sums[chunk * s.count * block + i]);
                 return static_cast<T>(sum);
             };
             if (s.dfilters)

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #if defined(__x86_64__)
@@ -54,16 +55,25 @@ public:
     Pool& operator=(const Pool&) = delete;
 
     int threads() const { return static_cast<int>(slots_.size()); }
+    /// f(chunk, worker), or f(chunk) where that is all it takes.
+    template <class F>
+    static void call(F& f, std::int64_t chunk, [[maybe_unused]] int worker) {
+        if constexpr (std::is_invocable_v<F&, std::int64_t, int>)
+            f(chunk, worker);
+        else
+            f(chunk);
+    }
 
-    /// Calls f(chunk) for every chunk in [0, chunks), on all threads, each chunk once; returns when all are done.
-    /// Chunks start as contiguous runs, one a thread (its data may still be in that core's cache); idle threads steal.
+    /// Calls f(chunk), or f(chunk, thread), for every chunk in [0, chunks), on all threads, each chunk once; returns
+    /// when all are done. Chunks start as contiguous runs, one a thread (its data may still be in that core's cache);
+    /// idle threads steal.
     template <class F>
     void parallel(std::int64_t chunks, F&& f) {
         if (chunks <= 0) return;
         const std::lock_guard lock(region_);  // two user threads may share a device
         const FlushDenormals flush;
         if (chunks == 1 || workers_.empty()) {
-            for (std::int64_t chunk = 0; chunk < chunks; ++chunk) f(chunk);
+            for (std::int64_t chunk = 0; chunk < chunks; ++chunk) call(f, chunk, 0);
             return;
         }
         for (std::int64_t first = 0; first < chunks; first += max_chunks)
@@ -85,8 +95,8 @@ private:
             F* function;
             std::int64_t first;
         } job{&f, first};
-        call_ = [](void* context, std::int64_t chunk) {
-            (*static_cast<Job*>(context)->function)(static_cast<Job*>(context)->first + chunk);
+        call_ = [](void* context, std::int64_t chunk, int worker) {
+            call(*static_cast<Job*>(context)->function, static_cast<Job*>(context)->first + chunk, worker);
         };
         context_ = &job;
         open_.store(chunks, std::memory_order_relaxed);
@@ -120,7 +130,7 @@ private:
                 const std::uint64_t taken = state.fetch_add(1, std::memory_order_acq_rel);
                 const std::uint64_t chunk = taken & ((std::uint64_t{1} << bits) - 1);
                 if (chunk >= taken >> bits) break;
-                call_(context_, static_cast<std::int64_t>(chunk));
+                call_(context_, static_cast<std::int64_t>(chunk), self);
                 open_.fetch_sub(1, std::memory_order_release);
             }
         }
@@ -145,7 +155,7 @@ private:
     std::atomic<std::uint64_t> generation_{0};
     std::atomic<std::int64_t> open_{0};  // chunks of this region not finished yet
     std::atomic<bool> stop_{false};
-    void (*call_)(void*, std::int64_t) = nullptr;
+    void (*call_)(void*, std::int64_t, int) = nullptr;
     void* context_ = nullptr;
 };
 

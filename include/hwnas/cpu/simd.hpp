@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// How a CPU kernel gets its speed without compiler flags: its body is written once with 32-byte vectors, always inlined
-// into two entries, a portable one and one compiled for AVX2 and FMA, and the device chooses at run time.
+// How a CPU kernel gets its speed without compiler flags: its body is written once with vectors, always inlined into a
+// portable entry, one compiled for AVX2 and FMA and, where twice the width pays, one for AVX-512; the device chooses at
+// run time.
 // Vectors pass by reference: by value their calling convention would depend on the flags of the user.
 #pragma once
 
@@ -12,47 +13,54 @@
 namespace hwnas::cpu {
 
 /// Instruction sets a kernel entry is compiled for.
-enum class Isa { portable, avx2 };
+enum class Isa { portable, avx2, avx512 };
 
 inline std::string_view isa_name(Isa isa) {
-    return isa == Isa::avx2 ? "avx2+fma" : "portable";
+    return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2+fma" : "portable";
 }
 
 /// The best entry this processor can run.
 inline Isa best_isa() {
 #if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq"))
+        return Isa::avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
 #endif
     return Isa::portable;
 }
 
-template <class T>
-struct VecOf {
-    typedef T type __attribute__((vector_size(32)));
-};
-/// 32 bytes of T: 8 floats or 4 doubles, with the operators of the compiler's vector extension.
-template <class T>
-using Vec = typename VecOf<T>::type;
-template <class T>
-inline constexpr int lanes = static_cast<int>(32 / sizeof(T));
+/// Bytes of the usual vector; kernels that gain from it take `B` as a parameter, 64 in the AVX-512 entry.
+inline constexpr int vector_bytes = 32;
 
-template <class T>
-[[gnu::always_inline]] inline void load(Vec<T>& v, const T* p) {
+template <class T, int B = vector_bytes>
+struct VecOf {
+    typedef T type __attribute__((vector_size(B)));
+};
+/// B bytes of T (8 floats or 4 doubles), with the operators of the compiler's vector extension.
+template <class T, int B = vector_bytes>
+using Vec = typename VecOf<T, B>::type;
+template <class T, int B = vector_bytes>
+inline constexpr int lanes = static_cast<int>(B / sizeof(T));
+
+template <class T, class V>
+[[gnu::always_inline]] inline void load(V& v, const T* p) {
     __builtin_memcpy(&v, p, sizeof v);
 }
-template <class T>
-[[gnu::always_inline]] inline void store(T* p, const Vec<T>& v) {
+template <class T, class V>
+[[gnu::always_inline]] inline void store(T* p, const V& v) {
     __builtin_memcpy(p, &v, sizeof v);
 }
-template <class T>
-[[gnu::always_inline]] inline void splat(Vec<T>& v, T x) {
-    v = Vec<T>{};
-    for (int i = 0; i < lanes<T>; ++i) v[i] = x;  // one instruction; g++ 12 makes several of `x - Vec{}`
+template <class T, class V>
+[[gnu::always_inline]] inline void splat(V& v, T x) {
+    v = V{};
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i)
+        v[i] = x;  // one instruction; g++ 12 makes several of `x - V{}`
 }
-template <class T>
-[[gnu::always_inline]] inline T lane_sum(const Vec<T>& v) {
+template <class T, class V>
+[[gnu::always_inline]] inline T lane_sum(const V& v) {
     T sum = 0;
-    for (int i = 0; i < lanes<T>; ++i) sum += v[i];
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i) sum += v[i];
     return sum;
 }
 
@@ -65,6 +73,10 @@ template <class Body, class... Args>
 [[gnu::target("avx2,fma")]] void run_avx2(const Args&... args) {
     Body::run(args...);
 }
+template <class Body, class... Args>
+[[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]] void run_avx512(const Args&... args) {
+    Body::run(args...);
+}
 #endif
 
 /// Runs Body::run(args...), an always_inline static function, through the entry for `isa`. Double, which serves checks
@@ -73,9 +85,20 @@ template <class T, class Body, class... Args>
 void dispatch([[maybe_unused]] Isa isa, const Args&... args) {
 #if defined(__x86_64__)
     if constexpr (std::is_same_v<T, float>)
-        if (isa == Isa::avx2) return run_avx2<Body>(args...);
+        if (isa != Isa::portable) return run_avx2<Body>(args...);
 #endif
     run_portable<Body>(args...);
+}
+/// The same for a body that is written for vectors of any size: Body<T, B>::run with B = 64 where there is AVX-512.
+template <class T, template <class, int> class Body, class... Args>
+void dispatch_wide([[maybe_unused]] Isa isa, const Args&... args) {
+#if defined(__x86_64__)
+    if constexpr (std::is_same_v<T, float>) {
+        if (isa == Isa::avx512) return run_avx512<Body<T, 64>>(args...);
+        if (isa == Isa::avx2) return run_avx2<Body<T, vector_bytes>>(args...);
+    }
+#endif
+    run_portable<Body<T, vector_bytes>>(args...);
 }
 
 }  // namespace hwnas::cpu

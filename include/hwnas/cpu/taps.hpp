@@ -47,10 +47,13 @@ template <class V, class T>
     store_block(p, old);
 }
 
-/// f.template operator()<V>(first channel) for blocks that cover all c channels; f must be always_inline.
-template <class T, class F>
+/// f.template operator()<V>(first channel) for blocks that cover all c channels; f must be always_inline. B: bytes of
+/// the widest block.
+template <class T, int B = vector_bytes, class F>
 [[gnu::always_inline]] inline void for_channels(std::int64_t c, F&& f) {
     std::int64_t b = 0;
+    if constexpr (B > vector_bytes)
+        for (; b + lanes<T, B> <= c; b += lanes<T, B>) f.template operator()<Vec<T, B>>(b);
     for (; b + lanes<T> <= c; b += lanes<T>) f.template operator()<Vec<T>>(b);
     if (b + lanes<T> / 2 <= c) {
         f.template operator()<HalfVec<T>>(b);

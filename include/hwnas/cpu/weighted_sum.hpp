@@ -11,8 +11,12 @@ namespace hwnas::cpu {
 
 inline constexpr std::int64_t weighted_sum_block = 4096;  ///< elements of one piece: 16 KB of floats, a third of an L1
 
-/// Pieces of one group: the `chunks` in WeightedSumBackward's partial.
-inline std::int64_t weighted_sum_chunks(std::int64_t group_size) {
+/// Elements that one row of weights weighs, and the pieces they are cut into.
+template <class S>
+std::int64_t weighted_sum_group(const S& s) {
+    return s.groups > 1 ? s.image : s.n * s.image;
+}
+inline std::int64_t weighted_sum_pieces(std::int64_t group_size) {
     return (group_size + weighted_sum_block - 1) / weighted_sum_block;
 }
 
@@ -46,10 +50,9 @@ struct WeightedSumForwardBody {
             pass<false>(y, x, w, n, std::make_index_sequence<terms>());
     }
     [[gnu::always_inline]] static void run(const contract::WeightedSumForward<T>& s, std::int64_t piece) {
-        const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks,
-                           first = piece % chunks * weighted_sum_block;
-        const std::int64_t n = std::min(weighted_sum_block, s.group_size - first),
-                           offset = group * s.group_size + first;
+        const std::int64_t size = weighted_sum_group(s), pieces = weighted_sum_pieces(size), group = piece / pieces,
+                           first = piece % pieces * weighted_sum_block;
+        const std::int64_t n = std::min(weighted_sum_block, size - first), offset = group * size + first;
         const T* x[contract::max_operands];
         T w[contract::max_operands];
         int count = 0;
@@ -70,7 +73,7 @@ struct WeightedSumForwardBody {
 template <class T>
 struct Kernel<contract::WeightedSumForward<T>> {
     static void run(Context& context, const contract::WeightedSumForward<T>& s) {
-        context.parallel(s.groups * weighted_sum_chunks(s.group_size),
+        context.parallel(s.groups * weighted_sum_pieces(weighted_sum_group(s)),
                          [&](std::int64_t piece) { dispatch<T, WeightedSumForwardBody<T>>(context.isa, s, piece); });
     }
 };
@@ -126,39 +129,48 @@ struct WeightedSumBackwardBody {
         if (write == Write::add) return term<dot, Write::add>(dx, x, dy, w, n);
         return term<dot, Write::overwrite>(dx, x, dy, w, n);
     }
-    [[gnu::always_inline]] static void run(const contract::WeightedSumBackward<T>& s, std::int64_t piece) {
-        const std::int64_t chunks = weighted_sum_chunks(s.group_size), group = piece / chunks,
-                           first = piece % chunks * weighted_sum_block;
-        const std::int64_t n = std::min(weighted_sum_block, s.group_size - first),
-                           offset = group * s.group_size + first;
+    /// All terms over elements [offset, offset + n), dots[j] += <dy, x_j>.
+    [[gnu::always_inline]] static void piece(const contract::WeightedSumBackward<T>& s, const T* weights,
+                                             std::int64_t offset, std::int64_t n, double* dots) {
         const T* const dy = s.dy + offset;
         for (int j = 0; j < s.count; ++j) {
-            const T w = s.weights[group * s.weight_stride + s.columns[j]];
-            T dot = 0;
-            if (w != T(0) || !s.selected_only) {
-                T* const dx = s.dx[j] ? s.dx[j] + offset : nullptr;
-                Write write = dx == nullptr ? Write::none : s.accumulate >> j & 1u ? Write::add : Write::overwrite;
-                if (w == T(0) && write == Write::add) write = Write::none;
-                if (w == T(0) && write == Write::overwrite) {  // not 0 * dy: dx is zero whatever dy holds
-                    std::fill(dx, dx + n, T(0));
-                    write = Write::none;
-                }
-                if (s.dweights != nullptr)
-                    dot = term<true>(write, dx, s.x[j] + offset, dy, w, n);
-                else
-                    term<false>(write, dx, nullptr, dy, w, n);
+            const T w = weights[s.columns[j]];
+            if (w == T(0) && s.selected_only) continue;
+            T* const dx = s.dx[j] ? s.dx[j] + offset : nullptr;
+            Write write = dx == nullptr ? Write::none : s.accumulate >> j & 1u ? Write::add : Write::overwrite;
+            if (w == T(0) && write == Write::add) write = Write::none;
+            if (w == T(0) && write == Write::overwrite) {  // not 0 * dy: dx is zero whatever dy holds
+                std::fill(dx, dx + n, T(0));
+                write = Write::none;
             }
-            if (s.dweights != nullptr) s.partial[piece * s.count + j] = dot;
+            if (s.partial)
+                dots[j] += static_cast<double>(term<true>(write, dx, s.x[j] + offset, dy, w, n));
+            else
+                term<false>(write, dx, nullptr, dy, w, n);
         }
+    }
+    [[gnu::always_inline]] static void run(const contract::WeightedSumBackward<T>& s, std::int64_t chunk) {
+        const std::int64_t begin = s.n * chunk / s.chunks * s.image, end = s.n * (chunk + 1) / s.chunks * s.image;
+        const T* weights = s.weights + (s.groups > 1 ? chunk * s.weight_stride : 0);
+        double dots[contract::max_operands] = {};
+        for (std::int64_t at = begin; at < end; at += weighted_sum_block)
+            piece(s, weights, at, std::min(weighted_sum_block, end - at), dots);
+        if (s.partial == nullptr) return;
+        T* partial = s.partial + chunk * s.count;
+        for (int j = 0; j < s.count; ++j) partial[j] = (s.resume ? partial[j] : T(0)) + static_cast<T>(dots[j]);
     }
 };
 template <class T>
 struct Kernel<contract::WeightedSumBackward<T>> {
     static void run(Context& context, const contract::WeightedSumBackward<T>& s) {
-        const std::int64_t chunks = weighted_sum_chunks(s.group_size);
-        context.parallel(s.groups * chunks,
-                         [&](std::int64_t piece) { dispatch<T, WeightedSumBackwardBody<T>>(context.isa, s, piece); });
-        if (s.dweights == nullptr) return;
+        context.parallel(s.chunks,
+                         [&](std::int64_t chunk) { dispatch<T, WeightedSumBackwardBody<T>>(context.isa, s, chunk); });
+    }
+};
+template <class T>
+struct Kernel<contract::WeightedSumReduce<T>> {
+    static void run(Context&, const contract::WeightedSumReduce<T>& s) {
+        const std::int64_t chunks = s.groups > 1 ? 1 : s.chunks;
         for (std::int64_t group = 0; group < s.groups; ++group)
             for (int j = 0; j < s.count; ++j) {
                 double sum = 0;

@@ -26,7 +26,7 @@ namespace detail {
 class OnnxExporter : private OnnxGraph {
 public:
     OnnxExporter(const Network& network, const OnnxOptions& options)
-        : prepared_(network, batch), device_(network.device()) {
+        : prepared_(network, batch, {.tiled = false}), device_(network.device()) {
         require(!options.name.empty(), "onnx: the name of the graph is empty, ONNX asks for one");
         model_.name = options.name;
         model_.producer_version = version;
@@ -100,7 +100,7 @@ private:
     /// Kernels that have no ONNX form of their own, but may make constants.
     template <class T>
     using Pure = contract::TypeList<contract::Fill<T>, contract::ColumnSum<T>, contract::MultiplyReduce<T>,
-                                    contract::Broadcast<T>>;
+                                    contract::Broadcast<T>, contract::BatchNormFreeze<T>>;
     /// A kernel that reads constants only is run now: its result is a constant for those that follow.
     template <class S>
     void visit(const S& s) {
@@ -275,22 +275,21 @@ private:
         x.name = emit("Relu", {x.name});
         write(s.y, x);
     }
-    void translate(const contract::BatchNormEval<float>& s) {
+    void translate(const contract::BatchNormApply<float>& s) {
         Value x = value(s.x);
         require_elements(x, s.rows * s.c);
         if (x.c != s.c) refuse(fmt::format("reads {} channels as {}, which has no ONNX form", x.c, s.c));
         const std::string name = node_name("BatchNormalization");
-        const auto channels = [&](const char* what, const float* address, float otherwise) {
-            return initializer(
-                name + what, {s.c},
-                address ? constant(address, s.c) : std::vector<float>(static_cast<std::size_t>(s.c), otherwise));
+        const auto channels = [&](const char* what, std::vector<float> values) {
+            return initializer(name + what, {s.c}, std::move(values));
         };
-        std::vector<std::string> inputs{x.name, channels("/scale", s.scale, 1), channels("/shift", s.shift, 0),
-                                        channels("/mean", s.mean, 0), channels("/variance", s.var, 1)};
+        std::vector<std::string> inputs{x.name, channels("/scale", constant(s.gain, s.c)),
+                                        channels("/shift", constant(s.offset, s.c)),
+                                        channels("/mean", constant(s.mean, s.c)),
+                                        channels("/variance", std::vector<float>(static_cast<std::size_t>(s.c), 1))};
         x.name = push(name, "BatchNormalization", std::move(inputs),
-                      {{.name = "epsilon", .kind = OnnxAttribute::Kind::real, .real = s.epsilon}});
+                      {{.name = "epsilon", .kind = OnnxAttribute::Kind::real, .real = 0}});
         write(s.y, x);
-        write(s.inv_std, std::nullopt, s.c * i64{sizeof(float)});
     }
     void translate(const contract::SoftmaxForward<float>& s) {
         Value x = value(s.x);
@@ -318,7 +317,7 @@ private:
             program().run_entry(entry_);
             return forget(s.y);
         }
-        const i64 n = s.groups * s.group_size;
+        const i64 n = s.n * s.image;
         require_elements(*y, n);
         std::vector<std::string> inputs;
         for (const auto& [x, weight] : terms) inputs.push_back(operand(x, n, *y, weight));

@@ -159,7 +159,9 @@ public:
 
     /// Prepares the network of a genotype and finds its units in the recorded program.
     void add(const Genotype& genotype) {
-        Run run{.prepared = Prepared(Network(space_, genotype, device_, options_.seed), options_.batch), .parts = {}};
+        Run run{
+            .prepared = Prepared(Network(space_, genotype, device_, options_.seed), options_.batch, {.tiled = false}),
+            .parts = {}};
         fill_input(run.prepared);
         const Program& program = run.prepared.program();
         std::size_t at = 0;

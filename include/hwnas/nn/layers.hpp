@@ -6,6 +6,8 @@
 #include <hwnas/ops/batch_norm.hpp>
 #include <hwnas/ops/conv.hpp>
 #include <hwnas/ops/linear.hpp>
+#include <hwnas/ops/relu.hpp>
+#include <hwnas/ops/relu_conv_norm.hpp>
 
 #include <cmath>
 
@@ -23,8 +25,13 @@ public:
         if (affine) scale_ = init.constant("scale", {channels}, 1), shift_ = init.constant("shift", {channels}, 0);
     }
     Variable<T> operator()(const Variable<T>& x, Phase phase) const {
-        return batch_norm(x, scale_.variable, shift_.variable,
-                          BatchNormState<T>{mean_.tensor, variance_.tensor, momentum_}, phase, {.epsilon = epsilon});
+        return batch_norm(x, scale_.variable, shift_.variable, state(), phase, {.epsilon = epsilon});
+    }
+    /// norm(conv(relu(x), w)), see relu_conv_norm().
+    Variable<T> after_relu_conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options, Phase phase,
+                                const SkipGate<T>& gate) const {
+        return relu_conv_norm(x, w, scale_.variable, shift_.variable, state(), phase, options, {.epsilon = epsilon},
+                              gate);
     }
     void collect(ModuleState<T>& state) const {
         if (scale_.variable.defined()) state.parameters.push_back(scale_), state.parameters.push_back(shift_);
@@ -47,6 +54,7 @@ public:
     }
 
 private:
+    BatchNormState<T> state() const { return {mean_.tensor, variance_.tensor, momentum_}; }
     static constexpr double epsilon = 1e-5;
     Parameter<T> scale_, shift_;
     Buffer<T> mean_, variance_;
@@ -67,6 +75,12 @@ public:
     Variable<T> operator()(const Variable<T>& x, Phase phase) const {
         if (folded_weight_.defined()) return conv(x, folded_weight_, folded_bias_, options_);
         return norm_(conv(x, weight_.variable, options_), phase);
+    }
+    /// The layer on relu(x), as one op; with a gate mixed with x itself.
+    Variable<T> after_relu(const Variable<T>& x, Phase phase, const SkipGate<T>& gate = {}) const {
+        if (!folded_weight_.defined()) return norm_.after_relu_conv(x, weight_.variable, options_, phase, gate);
+        require(!gate.weights.defined(), "conv_norm: a folded layer takes no gate");
+        return conv(relu(x), folded_weight_, folded_bias_, options_);
     }
     void collect(ModuleState<T>& state) const {
         state.parameters.push_back(weight_);

@@ -20,6 +20,113 @@ struct BatchNormOptions {
     double epsilon = 1e-5;
 };
 
+namespace detail {
+
+/// The gradient of a small tensor to which several kernels add: zeros first.
+template <class T>
+T* zeroed_target(const std::shared_ptr<Node<T>>& node) {
+    const auto target = grad_target(node);
+    if (target && !target.accumulate)
+        submit(node->device, contract::Fill<T>{target.data(), target.tensor.elements(), T(0)});
+    return target.data();
+}
+
+/// One normalisation of x [..., C]: its statistics, ready to be applied and to be turned around.
+template <class T>
+class Normalization {
+public:
+    /// Checks everything; errors name `op`.
+    Normalization(const char* op, const Tensor<T>& x, const Variable<T>& scale, const Variable<T>& shift,
+                  const BatchNormState<T>& state, Phase phase, const BatchNormOptions& options)
+        : x_(x), frozen_(phase == Phase::eval) {
+        const Shape& shape = x.shape();
+        require(shape.rank() >= 1, "{}: input has shape {}, expected [..., C]", op, shape);
+        require(shape.elements() > 0, "{}: input {} is empty", op, shape);
+        require(options.epsilon > 0, "{}: epsilon {} is not above 0", op, options.epsilon);
+        require(scale.defined() == shift.defined(),
+                "{}: scale and shift come together or not at all, {} is undefined (input {})", op,
+                scale.defined() ? "shift" : "scale", shape);
+        c_ = shape[-1], rows_ = shape.elements() / c_;
+        n_ = shape.rank() > 1 ? shape[0] : 1, pixels_ = rows_ / n_;
+        const auto check = [&](const Tensor<T>& tensor, const char* what) {
+            require(tensor.shape() == Shape{c_}, "{}: {} has shape {}, expected [{}] (input {})", op, what,
+                    tensor.shape(), c_, shape);
+            require(tensor.device() == x.device(), "{}: {} lives on another device ({}; input {})", op, what,
+                    device_clash(tensor.device(), x.device()), shape);
+        };
+        if (scale.defined()) check(scale.value(), "scale"), check(shift.value(), "shift");
+        const bool tracked = state.running_mean.defined();
+        require(state.running_var.defined() == tracked,
+                "{}: running mean and running variance come together or not at all (input {})", op, shape);
+        if (tracked) check(state.running_mean, "running mean"), check(state.running_var, "running variance");
+        require(frozen_ || rows_ > 1, "{}: training needs at least 2 rows for a variance, input {} has 1", op, shape);
+        require(frozen_ || !tracked || (state.momentum.defined() && state.momentum.elements() == 1),
+                "{}: momentum is {}, expected one element on the device (input {})", op,
+                state.momentum.defined() ? state.momentum.shape().str() : "undefined", shape);
+        require(frozen_ || !tracked || state.momentum.device() == x.device(),
+                "{}: momentum is on another device than input {}", op, shape);
+        require(!frozen_ || tracked, "{}: evaluation needs a running mean and variance (input {})", op, shape);
+
+        const auto vector = [&] { return Tensor<T>::empty({c_}, x.device()); };
+        inv_std_ = vector(), gain_ = vector(), offset_ = vector();
+        mean_ = frozen_ ? state.running_mean : vector();
+        if (scale.defined()) scale_ = scale.value(), shift_ = shift.value();
+        const auto epsilon = static_cast<T>(options.epsilon);
+        if (frozen_) {
+            submit(x.device(),
+                   contract::BatchNormFreeze<T>{inv_std_.data(), gain_.data(), offset_.data(), state.running_var.data(),
+                                                optional(scale_), optional(shift_), c_, epsilon});
+            return;
+        }
+        const auto partial = Tensor<T>::empty({chunks(), 3, c_}, x.device());
+        submit(x.device(), contract::BatchNormStatistics<T>{partial.data(), x.data(), n_, pixels_, c_, chunks(), 0});
+        submit(x.device(), contract::BatchNormMerge<T>{mean_.data(), inv_std_.data(), gain_.data(), offset_.data(),
+                                                       optional(state.running_mean), optional(state.running_var),
+                                                       partial.data(), optional(scale_), optional(shift_),
+                                                       tracked ? state.momentum.data() : nullptr, n_, pixels_, c_,
+                                                       chunks(), epsilon});
+    }
+    /// y = norm(x), or gate[0] norm(x) + gate[1] skip.
+    Tensor<T> apply(const T* skip, const T* gate) const {
+        const auto y = Tensor<T>::empty(x_.shape(), x_.device());
+        submit(x_.device(), contract::BatchNormApply<T>{y.data(), x_.data(), mean_.data(), gain_.data(), offset_.data(),
+                                                        skip, gate, rows_, c_});
+        return y;
+    }
+    /// Where gradients go; what is null is not wanted.
+    struct Targets {
+        T *dx, *dskip, *dscale, *dshift, *dgate;
+        std::int32_t accumulate, accumulate_skip;
+    };
+    void backward(const Tensor<T>& dy, const T* skip, const T* gate, const Targets& to) const {
+        Tensor<T> means;
+        if (!frozen_ || to.dscale || to.dshift || to.dgate) {
+            const auto partial = Tensor<T>::empty({chunks(), 3, c_}, dy.device());
+            means = Tensor<T>::empty({2, c_}, dy.device());
+            submit(dy.device(),
+                   contract::BatchNormGradientSums<T>{partial.data(), dy.data(), x_.data(), mean_.data(),
+                                                      inv_std_.data(), skip, n_, pixels_, c_, chunks(), 0});
+            submit(dy.device(), contract::BatchNormGradientMerge<T>{to.dscale, to.dshift, means.data(), to.dgate,
+                                                                    partial.data(), optional(scale_), optional(shift_),
+                                                                    gate, n_, pixels_, c_, chunks()});
+        }
+        if (to.dx)
+            submit(dy.device(),
+                   contract::BatchNormBackward<T>{to.dx, to.dskip, dy.data(), x_.data(), optional(scale_), mean_.data(),
+                                                  inv_std_.data(), frozen_ ? nullptr : means.data(), gate, rows_, c_,
+                                                  to.accumulate, to.accumulate_skip});
+    }
+
+private:
+    static T* optional(const Tensor<T>& tensor) { return tensor.defined() ? tensor.data() : nullptr; }
+    std::int64_t chunks() const { return contract::image_chunks(n_); }
+    Tensor<T> x_, mean_, inv_std_, gain_, offset_, scale_, shift_;
+    bool frozen_;
+    std::int64_t c_ = 0, rows_ = 0, n_ = 0, pixels_ = 0;
+};
+
+}  // namespace detail
+
 /// y[..., c] = scale[c] (x[..., c] - mean[c]) / sqrt(variance[c] + epsilon) + shift[c] for x [..., C], scale and shift
 /// [C] or both undefined (1 and 0). train: mean and biased variance of this batch, running += momentum (batch -
 /// running) with the unbiased variance; eval: the running ones. dscale sums dy xhat, dshift sums dy over rows; dx =
@@ -28,65 +135,11 @@ template <class T>
 Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& scale, const Variable<T>& shift,
                        const BatchNormState<T>& state, Phase phase, const BatchNormOptions& options = {}) {
     require(x.defined(), "batch_norm: input is undefined");
-    require(x.shape().rank() >= 1, "batch_norm: input has shape {}, expected [..., C]", x.shape());
-    require(x.shape().elements() > 0, "batch_norm: input {} is empty", x.shape());
-    require(options.epsilon > 0, "batch_norm: epsilon {} is not above 0", options.epsilon);
-    require(scale.defined() == shift.defined(),
-            "batch_norm: scale and shift come together or not at all, {} is undefined (input {})",
-            scale.defined() ? "shift" : "scale", x.shape());
-    const std::int64_t c = x.shape()[-1], rows = x.shape().elements() / c;
-    const auto check = [&](const Tensor<T>& tensor, const char* what) {
-        require(tensor.shape() == Shape{c}, "batch_norm: {} has shape {}, expected [{}] (input {})", what,
-                tensor.shape(), c, x.shape());
-        require(tensor.device() == x.device(), "batch_norm: {} lives on another device ({}; input {})", what,
-                device_clash(tensor.device(), x.device()), x.shape());
-    };
-    if (scale.defined()) check(scale.value(), "scale"), check(shift.value(), "shift");
-    const bool tracked = state.running_mean.defined();
-    require(state.running_var.defined() == tracked,
-            "batch_norm: running mean and running variance come together or not at all (input {})", x.shape());
-    if (tracked) check(state.running_mean, "running mean"), check(state.running_var, "running variance");
-    const T* const scale_data = scale.defined() ? scale.value().data() : nullptr;
-    const T* const shift_data = scale.defined() ? shift.value().data() : nullptr;
-    const auto y = Tensor<T>::empty(x.shape(), x.device()), inv_std = Tensor<T>::empty({c}, x.device());
-    const std::int64_t chunks = std::clamp<std::int64_t>(rows * c / 32'768, 1, rows);  // 128 KB of floats each
-    Tensor<T> mean = state.running_mean;
-    if (phase == Phase::train) {
-        require(rows > 1, "batch_norm: training needs at least 2 rows for a variance, input {} has 1", x.shape());
-        require(!tracked || (state.momentum.defined() && state.momentum.elements() == 1),
-                "batch_norm: momentum is {}, expected one element on the device (input {})",
-                state.momentum.defined() ? state.momentum.shape().str() : "undefined", x.shape());
-        require(!tracked || state.momentum.device() == x.device(),
-                "batch_norm: momentum is on another device than input {}", x.shape());
-        mean = Tensor<T>::empty({c}, x.device());
-        const auto partial = Tensor<T>::empty({chunks, 2, c}, x.device());
-        submit(x.device(), contract::BatchNormForward<T>{
-                               y.data(), mean.data(), inv_std.data(), tracked ? state.running_mean.data() : nullptr,
-                               tracked ? state.running_var.data() : nullptr, partial.data(), x.value().data(),
-                               scale_data, shift_data, tracked ? state.momentum.data() : nullptr, rows, c, chunks,
-                               static_cast<T>(options.epsilon)});
-    } else {
-        require(tracked, "batch_norm: evaluation needs a running mean and variance (input {})", x.shape());
-        submit(x.device(), contract::BatchNormEval<T>{y.data(), inv_std.data(), x.value().data(), mean.data(),
-                                                      state.running_var.data(), scale_data, shift_data, rows, c,
-                                                      static_cast<T>(options.epsilon)});
-    }
-    const Tensor<T> x_saved = x.value(), scale_saved = scale.defined() ? scale.value() : Tensor<T>();
-    const std::int32_t frozen = phase == Phase::eval;
-    return record(y, {&x, &scale, &shift}, [=](const Tensor<T>& dy, const auto& inputs) {
-        const auto sum_target = [](const std::shared_ptr<Node<T>>& node) {  // the kernel always adds
-            const auto target = grad_target(node);
-            if (target && !target.accumulate)
-                submit(node->device, contract::Fill<T>{target.data(), target.tensor.elements(), T(0)});
-            return target;
-        };
-        const auto dscale = sum_target(inputs[1]), dshift = sum_target(inputs[2]);
+    const detail::Normalization<T> norm("batch_norm", x.value(), scale, shift, state, phase, options);
+    return record(norm.apply(nullptr, nullptr), {&x, &scale, &shift}, [norm](const Tensor<T>& dy, const auto& inputs) {
+        T *const dscale = detail::zeroed_target(inputs[1]), *const dshift = detail::zeroed_target(inputs[2]);
         const auto dx = grad_target(inputs[0]);
-        const auto partial = Tensor<T>::empty({chunks, 2, c}, dy.device());
-        submit(dy.device(),
-               contract::BatchNormBackward<T>{dx.data(), dscale.data(), dshift.data(), partial.data(), dy.data(),
-                                              x_saved.data(), scale_saved.defined() ? scale_saved.data() : nullptr,
-                                              mean.data(), inv_std.data(), rows, c, chunks, dx.accumulate, frozen});
+        norm.backward(dy, nullptr, nullptr, {dx.data(), nullptr, dscale, dshift, nullptr, dx.accumulate, 0});
     });
 }
 

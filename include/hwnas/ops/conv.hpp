@@ -4,6 +4,7 @@
 
 #include <hwnas/autodiff/variable.hpp>
 #include <hwnas/cpu/conv.hpp>
+#include <hwnas/cpu/reduce_chunks.hpp>
 #include <hwnas/ops/column_sum.hpp>
 #include <hwnas/ops/window.hpp>
 
@@ -11,27 +12,33 @@ namespace hwnas {
 
 namespace detail {
 
-/// Pieces of the sum over pixels in the weight gradient: a million products each, never more than 32 to sum up.
-inline std::int64_t conv_weight_chunks(const contract::Window& window, std::int64_t out_channels) {
-    const std::int64_t pixels = window.n * window.oh * window.ow,
-                       weights = window.kernel * window.kernel * window.c * out_channels;
-    return std::clamp<std::int64_t>(pixels * weights >> 20, 1, std::min<std::int64_t>(32, pixels));
+/// The window of a convolution of x with w, or an error that says what clashes.
+template <class T>
+contract::Window conv_extents(const char* op, const Variable<T>& x, const Variable<T>& w, const ConvOptions& options) {
+    require(x.defined() && w.defined(), "{}: {} is undefined", op, x.defined() ? "weight" : "input");
+    require(w.shape().rank() == 4 && w.shape()[0] == w.shape()[1] && w.shape()[3] > 0,
+            "{}: weight has shape {}, expected [K, K, Cin, Cout] (input {})", op, w.shape(), x.shape());
+    const auto window = make_window(op, x.shape(), w.shape()[0], options.stride, options.padding, options.dilation);
+    require(w.shape()[2] == window.c, "{}: weight has {} input channels, input has {} (input {}, weight {})", op,
+            w.shape()[2], window.c, x.shape(), w.shape());
+    return window;
+}
+template <class T>
+void require_conv_device(const char* op, const Variable<T>& x, const Variable<T>& other, const char* what) {
+    require(other.device() == x.device(), "{}: {} lives on another device ({}; input {}, {} {})", op, what,
+            device_clash(other.device(), x.device()), x.shape(), what, other.shape());
 }
 
 /// What conv and linear share once shapes are checked: only the window and the shape of y differ.
 template <class T>
 Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
                         const contract::Window& window, const Shape& y_shape) {
-    const auto same_device = [&](const Variable<T>& other, const char* what) {
-        require(other.device() == x.device(), "{}: {} lives on another device ({}; input {}, {} {})", op, what,
-                device_clash(other.device(), x.device()), x.shape(), what, other.shape());
-    };
     const std::int64_t out_channels = y_shape[-1];
-    same_device(w, "weight");
+    require_conv_device(op, x, w, "weight");
     if (bias.defined()) {
         require(bias.shape() == Shape{out_channels}, "{}: bias has shape {}, expected [{}] (input {}, weight {})", op,
                 bias.shape(), out_channels, x.shape(), w.shape());
-        same_device(bias, "bias");
+        require_conv_device(op, x, bias, "bias");
     }
     const auto y = Tensor<T>::empty(y_shape, x.device());
     submit(x.device(), contract::ConvForward<T>{y.data(), x.value().data(), w.value().data(),
@@ -44,12 +51,13 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
                 submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window,
                                                                   out_channels, dx.accumulate});
             if (const auto dw = grad_target(inputs[1])) {
-                const std::int64_t chunks = conv_weight_chunks(window, out_channels);
+                const std::int64_t chunks = contract::image_chunks(window.n);
                 const auto partial =
                     Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
-                submit(dy.device(),
-                       contract::ConvBackwardWeight<T>{dw.data(), partial.data(), x_saved.data(), dy.data(), window,
-                                                       out_channels, chunks, dw.accumulate});
+                submit(dy.device(), contract::ConvBackwardWeight<T>{partial.data(), x_saved.data(), dy.data(), window,
+                                                                    out_channels, chunks, 0});
+                submit(dy.device(), contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks,
+                                                              dw.accumulate});
             }
             if (inputs[2]) give_column_sum(inputs[2], dy);
         });
@@ -62,12 +70,7 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
 /// with w, dw[a, b, i, o] sums dy times the x that tap saw, dbias sums dy over pixels.
 template <class T>
 Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias, const ConvOptions& options = {}) {
-    require(x.defined() && w.defined(), "conv: {} is undefined", x.defined() ? "weight" : "input");
-    require(w.shape().rank() == 4 && w.shape()[0] == w.shape()[1] && w.shape()[3] > 0,
-            "conv: weight has shape {}, expected [K, K, Cin, Cout] (input {})", w.shape(), x.shape());
-    const auto window = make_window("conv", x.shape(), w.shape()[0], options.stride, options.padding, options.dilation);
-    require(w.shape()[2] == window.c, "conv: weight has {} input channels, input has {} (input {}, weight {})",
-            w.shape()[2], window.c, x.shape(), w.shape());
+    const auto window = detail::conv_extents("conv", x, w, options);
     return detail::conv_window("conv", x, w, bias, window, {window.n, window.oh, window.ow, w.shape()[3]});
 }
 

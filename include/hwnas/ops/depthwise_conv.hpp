@@ -4,6 +4,7 @@
 
 #include <hwnas/autodiff/variable.hpp>
 #include <hwnas/cpu/depthwise_conv.hpp>
+#include <hwnas/cpu/reduce_chunks.hpp>
 #include <hwnas/ops/window.hpp>
 
 namespace hwnas {
@@ -30,12 +31,12 @@ Variable<T> depthwise_conv(const Variable<T>& x, const Variable<T>& w, const Con
             submit(dy.device(),
                    contract::DepthwiseConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window, dx.accumulate});
         if (const auto dw = grad_target(inputs[1])) {
-            // about 96 KB of floats a chunk, but never more than 64 chunks to sum up
-            const std::int64_t image = window.h * window.w * window.c;
-            const std::int64_t chunks = std::min({window.n, std::int64_t{64}, (window.n * image + 24'575) / 24'576});
+            const std::int64_t chunks = contract::image_chunks(window.n);
             const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c}, dy.device());
-            submit(dy.device(), contract::DepthwiseConvBackwardWeight<T>{dw.data(), partial.data(), x_saved.data(),
-                                                                         dy.data(), window, chunks, dw.accumulate});
+            submit(dy.device(), contract::DepthwiseConvBackwardWeight<T>{partial.data(), x_saved.data(), dy.data(),
+                                                                         window, chunks, 0});
+            submit(dy.device(),
+                   contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks, dw.accumulate});
         }
     });
 }

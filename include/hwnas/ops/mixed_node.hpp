@@ -8,21 +8,13 @@
 #include <hwnas/cpu/max_pool.hpp>
 #include <hwnas/cpu/mixed_node.hpp>
 #include <hwnas/ops/add.hpp>
+#include <hwnas/ops/batch_norm.hpp>
 
+#include <map>
 #include <memory>
+#include <tuple>
 
 namespace hwnas {
-
-namespace detail {
-/// The gradient of a small tensor to which several kernels add: zeros first.
-template <class T>
-T* zeroed_target(const std::shared_ptr<Node<T>>& node) {
-    const auto target = grad_target(node);
-    if (target && !target.accumulate)
-        submit(node->device, contract::Fill<T>{target.data(), target.tensor.elements(), T(0)});
-    return target.data();
-}
-}  // namespace detail
 
 /// What goes into the filter of an edge: gamma[column] times a depthwise filter w [3, 3, C], or, without w, times the
 /// identity.
@@ -80,31 +72,90 @@ Variable<T> merged_filters(const std::vector<FilterTerm<T>>& terms, const Variab
     });
 }
 
-template <class T>
-struct MixedEdge;
+/// An edge between two vertices, by number; its own number is that of its filter. pool: the column of gamma that weighs
+/// its 3x3 max pool, -1 for none.
+struct MixedEdge {
+    int from = 0, to = 0, pool = -1;
+};
 
-/// A vertex x [N, H, W, C] as the nodes see it that it feeds. Its gradient is computed once, when all of them have left
-/// theirs.
+/// The nodes of a cell as sums over their edges: u [N, H, W, C] = sum over edges of (x of its source convolved with
+/// filters[g, edge] + gamma[g, pool] maxpool3x3(x)), stride 1, zeros (for the pool: nothing) beyond the border. filters
+/// [G, edges, 3, 3, C] of merged_filters(), gamma [G, M]; G = 1 or one for each image. Every vertex is pushed once, as
+/// soon as it is known, and added to all nodes it feeds. Gradients of vertices, filters and gamma; those of a vertex
+/// come all at once when the last node it feeds has been passed, and its pool is computed again then.
 template <class T>
-class MixedSource {
+class MixedNodes {
 public:
-    /// pools: an edge that leaves it has a max pool.
-    MixedSource(const Variable<T>& x, bool pools) : state_(std::make_shared<State>()) {
-        const Shape& shape = x.shape();
+    MixedNodes(std::vector<MixedEdge> edges, const Variable<T>& filters, const Variable<T>& gamma)
+        : edges_(std::move(edges)), filters_(filters), gamma_(gamma) {
+        require(filters.defined() && gamma.defined(), "mixed_node: {} has no value",
+                gamma.defined() ? "filters" : "gamma");
+        const Shape &f = filters.shape(), &g = gamma.shape();
+        const auto count = static_cast<std::int64_t>(edges_.size());
+        require(g.rank() == 2 && f.rank() == 5 && f[0] == g[0] && f[1] == count && f[2] == 3 && f[3] == 3,
+                "mixed_node: filters {} and gamma {}, expected [G, {}, 3, 3, C] and [G, M]", f, g, count);
+        for (const auto& edge : edges_)
+            require(edge.pool >= -1 && edge.pool < g[1], "mixed_node: column {} of gamma {}", edge.pool, g);
+    }
+    /// Vertex number `vertex` is x.
+    void push(int vertex, const Variable<T>& x) {
+        const Shape &shape = x.shape(), &f = filters_.shape();
         require(shape.rank() == 4 && shape[1] >= 2 && shape[2] >= 2,
                 "mixed_node: a vertex has shape {}, expected [N, H, W, C] of 2 x 2 pixels at least", shape);
-        state_->x = x.value();
-        if (pools) {
-            state_->pooled = Tensor<T>::empty(shape, x.device());
-            state_->tap = Tensor<std::uint8_t>::empty(shape, x.device());
-            submit(x.device(), contract::MaxPoolForward<T>{state_->pooled.data(), state_->tap.data(), x.value().data(),
-                                                           window(shape)});
+        require(shape[3] == f[4], "mixed_node: a vertex has shape {}, filters are {}", shape, f);
+        require(f[0] == 1 || f[0] == shape[0],
+                "mixed_node: gamma {} has {} draws, expected 1 or one for each of {} images", gamma_.shape(), f[0],
+                shape[0]);
+        require(!shape_.rank() || shape == shape_, "mixed_node: vertices of shapes {} and {}", shape_, shape);
+        shape_ = shape;
+        auto source = std::make_shared<Source>();
+        source->x = x.value();
+        const auto handle =
+            record_deferred(x.value(), {&x}, [source](const auto& inputs) { source->backward(inputs[0]); });
+        std::vector<int> leaving;
+        bool pools = false;
+        for (std::size_t e = 0; e < edges_.size(); ++e)
+            if (edges_[e].from == vertex) leaving.push_back(static_cast<int>(e)), pools |= edges_[e].pool >= 0;
+        Tensor<T> pooled;
+        if (pools) pooled = source->pool().first;
+        constexpr std::size_t most = contract::max_edges;
+        for (std::size_t first = 0; first < leaving.size(); first += most) {
+            contract::MixedSourceForward<T> call{};
+            call.x = x.value().data(), call.pooled = pooled.defined() ? pooled.data() : nullptr;
+            call.filters = filters_.value().data(), call.gamma = gamma_.value().data();
+            call.n = shape[0], call.h = shape[1], call.w = shape[2], call.c = shape[3];
+            call.groups = f[0], call.gamma_stride = gamma_.shape()[1], call.edges = f[1];
+            for (std::size_t j = first; j < leaving.size() && j < first + most; ++j) {
+                const auto& edge = edges_[static_cast<std::size_t>(leaving[j])];
+                auto& sum = sums_[edge.to];
+                call.accumulate |= std::uint32_t{sum.u.defined()} << call.count;
+                if (!sum.u.defined()) sum.u = Tensor<T>::empty(shape, x.device());
+                sum.arriving.push_back({source, handle, leaving[j], edge.pool});
+                call.u[call.count] = sum.u.data();
+                call.edge[call.count] = leaving[j], call.column[call.count++] = edge.pool;
+            }
+            submit(x.device(), call);
         }
-        handle_ =
-            record_deferred(x.value(), {&x}, [state = state_](const auto& inputs) { state->backward(inputs[0]); });
     }
-    const Shape& shape() const { return handle_.shape(); }
-    bool pools() const { return state_->pooled.defined(); }
+    /// The sum of node `vertex`, to which every vertex that feeds it has been pushed.
+    Variable<T> sum(int vertex) {
+        const auto found = sums_.find(vertex);
+        const auto expected =
+            std::count_if(edges_.begin(), edges_.end(), [&](const auto& edge) { return edge.to == vertex; });
+        const auto arrived = found == sums_.end() ? 0 : static_cast<std::ptrdiff_t>(found->second.arriving.size());
+        require(expected > 0 && arrived == expected, "mixed_node: {} of {} edges have arrived at vertex {}", arrived,
+                expected, vertex);
+        Sum sum = std::move(found->second);
+        sums_.erase(found);
+        std::vector<Variable<T>> inputs{filters_, gamma_};
+        for (const auto& arrival : sum.arriving) inputs.push_back(arrival.handle);
+        return record(sum.u, inputs,
+                      [arriving = sum.arriving, filters = filters_.value(), gamma = gamma_.value()](const Tensor<T>& du,
+                                                                                                    const auto& nodes) {
+                          for (const auto& [source, handle, edge, pool] : arriving)
+                              source->feeds.push_back({du, filters, gamma, nodes[0], nodes[1], edge, pool});
+                      });
+    }
 
 private:
     /// What a node leaves: the gradient of its sum, and where the rest goes.
@@ -113,13 +164,22 @@ private:
         std::shared_ptr<Node<T>> dfilters, dgamma;
         int edge, column;
     };
-    struct State {
-        Tensor<T> x, pooled;
-        Tensor<std::uint8_t> tap;
+    struct Source {
+        Tensor<T> x;
         std::vector<Feed> feeds = {};
 
+        std::pair<Tensor<T>, Tensor<std::uint8_t>> pool() const {
+            const auto pooled = Tensor<T>::empty(x.shape(), x.device());
+            const auto tap = Tensor<std::uint8_t>::empty(x.shape(), x.device());
+            submit(x.device(), contract::MaxPoolForward<T>{pooled.data(), tap.data(), x.data(), window(x.shape())});
+            return {pooled, tap};
+        }
         void backward(const std::shared_ptr<Node<T>>& node) {
             const Shape& shape = x.shape();
+            Tensor<T> pooled;
+            Tensor<std::uint8_t> tap;
+            if (std::any_of(feeds.begin(), feeds.end(), [](const Feed& feed) { return feed.column >= 0; }))
+                std::tie(pooled, tap) = pool();
             constexpr std::size_t most = contract::max_edges;
             for (std::size_t first = 0; first < feeds.size(); first += most) {
                 const std::size_t count = std::min(most, feeds.size() - first);
@@ -128,32 +188,51 @@ private:
                 call.n = shape[0], call.h = shape[1], call.w = shape[2], call.c = shape[3];
                 call.groups = some.gamma.shape()[0], call.gamma_stride = some.gamma.shape()[1];
                 call.edges = some.filters.shape()[1], call.count = static_cast<std::int32_t>(count);
-                call.pieces = cpu::mixed_source_pieces(call.n, call.groups);
+                call.chunks = call.groups > 1 ? call.n : contract::image_chunks(call.n);
                 call.x = x.data(), call.pooled = pooled.defined() ? pooled.data() : nullptr;
                 call.filters = some.filters.data(), call.gamma = some.gamma.data();
-                bool pool = false;
+                bool pools = false;
                 for (std::size_t j = 0; j < count; ++j) {
                     const auto& feed = feeds[first + j];
                     call.du[j] = feed.du.data(), call.edge[j] = feed.edge, call.column[j] = feed.column;
-                    pool |= feed.column >= 0;
+                    pools |= feed.column >= 0;
                 }
                 const auto dx = grad_target(node);
                 call.dx = dx.data(), call.accumulate = dx.accumulate;
                 Tensor<T> dpooled, partial;
-                if (pool && dx) dpooled = Tensor<T>::empty(shape, x.device()), call.dpooled = dpooled.data();
-                if (some.dfilters) call.dfilters = detail::zeroed_target(some.dfilters);
-                if (some.dgamma && pool) call.dgamma = detail::zeroed_target(some.dgamma);
-                if (call.dfilters || call.dgamma) {
-                    partial = Tensor<T>::empty({call.pieces, call.count, 9 * call.c + 1}, x.device());
+                if (pools && dx) dpooled = Tensor<T>::empty(shape, x.device()), call.dpooled = dpooled.data();
+                contract::MixedSourceReduce<T> reduce{};
+                if (some.dfilters) reduce.dfilters = detail::zeroed_target(some.dfilters);
+                if (some.dgamma && pools) reduce.dgamma = detail::zeroed_target(some.dgamma);
+                const bool sums = reduce.dfilters || reduce.dgamma;
+                if (sums) {
+                    partial = Tensor<T>::empty({call.chunks, call.count, 9 * call.c + 1}, x.device());
                     call.partial = partial.data();
                 }
                 submit(x.device(), call);
+                if (sums) {
+                    reduce.partial = partial.data(), reduce.c = call.c, reduce.groups = call.groups;
+                    reduce.gamma_stride = call.gamma_stride, reduce.edges = call.edges, reduce.chunks = call.chunks;
+                    reduce.count = call.count;
+                    std::copy(call.edge, call.edge + call.count, reduce.edge);
+                    std::copy(call.column, call.column + call.count, reduce.column);
+                    submit(x.device(), reduce);
+                }
                 if (dpooled.defined())
                     submit(x.device(),
                            contract::MaxPoolBackward<T>{dx.data(), dpooled.data(), tap.data(), window(shape), 1});
             }
             feeds.clear();
         }
+    };
+    struct Arrival {
+        std::shared_ptr<Source> source;
+        Variable<T> handle;
+        int edge, pool;
+    };
+    struct Sum {
+        Tensor<T> u;
+        std::vector<Arrival> arriving;
     };
     static contract::Window window(const Shape& x) {
         return {.n = x[0],
@@ -167,63 +246,11 @@ private:
                 .padding = 1,
                 .dilation = 1};
     }
-    template <class U>
-    friend Variable<U> mixed_node(const std::vector<MixedEdge<U>>&, const Variable<U>&, const Variable<U>&);
 
-    std::shared_ptr<State> state_;
-    Variable<T> handle_;
+    std::vector<MixedEdge> edges_;
+    Variable<T> filters_, gamma_;
+    Shape shape_;
+    std::map<int, Sum> sums_;
 };
-
-/// An edge that arrives at a node: where from, the number of its filter, and the column of gamma that weighs its max
-/// pool (-1: it has none).
-template <class T>
-struct MixedEdge {
-    const MixedSource<T>* source = nullptr;
-    int edge = 0, pool = -1;
-};
-
-/// u [N, H, W, C] = sum over edges of (source convolved with filters[g, edge] + gamma[g, pool] maxpool3x3(source)),
-/// stride 1, zeros (for the pool: nothing) beyond the border. filters [G, edges, 3, 3, C] of merged_filters(), gamma
-/// [G, M]; G = 1 or one for each image. Gradients of sources, filters and gamma; those of a source come all at once
-/// when the last node it feeds has been passed.
-template <class T>
-Variable<T> mixed_node(const std::vector<MixedEdge<T>>& edges, const Variable<T>& filters, const Variable<T>& gamma) {
-    require(!edges.empty() && edges.size() <= contract::max_edges, "mixed_node: {} edges (1 to {})", edges.size(),
-            contract::max_edges);
-    const Shape shape = edges[0].source->shape();
-    require(filters.defined() && gamma.defined(), "mixed_node: {} has no value", gamma.defined() ? "filters" : "gamma");
-    const Shape &f = filters.shape(), &g = gamma.shape();
-    require(g.rank() == 2 && f.rank() == 5 && f[0] == g[0] && f[2] == 3 && f[3] == 3 && f[4] == shape[3],
-            "mixed_node: filters {} and gamma {} for vertices {}, expected [G, edges, 3, 3, {}] and [G, M]", f, g,
-            shape, shape[3]);
-    require(g[0] == 1 || g[0] == shape[0], "mixed_node: gamma {} has {} draws, expected 1 or one for each of {} images",
-            g, g[0], shape[0]);
-    contract::MixedNodeForward<T> call{};
-    const auto u = Tensor<T>::empty(shape, gamma.device());
-    call.u = u.data(), call.filters = filters.value().data(), call.gamma = gamma.value().data();
-    call.n = shape[0], call.h = shape[1], call.w = shape[2], call.c = shape[3];
-    call.groups = g[0], call.gamma_stride = g[1], call.edges = f[1];
-    std::vector<Variable<T>> inputs{filters, gamma};
-    std::vector<std::shared_ptr<typename MixedSource<T>::State>> states;
-    for (const auto& edge : edges) {
-        const auto& source = *edge.source;
-        require(source.shape() == shape, "mixed_node: vertices of shapes {} and {}", shape, source.shape());
-        require(edge.edge >= 0 && edge.edge < f[1], "mixed_node: edge {} of filters {}", edge.edge, f);
-        require(edge.pool >= -1 && edge.pool < g[1], "mixed_node: column {} of gamma {}", edge.pool, g);
-        require(edge.pool < 0 || source.pools(), "mixed_node: edge {} pools a vertex that was made without", edge.edge);
-        call.x[call.count] = source.state_->x.data();
-        call.pooled[call.count] = edge.pool >= 0 ? source.state_->pooled.data() : nullptr;
-        call.edge[call.count] = edge.edge, call.column[call.count++] = edge.pool;
-        inputs.push_back(source.handle_);
-        states.push_back(source.state_);
-    }
-    submit(gamma.device(), call);
-    return record(
-        u, inputs,
-        [edges, states, filters = filters.value(), gamma = gamma.value()](const Tensor<T>& du, const auto& nodes) {
-            for (std::size_t j = 0; j < edges.size(); ++j)
-                states[j]->feeds.push_back({du, filters, gamma, nodes[0], nodes[1], edges[j].edge, edges[j].pool});
-        });
-}
 
 }  // namespace hwnas

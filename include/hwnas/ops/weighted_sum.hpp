@@ -36,12 +36,12 @@ Variable<T> weighted_sum(const std::vector<Variable<T>>& xs, const Variable<T>& 
                 stride);
 
     const auto y = Tensor<T>::empty(shape, xs[0].device());
-    const std::int64_t group_size = y.elements() / std::max<std::int64_t>(1, groups);
+    const std::int64_t n = shape.rank() >= 1 ? shape[0] : 1, image = n > 0 ? y.elements() / n : 0;
     constexpr std::size_t most = contract::max_operands;
     for (std::size_t first = 0; first < xs.size(); first += most) {
         contract::WeightedSumForward<T> call{};
         call.y = y.data(), call.weights = weights.value().data();
-        call.groups = groups, call.group_size = group_size, call.weight_stride = stride, call.accumulate = first > 0;
+        call.n = n, call.image = image, call.groups = groups, call.weight_stride = stride, call.accumulate = first > 0;
         for (std::size_t j = first; j < xs.size() && j < first + most; ++j) {
             call.x[j - first] = xs[j].value().data();
             call.columns[call.count++] = columns[j];
@@ -55,17 +55,17 @@ Variable<T> weighted_sum(const std::vector<Variable<T>>& xs, const Variable<T>& 
     std::vector<Variable<T>> inputs = xs;
     inputs.push_back(weights);
     return record(y, inputs,
-                  [saved, w = weights.value(), columns, groups, group_size, stride, selected_only](const Tensor<T>& dy,
-                                                                                                   const auto& nodes) {
+                  [saved, w = weights.value(), columns, groups, n, image, stride, selected_only](const Tensor<T>& dy,
+                                                                                                 const auto& nodes) {
                       const std::size_t count = columns.size();
                       const auto dweights = grad_target(nodes[count]);  // always added to
                       if (dweights && !dweights.accumulate)
                           submit(dy.device(), contract::Fill<T>{dweights.data(), w.elements(), T(0)});
                       for (std::size_t first = 0; first < count; first += most) {
                           contract::WeightedSumBackward<T> call{};
-                          call.dweights = dweights.data(), call.dy = dy.data(), call.weights = w.data();
-                          call.groups = groups, call.group_size = group_size, call.weight_stride = stride,
-                          call.selected_only = selected_only;
+                          call.dy = dy.data(), call.weights = w.data();
+                          call.n = n, call.image = image, call.groups = groups, call.weight_stride = stride,
+                          call.chunks = groups > 1 ? n : contract::image_chunks(n), call.selected_only = selected_only;
                           for (std::size_t j = first; j < count && j < first + most; ++j) {
                               // The target is let go at once: a value that stands in the list twice must find its
                               // buffer unshared.
@@ -80,12 +80,17 @@ Variable<T> weighted_sum(const std::vector<Variable<T>>& xs, const Variable<T>& 
                               if (fill) submit(dy.device(), contract::Fill<T>{tensor.data(), tensor.elements(), T(0)});
                               call.accumulate |= static_cast<std::uint32_t>(fill || accumulate) << slot;
                           }
-                          Tensor<T> partial;
-                          if (dweights)
-                              partial = Tensor<T>::empty({groups, cpu::weighted_sum_chunks(group_size), call.count},
-                                                         dy.device());
-                          call.partial = partial.defined() ? partial.data() : nullptr;
+                          if (!dweights) {
+                              submit(dy.device(), call);
+                              continue;
+                          }
+                          const auto partial = Tensor<T>::empty({call.chunks, call.count}, dy.device());
+                          call.partial = partial.data();
                           submit(dy.device(), call);
+                          contract::WeightedSumReduce<T> reduce{
+                              dweights.data(), partial.data(), groups, stride, call.chunks, {}, call.count};
+                          std::copy(call.columns, call.columns + call.count, reduce.columns);
+                          submit(dy.device(), reduce);
                       }
                   });
 }

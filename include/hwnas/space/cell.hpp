@@ -176,7 +176,7 @@ private:
             if (factorized_)
                 return primitives::factorized_reduce(x, reduce_.weight(0), reduce_.weight(1), reduce_.norms[0], phase);
             for (int i = 0; i < halvings_; ++i) x = average_pool(x, {.kernel = 2, .stride = 2, .padding = 0});
-            return conv_(relu(x), phase);
+            return conv_.after_relu(x, phase);
         }
         void collect(ModuleState<T>& state) const {
             if (factorized_)
@@ -244,10 +244,15 @@ private:
             (NoGrad::active() ||
              std::all_of(vertices.begin(), vertices.end(), [](const auto& x) { return x.requires_grad(); }));
         Variable<T> gamma, filters;
-        std::vector<MixedSource<T>> sources;
+        std::optional<MixedNodes<T>> mixed;
         if (fused) {
             gamma = flat(relaxation->gamma);
             filters = merged_filters(filter_terms(), gamma, static_cast<int>(graph.edges.size()), options_.channels);
+            std::vector<MixedEdge> edges;
+            for (std::size_t j = 0; j < graph.edges.size(); ++j)
+                edges.push_back({graph.edges[j].from, graph.edges[j].to, pool() >= 0 ? column(j, pool()) : -1});
+            mixed.emplace(std::move(edges), filters, gamma);
+            for (std::size_t i = 0; i < vertices.size(); ++i) mixed->push(static_cast<int>(i), vertices[i]);
         }
         // A primitive without parameters does the same on every edge that leaves a vertex: run it once there.
         std::map<std::pair<int, int>, Variable<T>> shared;
@@ -258,16 +263,8 @@ private:
             std::vector<int> columns;
             Variable<T> u;
             if (fused) {
-                while (sources.size() < vertices.size()) {
-                    const auto leaves = [&](const auto& edge) { return edge.from == static_cast<int>(sources.size()); };
-                    const bool feeds = std::any_of(graph.edges.begin(), graph.edges.end(), leaves);
-                    sources.emplace_back(vertices[sources.size()], feeds && pool() >= 0);
-                }
-                std::vector<MixedEdge<T>> arriving;
-                for (; e < graph.edges.size() && graph.edges[e].to == v + graph.inputs; ++e)
-                    arriving.push_back({&sources[static_cast<std::size_t>(graph.edges[e].from)], static_cast<int>(e),
-                                        pool() >= 0 ? column(e, pool()) : -1});
-                u = mixed_node(arriving, filters, gamma);
+                u = mixed->sum(v + graph.inputs);
+                while (e < graph.edges.size() && graph.edges[e].to == v + graph.inputs) ++e;
             }
             for (; e < graph.edges.size() && graph.edges[e].to == v + graph.inputs; ++e) {
                 const int from = graph.edges[e].from;
@@ -302,7 +299,7 @@ private:
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];
                 if (!relaxation) {
-                    u = transform(relu(u), phase);
+                    u = transform.after_relu(u, phase);
                 } else {
                     const auto weights = flat(gate.weights);
                     if (single_path) {
@@ -313,12 +310,15 @@ private:
                             difference = subtract(transform(relu(u), phase), u);
                         }
                         u = add(u, weighted_sum<T>({difference}, weights, {2 * v}, true));
+                    } else if (options_.fused && weights.shape()[0] == 1) {
+                        u = transform.after_relu(u, phase, SkipGate<T>{weights, 2 * v});
                     } else {
                         u = weighted_sum<T>({transform(relu(u), phase), u}, weights, {2 * v, 2 * v + 1});
                     }
                 }
             }
             vertices.push_back(u);
+            if (fused && v + 1 < graph.nodes) mixed->push(v + graph.inputs, u);
         }
         std::vector<Variable<T>> outputs;
         for (const int v : graph.concat) outputs.push_back(vertices[static_cast<std::size_t>(v)]);

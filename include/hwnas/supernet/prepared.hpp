@@ -12,15 +12,19 @@ template <class T>
 class BasicPrepared {
 public:
     /// Fixed batch size; keeps its own folded copy of the weights.
-    BasicPrepared(const BasicNetwork<T>& network, std::int64_t batch = 1) : network_(network.clone()) {
+    BasicPrepared(const BasicNetwork<T>& network, std::int64_t batch = 1, const ProgramOptions& options = {})
+        : network_(network.clone()) {
         require(batch >= 1, "prepared: batch {}", batch);
         network_.fold();
         const auto& image = network_.space().options().image;
         input_ = Tensor<T>::full({batch, image.height, image.width, image.channels}, T(0), network_.device());
-        program_ = Program::record(network_.device(), [&] {
-            const NoGrad no_grad;
-            output_ = network_.forward(Variable<T>(input_), Phase::eval).value();
-        });
+        program_ = Program::record(
+            network_.device(),
+            [&] {
+                const NoGrad no_grad;
+                output_ = network_.forward(Variable<T>(input_), Phase::eval).value();
+            },
+            options);
     }
     /// [batch, H, W, C], to be filled before run().
     const Tensor<T>& input() const { return input_; }

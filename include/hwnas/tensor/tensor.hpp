@@ -6,6 +6,7 @@
 #include <hwnas/core/device.hpp>
 #include <hwnas/core/shape.hpp>
 #include <hwnas/cpu/copy.hpp>
+#include <hwnas/cpu/tiles.hpp>
 
 #include <span>
 #include <vector>
@@ -31,7 +32,11 @@ public:
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
 
-    void* address() const { return recording_ ? recording_->resolve(address_) : address_; }
+    void* address() const {
+        if (recording_) return recording_->resolve(address_);
+        if (const auto& recording = Recording::active()) recording->touch(address_, bytes_);
+        return address_;
+    }
     std::size_t bytes() const { return bytes_; }
     const Device& device() const { return device_; }
     bool placed_in_recording() const { return recording_ && !recording_->finished(); }
@@ -178,9 +183,11 @@ void submit(const Device& device, const S& s) {
               .index = index,
               .is_double = in_double,
               .name = S::name,
+              .writes = S::writes,
               .pointers = S::writes + S::reads,
               .bytes = sizeof(S),
-              .run_on_cpu = cpu::kernel_function<S, T, index>()};
+              .run_on_cpu = cpu::kernel_function<S, T, index>(),
+              .tiling = cpu::tiles::tiling<S>()};
     const Guard guard = GuardScope::current();
     if (const auto& recording = Recording::active()) return recording->append(device, call, guard);
     Backend& backend = device.backend();

@@ -24,6 +24,16 @@ struct Copy {  ///< out[i] (+)= in[i]
     i64 n;
     i32 accumulate;
 };
+/// out[i] (+)= sum over chunks of partial[chunk, i]
+template <class T>
+struct ReduceChunks {
+    static constexpr const char* name = "reduce_chunks";
+    static constexpr int writes = 1, reads = 1;
+    T* out;
+    const T* partial;
+    i64 n, chunks;
+    i32 accumulate;
+};
 template <class T>
 struct Add {  ///< out[i] = a[i] + beta b[i mod period]
     static constexpr const char* name = "add";

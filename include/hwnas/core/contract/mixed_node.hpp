@@ -39,31 +39,43 @@ struct MergeFiltersBackward {
     i32 count;
 };
 
-/// u [n, h, w, c] = sum_j (x[j] * filter[edge[j]] + gamma[column[j]] pooled[j]); pooled[j] is null without a pool.
+/// What a vertex x [n, h, w, c] gives to the nodes j it feeds: u[j] (+)= x * filter[edge[j]] + gamma[column[j]] pooled.
+/// column[j] is -1 where edge j has no pool; bit j of `accumulate`: add to u[j].
 template <class T>
-struct MixedNodeForward {
-    static constexpr const char* name = "mixed_node_forward";
-    static constexpr int writes = 1, reads = 2 * max_edges + 2;
-    T* u;
-    const T *x[max_edges], *pooled[max_edges];
-    const T *filters, *gamma;
+struct MixedSourceForward {
+    static constexpr const char* name = "mixed_source_forward";
+    static constexpr int writes = max_edges, reads = 4;
+    T* u[max_edges];
+    const T *x, *pooled, *filters, *gamma;
     i64 n, h, w, c, groups, gamma_stride, edges;
     i32 edge[max_edges], column[max_edges];
     i32 count;
+    std::uint32_t accumulate;
 };
-/// All that a vertex x gets back from the nodes j it feeds: dx (+)= sum_j du[j] correlated with filter[edge[j]],
-/// dpooled = sum_j gamma[column[j]] du[j], dfilters[edge[j]] += the correlation of du[j] with x,
-/// dgamma[column[j]] += <du[j], pooled>. column[j] is -1 where edge j has no pool; dx, dfilters, dgamma may be null.
-/// partial [pieces, count, 9 c + 1].
+/// What a vertex x gets back from the nodes j it feeds: dx (+)= sum_j du[j] correlated with filter[edge[j]], dpooled =
+/// sum_j gamma[column[j]] du[j]; and partial[chunk, j] [9 c + 1] = the correlation of du[j] with x and <du[j], pooled>
+/// over the images of a chunk, every image one where each has a draw of its own. column[j] is -1 where edge j has no
+/// pool; dx, dpooled and partial may be null. `resume` adds to partial.
 template <class T>
 struct MixedSourceBackward {
     static constexpr const char* name = "mixed_source_backward";
-    static constexpr int writes = 5, reads = max_edges + 4;
-    T *dx, *dpooled, *dfilters, *dgamma, *partial;
+    static constexpr int writes = 3, reads = max_edges + 4;
+    T *dx, *dpooled, *partial;
     const T *du[max_edges], *x, *pooled, *filters, *gamma;
-    i64 n, h, w, c, groups, gamma_stride, edges, pieces;
+    i64 n, h, w, c, groups, gamma_stride, edges, chunks;
     i32 edge[max_edges], column[max_edges];
-    i32 count, accumulate;
+    i32 count, accumulate, resume;
+};
+/// dfilters[g, edge[j]] += the correlations, dgamma[g, column[j]] += the products, over the chunks of group g.
+template <class T>
+struct MixedSourceReduce {
+    static constexpr const char* name = "mixed_source_reduce";
+    static constexpr int writes = 2, reads = 1;
+    T *dfilters, *dgamma;
+    const T* partial;
+    i64 c, groups, gamma_stride, edges, chunks;
+    i32 edge[max_edges], column[max_edges];
+    i32 count;
 };
 
 }  // namespace v1

@@ -7,7 +7,8 @@
 namespace hwnas::contract {
 inline namespace v1 {
 
-/// y[g] (+)= sum_j weights[g, columns[j]] x_j[g]; groups = 1 or one per image. Terms of weight 0 are not read.
+/// y[n] (+)= sum_j weights[g(n), columns[j]] x_j[n] over n images of `image` elements; groups = 1 or one per image.
+/// Terms of weight 0 are not read.
 template <class T>
 struct WeightedSumForward {
     static constexpr const char* name = "weighted_sum_forward";
@@ -15,25 +16,37 @@ struct WeightedSumForward {
     T* y;
     const T* x[max_operands];
     const T* weights;
-    i64 groups, group_size, weight_stride;
+    i64 n, image, groups, weight_stride;
     i32 columns[max_operands];
     i32 count, accumulate;
 };
-/// dx_j (+)= w_j dy; dweights[g, columns[j]] += <dy[g], x_j[g]>. With selected_only, terms of weight 0 are not touched
-/// (their tensors were never computed). partial: [groups, chunks, count].
+/// dx_j (+)= w_j dy, and, where partial is given, partial[chunk, j] = <dy, x_j> over the images of the chunk; a draw an
+/// image (groups > 1) makes every image a chunk. With selected_only, terms of weight 0 are not touched (their tensors
+/// were never computed). `resume` adds to partial.
 template <class T>
 struct WeightedSumBackward {
     static constexpr const char* name = "weighted_sum_backward";
-    static constexpr int writes = max_operands + 2, reads = max_operands + 2;
+    static constexpr int writes = max_operands + 1, reads = max_operands + 2;
     T* dx[max_operands];
-    T *dweights, *partial;
+    T* partial;
     const T* x[max_operands];
     const T *dy, *weights;
-    i64 groups, group_size, weight_stride;
+    i64 n, image, groups, weight_stride, chunks;
     i32 columns[max_operands];
     i32 count;
     std::uint32_t accumulate;
-    i32 selected_only;
+    i32 selected_only, resume;
+};
+/// dweights[g, columns[j]] += sum of partial[chunk, j] over the chunks of group g.
+template <class T>
+struct WeightedSumReduce {
+    static constexpr const char* name = "weighted_sum_reduce";
+    static constexpr int writes = 1, reads = 1;
+    T* dweights;
+    const T* partial;
+    i64 groups, weight_stride, chunks;
+    i32 columns[max_operands];
+    i32 count;
 };
 /// Fraction p of a node that mixes channels: p[g, v] = 1 - prod_e (1 - sum_{m in mask} gamma[g, e, m]) over the edges
 /// first[v] .. first[v + 1] of node v; out[g, v, 0] = p, out[g, v, 1] = 1 - p; on[v] = p[0, v] > 0.

@@ -27,15 +27,16 @@ struct ConvBackwardData {
     i64 out_channels;
     i32 accumulate;
 };
+/// partial[chunk] [kernel, kernel, c, out_channels] = the sum over its images (image_chunks()); `resume` adds to it.
 template <class T>
-struct ConvBackwardWeight {  ///< partial: [chunks, kernel kernel c out_channels]
+struct ConvBackwardWeight {
     static constexpr const char* name = "conv_backward_weight";
-    static constexpr int writes = 2, reads = 2;
-    T *dw, *partial;
+    static constexpr int writes = 1, reads = 2;
+    T* partial;
     const T *x, *dy;
     Window window;
     i64 out_channels, chunks;
-    i32 accumulate;
+    i32 resume;
 };
 /// y[n, p, q, c] = sum x[n, ., ., c] w[ky, kx, c]
 template <class T>
@@ -55,15 +56,16 @@ struct DepthwiseConvBackwardData {
     Window window;
     i32 accumulate;
 };
+/// partial[chunk] [kernel, kernel, c] = the sum over its images; `resume` adds to it.
 template <class T>
-struct DepthwiseConvBackwardWeight {  ///< partial: [chunks, kernel kernel c]
+struct DepthwiseConvBackwardWeight {
     static constexpr const char* name = "depthwise_conv_backward_weight";
-    static constexpr int writes = 2, reads = 2;
-    T *dw, *partial;
+    static constexpr int writes = 1, reads = 2;
+    T* partial;
     const T *x, *dy;
     Window window;
     i64 chunks;
-    i32 accumulate;
+    i32 resume;
 };
 /// tap = index ky kernel + kx of the first largest element in row-major order; NaN wins; padding never does.
 template <class T>

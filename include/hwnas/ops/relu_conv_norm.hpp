@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// ReLU, convolution and batch normalisation as one op: what stands at every input of a cell and, gated, at every node
+// of the space `pointwise`. Between forward and backward it keeps its input and what the convolution gave, nothing
+// else.
+#pragma once
+
+#include <hwnas/cpu/relu.hpp>
+#include <hwnas/ops/batch_norm.hpp>
+#include <hwnas/ops/conv.hpp>
+
+namespace hwnas {
+
+/// Two weights: how much of the op's result, and how much of its input. They are elements `first` and `first` + 1 of
+/// `weights`.
+template <class T>
+struct SkipGate {
+    Variable<T> weights = {};
+    std::int64_t first = 0;
+};
+
+/// y = norm(conv(relu(x), w)) for x [N, H, W, Cin] and w [K, K, Cin, Cout], norm as in batch_norm(); with a gate g,
+/// y = g[0] norm(conv(relu(x), w)) + g[1] x, where the shape of x must not change. Gradients of x, w, scale, shift and
+/// the gate: dg[0] = <dy, norm(...)>, dg[1] = <dy, x>.
+template <class T>
+Variable<T> relu_conv_norm(const Variable<T>& x, const Variable<T>& w, const Variable<T>& scale,
+                           const Variable<T>& shift, const BatchNormState<T>& state, Phase phase,
+                           const ConvOptions& options = {}, const BatchNormOptions& norm_options = {},
+                           const SkipGate<T>& gate = {}) {
+    const auto window = detail::conv_extents("relu_conv_norm", x, w, options);
+    const std::int64_t out_channels = w.shape()[3];
+    detail::require_conv_device("relu_conv_norm", x, w, "weight");
+    const Shape z_shape{window.n, window.oh, window.ow, out_channels};
+    const bool gated = gate.weights.defined();
+    if (gated) {
+        require(z_shape == x.shape(), "relu_conv_norm: a gate mixes input {} and result {}, their shapes must agree",
+                x.shape(), z_shape);
+        require(gate.first >= 0 && gate.first + 2 <= gate.weights.shape().elements(),
+                "relu_conv_norm: gate {} and the next of weights {}", gate.first, gate.weights.shape());
+        detail::require_conv_device("relu_conv_norm", x, gate.weights, "gate");
+    }
+    const auto& device = x.device();
+    const auto rectified = [](const Tensor<T>& value) {
+        const auto r = Tensor<T>::empty(value.shape(), value.device());
+        submit(value.device(), contract::ReluForward<T>{r.data(), value.data(), value.elements()});
+        return r;
+    };
+    const auto z = Tensor<T>::empty(z_shape, device);
+    submit(device, contract::ConvForward<T>{z.data(), rectified(x.value()).data(), w.value().data(), nullptr, window,
+                                            out_channels});
+    const detail::Normalization<T> norm("relu_conv_norm", z, scale, shift, state, phase, norm_options);
+    const auto gate_at = [first = gate.first](const Tensor<T>& weights) {
+        return weights.defined() ? weights.data() + first : nullptr;
+    };
+    const Tensor<T> weights = gated ? gate.weights.value() : Tensor<T>();
+    const auto y = norm.apply(gated ? x.value().data() : nullptr, gate_at(weights));
+    return record(
+        y, {&x, &w, &scale, &shift, &gate.weights},
+        [=, first = gate.first, value = x.value(), kernel = w.value()](const Tensor<T>& dy, const auto& inputs) {
+            T *const dscale = detail::zeroed_target(inputs[2]), *const dshift = detail::zeroed_target(inputs[3]);
+            T* const dweights = detail::zeroed_target(inputs[4]);
+            const auto dx = grad_target(inputs[0]);
+            const auto dz = Tensor<T>::empty(z_shape, dy.device());
+            norm.backward(dy, gated ? value.data() : nullptr, gate_at(weights),
+                          {dz.data(), gated ? dx.data() : nullptr, dscale, dshift,
+                           dweights ? dweights + first : nullptr, 0, dx.accumulate});
+            if (const auto dw = grad_target(inputs[1])) {
+                const std::int64_t chunks = contract::image_chunks(window.n);
+                const auto partial =
+                    Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
+                submit(dy.device(), contract::ConvBackwardWeight<T>{partial.data(), rectified(value).data(), dz.data(),
+                                                                    window, out_channels, chunks, 0});
+                submit(dy.device(), contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks,
+                                                              dw.accumulate});
+            }
+            if (dx) {
+                const auto dr = Tensor<T>::empty(value.shape(), dy.device());
+                submit(dy.device(),
+                       contract::ConvBackwardData<T>{dr.data(), dz.data(), kernel.data(), window, out_channels, 0});
+                submit(dy.device(), contract::ReluBackward<T>{dx.data(), dr.data(), value.data(), value.elements(),
+                                                              gated ? 1 : dx.accumulate});
+            }
+        });
+}
+
+}  // namespace hwnas
