@@ -56,6 +56,7 @@
 #include <hwnas/nn/parameter.hpp>
 #include <hwnas/space/architecture.hpp>
 #include <hwnas/space/cell.hpp>
+#include <hwnas/space/feature_map.hpp>
 #include <hwnas/space/genotype.hpp>
 #include <hwnas/space/primitive.hpp>
 #include <hwnas/space/primitives.hpp>

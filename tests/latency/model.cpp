@@ -63,7 +63,6 @@ double counted(const SearchSpace& space, const LatencyTable& table, const Genoty
         }
         for (const auto& sum : cell.sums)
             if (sum) total += time(*sum);
-        if (cell.concat) total += time(*cell.concat);
     }
     return total;
 }

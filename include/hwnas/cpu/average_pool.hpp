@@ -157,13 +157,60 @@ inline bool average_pool_is_3x3(const contract::Window& window) {
     return window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1 && window.w > 1;
 }
 
+/// Kernel 2, stride 2 without padding on even extents: every element belongs to one window.
+template <class T, int B>
+struct AveragePoolHalveBody {
+    [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
+        const auto s = call;
+        const std::int64_t c = s.window.c, row = s.window.w * c;
+        for (std::int64_t index = begin; index < end; ++index)
+            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                const T* x = s.x + 2 * index * row + b;
+                T* y = s.y + index * s.window.ow * c + b;
+                for (std::int64_t q = 0; q < s.window.ow; ++q, x += 2 * c, y += c) {
+                    V v, right, below, last;
+                    load_block(v, x), load_block(right, x + c);
+                    load_block(below, x + row), load_block(last, x + row + c);
+                    v = ((v + right) + (below + last)) * T(0.25);
+                    store_block(y, v);
+                }
+            });
+    }
+};
+template <class T, int B>
+struct AveragePoolHalveBackwardBody {
+    [[gnu::always_inline]] static void run(const contract::AveragePoolBackward<T>& call, std::int64_t begin,
+                                           std::int64_t end) {
+        const auto s = call;
+        const std::int64_t c = s.window.c, row = s.window.w * c;
+        for (std::int64_t index = begin; index < end; ++index)
+            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                const T* dy = s.dy + index / 2 * s.window.ow * c + b;
+                T* dx = s.dx + index * row + b;
+                for (std::int64_t q = 0; q < s.window.ow; ++q, dx += 2 * c, dy += c) {
+                    V v;
+                    load_block(v, dy);
+                    v *= T(0.25);
+                    store_block(dx, v, s.accumulate), store_block(dx + c, v, s.accumulate);
+                }
+            });
+    }
+};
+inline bool average_pool_halves(const contract::Window& window) {
+    return window.kernel == 2 && window.stride == 2 && window.dilation == 1 && window.padding == 0 &&
+           window.h % 2 == 0 && window.w % 2 == 0;
+}
+
 template <class T>
 struct Kernel<contract::AveragePoolForward<T>> {
     static void run(Context& context, const contract::AveragePoolForward<T>& s) {
         const bool fast = average_pool_is_3x3(s.window);
         context.for_range(s.window.n * s.window.oh, row_grain(s.window.ow, s.window.c),
                           [&](std::int64_t begin, std::int64_t end) {
-                              if (fast)
+                              if (average_pool_halves(s.window))
+                                  dispatch_wide<T, AveragePoolHalveBody>(context.isa, s, begin, end);
+                              else if (fast)
                                   dispatch<T, AveragePool3x3Body<T, false>>(context.isa, s.y, s.x, s.window,
                                                                             s.count_padding, 0, begin, end);
                               else
@@ -177,7 +224,9 @@ struct Kernel<contract::AveragePoolBackward<T>> {
         const bool fast = average_pool_is_3x3(s.window);
         context.for_range(s.window.n * s.window.h, row_grain(s.window.w, s.window.c),
                           [&](std::int64_t begin, std::int64_t end) {
-                              if (fast)
+                              if (average_pool_halves(s.window))
+                                  dispatch_wide<T, AveragePoolHalveBackwardBody>(context.isa, s, begin, end);
+                              else if (fast)
                                   dispatch<T, AveragePool3x3Body<T, true>>(context.isa, s.dx, s.dy, s.window,
                                                                            s.count_padding, s.accumulate, begin, end);
                               else

@@ -129,15 +129,16 @@ struct ConvProduct {
     std::int64_t out_channels;
     bool accumulate;
 };
-template <class T>
+template <class T, int B>
 struct ConvProductBody {
-    static constexpr int height = 6;
+    static constexpr int height = B > vector_bytes ? 8 : 6;
+    static constexpr std::int64_t L = lanes<T, B>, widest = tile_width<T, B>;
     /// The panel of weights of one block: its rows hold V whole vectors. `start` is what the sums start from.
     struct Panel {
         std::int64_t column, columns;
         bool add;
-        alignas(64) T weights[static_cast<std::size_t>(conv_depth<T> * tile_width<T>)];
-        alignas(64) T start[static_cast<std::size_t>(tile_width<T>)];
+        alignas(64) T weights[static_cast<std::size_t>(conv_depth<T> * widest)];
+        alignas(64) T start[static_cast<std::size_t>(widest)];
     };
 
     [[gnu::always_inline]] static void pack(const ConvProduct<T>& s, const ConvColumns<T>& block, Panel& panel,
@@ -165,14 +166,24 @@ struct ConvProductBody {
     [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel,
                                              std::int64_t begin, std::int64_t end) {
         alignas(64) T gathered[static_cast<std::size_t>(height * conv_depth<T>)];
-        T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
+        T scrap[static_cast<std::size_t>(widest)] = {};
         const auto& rows = s.rows;
         const bool pointwise = rows.pointwise(), one_tap = block.taps == 1;
         const T* a[height];
         T* c[height];
         int count = 0;
-        ConvPixel at(rows, begin);
-        for (std::int64_t row = begin; row < end; ++row) {
+        std::int64_t row = begin;
+        if (pointwise)  // whole tiles in place: nothing to decide for a row
+            for (; row + height <= end; row += height) {
+                unroll<height>([&](auto r) __attribute__((always_inline)) {
+                    a[r] = rows.in + (row + r) * rows.in_c + block.c;
+                    c[r] = s.out + (row + r) * s.out_channels + panel.column;
+                });
+                tile<height, V, B, T>(a, 1, panel.weights, V * L, block.depth(), c, panel.add, panel.start,
+                                      panel.columns);
+            }
+        ConvPixel at(rows, row);
+        for (; row < end; ++row) {
             T* out = s.out + row * s.out_channels + panel.column;
             bool inside = true;
             if (pointwise) {
@@ -195,22 +206,21 @@ struct ConvProductBody {
                 copy_run(out, static_cast<const T*>(panel.start), panel.columns);  // strides leave many such rows in dx
             if (count < height && (row + 1 < end || count == 0)) continue;
             for (; count < height; ++count) a[count] = a[0], c[count] = scrap;
-            tile<height, V, T>(a, 1, panel.weights, V * lanes<T>, block.depth(), c, panel.add, panel.start,
-                               panel.columns);
+            tile<height, V, B, T>(a, 1, panel.weights, V * L, block.depth(), c, panel.add, panel.start, panel.columns);
             count = 0;
         }
     }
 
     [[gnu::always_inline]] static void run(const ConvProduct<T>& s, std::int64_t begin, std::int64_t end) {
         Panel panel;
-        for (panel.column = 0; panel.column < s.out_channels; panel.column += tile_width<T>) {
-            panel.columns = std::min(tile_width<T>, s.out_channels - panel.column);
+        for (panel.column = 0; panel.column < s.out_channels; panel.column += widest) {
+            panel.columns = std::min(widest, s.out_channels - panel.column);
             panel.add = s.accumulate;
             for (std::int64_t tap = 0; tap < s.rows.kernel * s.rows.kernel; tap += s.rows.taps_at_once())
                 for (std::int64_t c = 0; c < s.rows.in_c; c += s.rows.channels_at_once()) {
                     const ConvColumns<T> block(s.rows, tap, c);
-                    pack(s, block, panel, panel.columns <= lanes<T> ? lanes<T> : tile_width<T>);
-                    if (panel.columns <= lanes<T>)
+                    pack(s, block, panel, panel.columns <= L ? L : widest);
+                    if (panel.columns <= L)
                         sweep<1>(s, block, panel, begin, end);
                     else
                         sweep<2>(s, block, panel, begin, end);
@@ -224,7 +234,7 @@ void conv_product(Context& context, const ConvProduct<T>& s, std::int64_t rows) 
     const std::int64_t per_row = s.rows.kernel * s.rows.kernel * s.rows.in_c * s.out_channels;
     const std::int64_t grain = std::max<std::int64_t>(96, (std::int64_t{1} << 20) / per_row / 6 * 6);
     context.for_range(rows, grain, [&](std::int64_t begin, std::int64_t end) {
-        dispatch<T, ConvProductBody<T>>(context.isa, s, begin, end);
+        dispatch_wide<T, ConvProductBody>(context.isa, s, begin, end);
     });
 }
 
@@ -247,9 +257,10 @@ struct Kernel<contract::ConvBackwardData<T>> {
 };
 
 /// out[tap and channel, o] = sum over pixels [begin, end) of gathered[pixel, .] dy[pixel, o]
-template <class T>
+template <class T, int B>
 struct ConvWeightBody {
-    static constexpr int height = 4;  // the usual channel counts are multiples of 4, not of 6
+    static constexpr int height = B > vector_bytes ? 8 : 4;  // the usual channel counts are multiples of 4, not of 6
+    static constexpr std::int64_t L = lanes<T, B>, widest = tile_width<T, B>;
     static constexpr std::int64_t packed_rows = 32,
                                   packed_pitch = conv_depth<T> + 8;  // + 8: rows apart in the cache's sets
 
@@ -261,8 +272,8 @@ struct ConvWeightBody {
     };
     template <int V>
     [[gnu::always_inline]] static void multiply(const Panel& panel, T* out, std::int64_t out_channels) {
-        const T zeros[static_cast<std::size_t>(tile_width<T>)] = {};
-        T scrap[static_cast<std::size_t>(tile_width<T>)] = {};
+        const T zeros[static_cast<std::size_t>(widest)] = {};
+        T scrap[static_cast<std::size_t>(widest)] = {};
         for (std::int64_t k = 0; k < panel.depth; k += height) {
             const T* left[height];
             T* c[height];
@@ -270,22 +281,21 @@ struct ConvWeightBody {
                 left[i] = panel.a + std::min(k + i, panel.depth - 1);
                 c[i] = k + i < panel.depth ? out + (k + i) * out_channels : scrap;
             }
-            tile<height, V, T>(left, panel.a_step, panel.b, panel.b_step, panel.rows, c, panel.add, zeros,
-                               panel.columns);
+            tile<height, V, B, T>(left, panel.a_step, panel.b, panel.b_step, panel.rows, c, panel.add, zeros,
+                                  panel.columns);
         }
     }
 
     [[gnu::always_inline]] static void run(const ConvRows<T>& s, const T* dy, T* out, std::int64_t out_channels,
                                            std::int64_t begin, std::int64_t end, bool resume) {
         alignas(64) T gathered[static_cast<std::size_t>(packed_rows * packed_pitch)];
-        alignas(64) T right[static_cast<std::size_t>(packed_rows * tile_width<T>)];
-        const bool a_in_place = s.pointwise() && s.in_c < 128,
-                   b_in_place = out_channels < 128 && out_channels % lanes<T> == 0;
+        alignas(64) T right[static_cast<std::size_t>(packed_rows * widest)];
+        const bool a_in_place = s.pointwise() && s.in_c < 128, b_in_place = out_channels < 128 && out_channels % L == 0;
         const std::int64_t step =
             a_in_place && b_in_place ? std::clamp<std::int64_t>(8192 / (s.in_c + out_channels), 32, 256) : packed_rows;
         Panel panel;
         panel.a_step = a_in_place ? s.in_c : packed_pitch;
-        panel.b_step = b_in_place ? out_channels : tile_width<T>;
+        panel.b_step = b_in_place ? out_channels : widest;
         for (std::int64_t tap = 0; tap < s.kernel * s.kernel; tap += s.taps_at_once())
             for (std::int64_t c = 0; c < s.in_c; c += s.channels_at_once()) {
                 const ConvColumns<T> block(s, tap, c);
@@ -299,17 +309,17 @@ struct ConvWeightBody {
                     if (!a_in_place)
                         for (std::int64_t i = 0; i < panel.rows; ++i, at.next(s))
                             gather_row(gathered + i * packed_pitch, s, at, block);
-                    for (std::int64_t column = 0; column < out_channels; column += tile_width<T>) {
-                        panel.columns = std::min(tile_width<T>, out_channels - column);
+                    for (std::int64_t column = 0; column < out_channels; column += widest) {
+                        panel.columns = std::min(widest, out_channels - column);
                         panel.b = dy + row * out_channels + column;
                         if (!b_in_place) {
                             for (std::int64_t i = 0; i < panel.rows; ++i) {
-                                copy_run(right + i * tile_width<T>, panel.b + i * out_channels, panel.columns);
-                                clear_run(right + i * tile_width<T> + panel.columns, tile_width<T> - panel.columns);
+                                copy_run(right + i * widest, panel.b + i * out_channels, panel.columns);
+                                clear_run(right + i * widest + panel.columns, widest - panel.columns);
                             }
                             panel.b = right;
                         }
-                        if (panel.columns <= lanes<T>)
+                        if (panel.columns <= L)
                             multiply<1>(panel, to + column, out_channels);
                         else
                             multiply<2>(panel, to + column, out_channels);
@@ -325,9 +335,9 @@ struct Kernel<contract::ConvBackwardWeight<T>> {
         const std::int64_t pixels = s.window.oh * s.window.ow,
                            size = rows.kernel * rows.kernel * rows.in_c * s.out_channels;
         context.parallel(s.chunks, [&](std::int64_t chunk) {
-            dispatch<T, ConvWeightBody<T>>(context.isa, rows, s.dy, s.partial + chunk * size, s.out_channels,
-                                           s.window.n * chunk / s.chunks * pixels,
-                                           s.window.n * (chunk + 1) / s.chunks * pixels, s.resume != 0);
+            dispatch_wide<T, ConvWeightBody>(context.isa, rows, s.dy, s.partial + chunk * size, s.out_channels,
+                                             s.window.n * chunk / s.chunks * pixels,
+                                             s.window.n * (chunk + 1) / s.chunks * pixels, s.resume != 0);
         });
     }
 };

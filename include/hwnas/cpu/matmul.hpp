@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The register tile under every convolution: R rows by V vectors of accumulators, one rank-1 update a step. Six rows by
-// two vectors keep the multipliers of an AVX2 core busy (12 accumulators, 2 columns of B, 1 element of A: 15
-// registers).
+// two vectors keep the multipliers of an AVX2 core busy (12 accumulators, 2 columns of B, 1 element of A: 15 of 16
+// registers), eight rows those of an AVX-512 core, with one vector or two.
 #pragma once
 
 #include <hwnas/cpu/simd.hpp>
@@ -19,54 +19,47 @@ template <int N, class F>
     }(std::make_integer_sequence<int, N>{});
 }
 
-/// v[i] = x for all i. Lane by lane g++ 12 makes it one broadcast; from the vector extension's mixed arithmetic, six
-/// inserts.
-template <class T>
-[[gnu::always_inline]] inline void broadcast(Vec<T>& v, T x) {
-    for (int i = 0; i < lanes<T>; ++i) v[i] = x;
-}
-
 /// Widest column panel of a tile, in elements.
-template <class T>
-inline constexpr std::int64_t tile_width = 2 * lanes<T>;
+template <class T, int B>
+inline constexpr std::int64_t tile_width = 2 * lanes<T, B>;
 
 /// c[r][j] = (add ? c[r][j] : start[j]) + sum_i a[r][i a_step] b[i b_step + j] for j < columns <= V vectors. `start`
 /// and the rows of b hold V whole vectors; only `columns` elements of c are touched. What c held is added last.
-template <int R, int V, class T>
+template <int R, int V, int B, class T>
 [[gnu::always_inline]] inline void tile(const T* const (&a)[R], std::int64_t a_step, const T* b, std::int64_t b_step,
                                         std::int64_t steps, T* const (&c)[R], bool add, const T* start,
                                         std::int64_t columns) {
-    Vec<T> sum[R][V];
-    const bool whole = columns == V * lanes<T>;
+    Vec<T, B> sum[R][V];
+    const bool whole = columns == V * lanes<T, B>;
     const auto bytes = static_cast<std::size_t>(columns) * sizeof(T);
     unroll<R>([&](auto r) __attribute__((always_inline)) {
         unroll<V>([&](auto v) __attribute__((always_inline)) {
-            sum[r][v] = Vec<T>{};
-            if (!add) load<T>(sum[r][v], start + v * lanes<T>);
+            sum[r][v] = Vec<T, B>{};
+            if (!add) load<T>(sum[r][v], start + v * lanes<T, B>);
         });
     });
     std::int64_t at = 0;
     for (std::int64_t i = 0; i < steps; ++i, at += a_step, b += b_step) {
-        Vec<T> right[V];
-        unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T>); });
+        Vec<T, B> right[V];
+        unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T, B>); });
         unroll<R>([&](auto r) __attribute__((always_inline)) {
-            Vec<T> left{};
-            broadcast<T>(left, a[r][at]);
+            Vec<T, B> left{};
+            splat<T>(left, a[r][at]);
             unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += left * right[v]; });
         });
     }
     unroll<R>([&](auto r) __attribute__((always_inline)) {
-        T row[V * lanes<T>] = {};
+        T row[V * lanes<T, B>] = {};
         T* to = c[r];
         if (!whole) {
             if (add) std::memcpy(row, to, bytes);
             to = row;
         }
         unroll<V>([&](auto v) __attribute__((always_inline)) {
-            Vec<T> old{};
-            if (add) load<T>(old, to + v * lanes<T>);
+            Vec<T, B> old{};
+            if (add) load<T>(old, to + v * lanes<T, B>);
             old += sum[r][v];
-            store<T>(to + v * lanes<T>, old);
+            store<T>(to + v * lanes<T, B>, old);
         });
         if (!whole) std::memcpy(c[r], row, bytes);
     });

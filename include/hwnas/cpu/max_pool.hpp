@@ -22,6 +22,15 @@ struct Largest {
     }
     /// Takes v if it is larger, or the first NaN: not (v <= value) is true for both.
     [[gnu::always_inline]] void offer(const V& v, const Ints& k) {
+        if constexpr (sizeof(V) > vector_bytes) {
+            V larger;
+            Ints of_larger;
+            choose_le(larger, v, value, value, v);  // v where it is NaN
+            choose_le(of_larger, v, value, tap, k);
+            choose_le(tap, value, value, of_larger, tap);  // not where a NaN has won
+            choose_le(value, value, value, larger, value);
+            return;
+        }
         Ints take;
         if constexpr (std::is_same_v<V, T>)
             take = !(v <= value) && value == value;
@@ -30,8 +39,10 @@ struct Largest {
         value = take ? v : value;
         tap = take ? k : tap;
     }
+    /// taps may be null.
     [[gnu::always_inline]] void write(T* y, std::uint8_t* taps) const {
         store_block(y, value);
+        if (taps == nullptr) return;
         if constexpr (std::is_same_v<V, T>)
             *taps = static_cast<std::uint8_t>(tap);
         else if constexpr (sizeof(V) == 32 && sizeof(T) == 4 && std::endian::native == std::endian::little) {
@@ -43,6 +54,10 @@ struct Largest {
                                         16, 20, 24, 28, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
             __builtin_memcpy(taps, &bytes, 4);
             __builtin_memcpy(taps + 4, reinterpret_cast<const char*>(&bytes) + 16, 4);
+        } else if constexpr (sizeof(V) > vector_bytes) {
+            WideBytes bytes;
+            narrow(bytes, tap);
+            __builtin_memcpy(taps, &bytes, sizeof bytes);
         } else {
             const auto bytes = __builtin_convertvector(tap, typename BlockOf<V, T>::Bytes);
             __builtin_memcpy(taps, &bytes, sizeof bytes);
@@ -51,14 +66,14 @@ struct Largest {
 };
 
 /// Kernel 3, stride 1, dilation 1, padding 1: column by column, downwards, over rows [begin, end) of all images.
-template <class T>
+template <class T, int B>
 struct MaxPool3x3Body {
-    template <class V, int Kx0, int Kx1>
+    template <class V, int Kx0, int Kx1, bool with_tap>
     [[gnu::always_inline]] static void column(const contract::MaxPoolForward<T>& s, std::int64_t p, std::int64_t end,
                                               std::int64_t at) {
         const T* x = s.x + at;
         T* y = s.y + at;
-        std::uint8_t* tap = s.tap + at;
+        std::uint8_t* tap = with_tap ? s.tap + at : nullptr;
         using Best = Largest<V, T>;
         const std::int64_t c = s.window.c, row = s.window.w * c;
         const auto winner = [&](Best& best, const T* place) __attribute__((always_inline)) {
@@ -79,7 +94,7 @@ struct MaxPool3x3Body {
         Best above{}, here, below{}, best;
         if (p > 0) winner(above, x - row);
         winner(here, x);
-        for (; p < end; ++p, x += row, y += row, tap += row) {
+        for (; p < end; ++p, x += row, y += row, tap += with_tap ? row : 0) {
             if (p + 1 < s.window.h) winner(below, x + row);
             best = here;
             best.tap += 3;
@@ -88,13 +103,20 @@ struct MaxPool3x3Body {
                 best.offer(here.value, here.tap + 3);
             }
             if (p + 1 < s.window.h) best.offer(below.value, below.tap + 6);
-            best.write(y, tap);
+            best.write(y, with_tap ? tap : nullptr);
             above = here;
             here = below;
         }
     }
-    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin,
-                                           std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& s, std::int64_t begin, std::int64_t end) {
+        if (s.tap)
+            sweep<true>(s, begin, end);
+        else
+            sweep<false>(s, begin, end);
+    }
+    template <bool with_tap>
+    [[gnu::always_inline]] static void sweep(const contract::MaxPoolForward<T>& call, std::int64_t begin,
+                                             std::int64_t end) {
         const auto s = call;  // a copy, so that stores need not be taken for changes of it
         const auto& window = s.window;
         const std::int64_t c = window.c;
@@ -103,16 +125,16 @@ struct MaxPool3x3Body {
             const std::int64_t p = begin % window.h, rows = std::min({end - begin, window.h - p, std::int64_t{8}}),
                                at = begin * window.w * c;
             for (std::int64_t q = 0; q < window.w; ++q)
-                for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     const std::int64_t i = at + q * c + b;
                     if (q > 0 && q + 1 < window.w)
-                        column<V, 0, 3>(s, p, p + rows, i);
+                        column<V, 0, 3, with_tap>(s, p, p + rows, i);
                     else if (window.w == 1)
-                        column<V, 1, 2>(s, p, p + rows, i);
+                        column<V, 1, 2, with_tap>(s, p, p + rows, i);
                     else if (q == 0)
-                        column<V, 1, 3>(s, p, p + rows, i);
+                        column<V, 1, 3, with_tap>(s, p, p + rows, i);
                     else
-                        column<V, 0, 2>(s, p, p + rows, i);
+                        column<V, 0, 2, with_tap>(s, p, p + rows, i);
                 });
             begin += rows;
         }
@@ -148,7 +170,7 @@ struct MaxPoolBody {
                             empty = false;
                         }
                     const std::int64_t at = (index * window.ow + q) * c + b;
-                    best.write(s.y + at, s.tap + at);
+                    best.write(s.y + at, s.tap ? s.tap + at : nullptr);
                 });
             }
         }
@@ -162,7 +184,7 @@ struct Kernel<contract::MaxPoolForward<T>> {
         context.for_range(window.n * window.oh, row_grain(window.ow, window.c),
                           [&](std::int64_t begin, std::int64_t end) {
                               if (fast)
-                                  dispatch<T, MaxPool3x3Body<T>>(context.isa, s, begin, end);
+                                  dispatch_wide<T, MaxPool3x3Body>(context.isa, s, begin, end);
                               else
                                   dispatch<T, MaxPoolBody<T>>(context.isa, s, begin, end);
                           });
@@ -188,7 +210,11 @@ struct TapMatch {
         using Ints = typename BlockOf<V, T>::Ints;
         if constexpr (std::is_same_v<V, T>)
             taps = *from;
-        else if constexpr (packed) {
+        else if constexpr (sizeof(V) > vector_bytes) {
+            WideBytes bytes;
+            __builtin_memcpy(&bytes, from, sizeof bytes);
+            widen(taps, bytes);
+        } else if constexpr (packed) {
             Ints lanes_of_byte;
             load_block(lanes_of_byte, mask);
             if constexpr (sizeof(V) == 32) {
@@ -216,7 +242,11 @@ struct TapMatch {
         using Ints = typename BlockOf<V, T>::Ints;
         if constexpr (std::is_same_v<V, T>)
             sum += taps == k ? dy : T(0);
-        else if constexpr (packed) {
+        else if constexpr (sizeof(V) > vector_bytes) {
+            V taken;
+            choose_eq(taken, taps, Ints{} + k, dy, V{});
+            sum += taken;
+        } else if constexpr (packed) {
             Ints key;
             load_block(key, keys + 8 * k);
             sum += taps == key ? dy : V{};
@@ -227,7 +257,7 @@ struct TapMatch {
 
 /// Kernel 3, stride 1, dilation 1, padding 1: along a row with three columns in flight, each window read once. Windows
 /// at an edge never chose a place outside, so edges need no care.
-template <class T>
+template <class T, int B>
 struct MaxPool3x3BackwardBody {
     template <class V, int N>
     [[gnu::always_inline]] static void line(const contract::MaxPoolBackward<T>& s, const TapMatch<T>& match,
@@ -260,7 +290,7 @@ struct MaxPool3x3BackwardBody {
         for (std::int64_t index = begin; index < end; ++index) {
             const std::int64_t i = index % h, first = i > 0 ? index - 1 : index, rows = 3 - (i == 0) - (i == h - 1);
             const std::int32_t tap = i > 0 ? 6 : 3;
-            for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                 if (rows == 3)
                     line<V, 3>(s, match, index * row + b, first * row + b, tap);
                 else if (rows == 2)
@@ -321,7 +351,7 @@ struct Kernel<contract::MaxPoolBackward<T>> {
         context.for_range(window.n * window.h, row_grain(window.w, window.c),
                           [&](std::int64_t begin, std::int64_t end) {
                               if (fast)
-                                  dispatch<T, MaxPool3x3BackwardBody<T>>(context.isa, s, begin, end);
+                                  dispatch_wide<T, MaxPool3x3BackwardBody>(context.isa, s, begin, end);
                               else
                                   dispatch<T, MaxPoolBackwardBody<T>>(context.isa, s, begin, end);
                           });

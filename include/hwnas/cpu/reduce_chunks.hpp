@@ -6,19 +6,19 @@
 
 namespace hwnas::cpu {
 
-template <class T>
+template <class T, int B>
 struct ReduceChunksBody {
     [[gnu::always_inline]] static void run(const contract::ReduceChunks<T>& s, std::int64_t begin, std::int64_t end) {
         std::int64_t i = begin;
-        for (; i + 4 * lanes<T> <= end; i += 4 * lanes<T>) {
-            Vec<T> sum[4] = {}, v;
+        for (; i + 4 * lanes<T, B> <= end; i += 4 * lanes<T, B>) {
+            Vec<T, B> sum[4] = {}, v;
             for (std::int64_t chunk = 0; chunk < s.chunks; ++chunk)
 #pragma GCC unroll 4
-                for (int k = 0; k < 4; ++k) load<T>(v, s.partial + chunk * s.n + i + k * lanes<T>), sum[k] += v;
+                for (int k = 0; k < 4; ++k) load<T>(v, s.partial + chunk * s.n + i + k * lanes<T, B>), sum[k] += v;
 #pragma GCC unroll 4
             for (int k = 0; k < 4; ++k) {
-                if (s.accumulate) load<T>(v, s.out + i + k * lanes<T>), sum[k] += v;
-                store<T>(s.out + i + k * lanes<T>, sum[k]);
+                if (s.accumulate) load<T>(v, s.out + i + k * lanes<T, B>), sum[k] += v;
+                store<T>(s.out + i + k * lanes<T, B>, sum[k]);
             }
         }
         for (; i < end; ++i) {
@@ -32,7 +32,7 @@ template <class T>
 struct Kernel<contract::ReduceChunks<T>> {
     static void run(Context& context, const contract::ReduceChunks<T>& s) {
         context.for_range(s.n, 4096, [&](std::int64_t begin, std::int64_t end) {
-            dispatch<T, ReduceChunksBody<T>>(context.isa, s, begin, end);
+            dispatch_wide<T, ReduceChunksBody>(context.isa, s, begin, end);
         });
     }
 };

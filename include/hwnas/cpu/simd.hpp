@@ -64,6 +64,56 @@ template <class T, class V>
     return sum;
 }
 
+// What vectors of 64 bytes need by name: g++ takes comparisons that choose integers, and conversions, apart lane by
+// lane before it knows that it compiles for AVX-512.
+using WideFloats = Vec<float, 64>;
+using WideInts = Vec<std::int32_t, 64>;
+typedef char WideBytes __attribute__((vector_size(16)));
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpsabi"  // they only ever run inlined
+/// g++ knows the names below once it has seen a function that may use them.
+[[gnu::target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]] inline void name_wide_builtins() {}
+/// a <= b ? yes : no
+[[gnu::always_inline]] inline void choose_le(WideFloats& out, const WideFloats& a, const WideFloats& b,
+                                             const WideFloats& yes, const WideFloats& no) {
+    out = __builtin_ia32_blendmps_512_mask(no, yes, __builtin_ia32_cmpps512_mask(a, b, 2, -1, 4));
+}
+[[gnu::always_inline]] inline void choose_le(WideInts& out, const WideFloats& a, const WideFloats& b,
+                                             const WideInts& yes, const WideInts& no) {
+    out = __builtin_ia32_blendmd_512_mask(no, yes, __builtin_ia32_cmpps512_mask(a, b, 2, -1, 4));
+}
+/// a == b ? yes : no
+[[gnu::always_inline]] inline void choose_eq(WideFloats& out, const WideInts& a, const WideInts& b,
+                                             const WideFloats& yes, const WideFloats& no) {
+    out = __builtin_ia32_blendmps_512_mask(no, yes, __builtin_ia32_pcmpeqd512_mask(a, b, -1));
+}
+[[gnu::always_inline]] inline void narrow(WideBytes& out, const WideInts& in) {
+    out = __builtin_ia32_pmovdb512_mask(in, WideBytes{}, static_cast<unsigned short>(-1));
+}
+[[gnu::always_inline]] inline void widen(WideInts& out, const WideBytes& in) {
+    out = __builtin_ia32_pmovzxbd512_mask(in, WideInts{}, static_cast<unsigned short>(-1));
+}
+#pragma GCC diagnostic pop
+#else
+template <class V>
+[[gnu::always_inline]] inline void choose_le(V& out, const WideFloats& a, const WideFloats& b, const V& yes,
+                                             const V& no) {
+    out = a <= b ? yes : no;
+}
+[[gnu::always_inline]] inline void choose_eq(WideFloats& out, const WideInts& a, const WideInts& b,
+                                             const WideFloats& yes, const WideFloats& no) {
+    out = a == b ? yes : no;
+}
+[[gnu::always_inline]] inline void narrow(WideBytes& out, const WideInts& in) {
+    out = __builtin_convertvector(in, WideBytes);
+}
+[[gnu::always_inline]] inline void widen(WideInts& out, const WideBytes& in) {
+    typedef unsigned char Bytes __attribute__((vector_size(16)));
+    out = __builtin_convertvector(reinterpret_cast<const Bytes&>(in), WideInts);
+}
+#endif
+
 template <class Body, class... Args>
 void run_portable(const Args&... args) {
     Body::run(args...);

@@ -37,7 +37,7 @@ struct CellUnits {
     std::vector<LatencyUnit> inputs;               ///< preprocess of each cell input
     std::vector<std::vector<EdgeUnit>> edges;      ///< [edges][k]
     std::vector<std::optional<LatencyUnit>> sums;  ///< [nodes]; none where one edge arrives
-    std::optional<LatencyUnit> transform, concat;
+    std::optional<LatencyUnit> transform;
 };
 /// What the prepared networks of a space execute, in their order.
 struct SpaceUnits {
@@ -85,8 +85,6 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
             if (count > 1) out.sums.back() = LatencyUnit{fmt::format("node/sum_of_{}", count), inside};
         }
         if (cell.transform == NodeTransform::pointwise) out.transform = LatencyUnit{"node/transform", inside};
-        if (graph.concat.size() > 1)
-            out.concat = LatencyUnit{fmt::format("cell/concat_of_{}", graph.concat.size()), inside};
         units.cells.push_back(std::move(out));
         before = std::exchange(last, inside);
         last.back() *= static_cast<std::int64_t>(graph.concat.size());
@@ -125,7 +123,6 @@ public:
             for (const auto& input : cell.inputs) fixed_ += cost(input);
             for (const auto& sum : cell.sums)
                 if (sum) fixed_ += cost(*sum);
-            if (cell.concat) fixed_ += cost(*cell.concat);
             std::map<std::pair<int, int>, double>
                 here;  // firsts of this cell: the same for all edges that leave a vertex
             for (std::size_t e = 0; e < cell.edges.size(); ++e)
@@ -235,7 +232,7 @@ public:
         }
         return costs;
     }
-    /// Milliseconds of what every network of the space has: stem, cell inputs, sums, concatenations, head.
+    /// Milliseconds of what every network of the space has: stem, cell inputs, sums, head.
     double fixed() const { return fixed_; }
     const LatencyTable& table() const { return table_; }
     const Architecture& architecture() const { return architecture_; }

@@ -202,7 +202,6 @@ public:
                 if (cell.sums[static_cast<std::size_t>(v)]) take(*cell.sums[static_cast<std::size_t>(v)], node);
                 if (cell.transform && mixes) take(*cell.transform, node + "/transform");
             }
-            if (cell.concat) take(*cell.concat, name);
         }
         take(units_.head, "head");
         if (at < program.size())

@@ -12,7 +12,6 @@
 
 #include <map>
 #include <memory>
-#include <tuple>
 
 namespace hwnas {
 
@@ -117,7 +116,7 @@ public:
         for (std::size_t e = 0; e < edges_.size(); ++e)
             if (edges_[e].from == vertex) leaving.push_back(static_cast<int>(e)), pools |= edges_[e].pool >= 0;
         Tensor<T> pooled;
-        if (pools) pooled = source->pool().first;
+        if (pools) pooled = source->pool(nullptr);
         constexpr std::size_t most = contract::max_edges;
         for (std::size_t first = 0; first < leaving.size(); first += most) {
             contract::MixedSourceForward<T> call{};
@@ -168,18 +167,19 @@ private:
         Tensor<T> x;
         std::vector<Feed> feeds = {};
 
-        std::pair<Tensor<T>, Tensor<std::uint8_t>> pool() const {
+        Tensor<T> pool(std::uint8_t* tap) const {
             const auto pooled = Tensor<T>::empty(x.shape(), x.device());
-            const auto tap = Tensor<std::uint8_t>::empty(x.shape(), x.device());
-            submit(x.device(), contract::MaxPoolForward<T>{pooled.data(), tap.data(), x.data(), window(x.shape())});
-            return {pooled, tap};
+            submit(x.device(), contract::MaxPoolForward<T>{pooled.data(), tap, x.data(), window(x.shape())});
+            return pooled;
         }
         void backward(const std::shared_ptr<Node<T>>& node) {
             const Shape& shape = x.shape();
             Tensor<T> pooled;
             Tensor<std::uint8_t> tap;
-            if (std::any_of(feeds.begin(), feeds.end(), [](const Feed& feed) { return feed.column >= 0; }))
-                std::tie(pooled, tap) = pool();
+            if (std::any_of(feeds.begin(), feeds.end(), [](const Feed& feed) { return feed.column >= 0; })) {
+                tap = Tensor<std::uint8_t>::empty(shape, x.device());
+                pooled = pool(tap.data());
+            }
             constexpr std::size_t most = contract::max_edges;
             for (std::size_t first = 0; first < feeds.size(); first += most) {
                 const std::size_t count = std::min(most, feeds.size() - first);

@@ -5,11 +5,11 @@
 
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/add.hpp>
-#include <hwnas/ops/average_pool.hpp>
 #include <hwnas/ops/mixed_node.hpp>
 #include <hwnas/ops/node_gate.hpp>
 #include <hwnas/ops/weighted_sum.hpp>
 #include <hwnas/space/architecture.hpp>
+#include <hwnas/space/feature_map.hpp>
 #include <hwnas/space/primitives.hpp>
 #include <hwnas/space/relaxation.hpp>
 
@@ -129,11 +129,19 @@ public:
     /// inputs: one [N, H, W, C] each; gamma as set up by the caller, rows from first_row. Returns [N, h, w, channels x
     /// |concat|].
     Variable<T> forward(const std::vector<Variable<T>>& inputs, const Relaxation<T>& relaxation, Phase phase) const {
-        require(!options_.choices, "cell: this cell is discrete, call forward(inputs, phase)");
-        return run(inputs, &relaxation, phase);
+        return forward(features(inputs), relaxation, phase).whole();
     }
     /// The discrete cell.
     Variable<T> forward(const std::vector<Variable<T>>& inputs, Phase phase) const {
+        return forward(features(inputs), phase).whole();
+    }
+    /// The same from cell to cell, with concatenations that are built where somebody needs them whole.
+    FeatureMap<T> forward(const std::vector<FeatureMap<T>>& inputs, const Relaxation<T>& relaxation,
+                          Phase phase) const {
+        require(!options_.choices, "cell: this cell is discrete, call forward(inputs, phase)");
+        return run(inputs, &relaxation, phase);
+    }
+    FeatureMap<T> forward(const std::vector<FeatureMap<T>>& inputs, Phase phase) const {
         require(options_.choices.has_value(), "cell: this cell is relaxed, call forward(inputs, relaxation, phase)");
         return run(inputs, nullptr, phase);
     }
@@ -172,11 +180,12 @@ private:
                 conv_ = ConvNorm<T>(init, 1, input.channels, options.channels);
             }
         }
-        Variable<T> operator()(Variable<T> x, Phase phase) const {
+        Variable<T> operator()(FeatureMap<T> x, Phase phase) const {
             if (factorized_)
-                return primitives::factorized_reduce(x, reduce_.weight(0), reduce_.weight(1), reduce_.norms[0], phase);
-            for (int i = 0; i < halvings_; ++i) x = average_pool(x, {.kernel = 2, .stride = 2, .padding = 0});
-            return conv_.after_relu(x, phase);
+                return primitives::factorized_reduce(x.whole(), reduce_.weight(0), reduce_.weight(1), reduce_.norms[0],
+                                                     phase);
+            for (int i = 0; i < halvings_; ++i) x = x.halved();
+            return conv_.after_relu(x.whole(), phase);
         }
         void collect(ModuleState<T>& state) const {
             if (factorized_)
@@ -211,7 +220,12 @@ private:
         return mask;
     }
 
-    Variable<T> run(const std::vector<Variable<T>>& inputs, const Relaxation<T>* relaxation, Phase phase) const {
+    static std::vector<FeatureMap<T>> features(const std::vector<Variable<T>>& inputs) {
+        std::vector<FeatureMap<T>> maps;
+        for (const auto& x : inputs) maps.emplace_back(std::vector<Variable<T>>{x});
+        return maps;
+    }
+    FeatureMap<T> run(const std::vector<FeatureMap<T>>& inputs, const Relaxation<T>* relaxation, Phase phase) const {
         const auto& graph = options_.graph;
         require(static_cast<int>(inputs.size()) == graph.inputs, "cell: {} inputs given, the graph has {}",
                 inputs.size(), graph.inputs);
@@ -322,7 +336,7 @@ private:
         }
         std::vector<Variable<T>> outputs;
         for (const int v : graph.concat) outputs.push_back(vertices[static_cast<std::size_t>(v)]);
-        return outputs.size() == 1 ? outputs[0] : concat(outputs);
+        return FeatureMap<T>(std::move(outputs));
     }
     /// Column of gamma [G, rows k] for primitive m on edge e.
     int column(std::size_t e, int m) const {

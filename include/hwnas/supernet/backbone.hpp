@@ -23,19 +23,21 @@ public:
 
     /// x [N, H, W, C] -> logits [N, classes]; relaxation null: discrete.
     Variable<T> forward(const Variable<T>& x, const Relaxation<T>* relaxation, Phase phase) const {
-        Variable<T> before, last;
-        {
+        const auto stem = [&] {
             const LabelScope label("stem");
-            before = last = stem_(x, phase);
-        }
+            return FeatureMap<T>({stem_(x, phase)});
+        };
+        FeatureMap<T> last = stem(), before = last;
         for (std::size_t i = 0; i < cells_.size(); ++i) {
             const LabelScope label(fmt::format("cell_{}", i));
-            auto next = relaxation ? cells_[i].forward({before, last}, *relaxation, phase)
-                                   : cells_[i].forward({before, last}, phase);
-            before = std::exchange(last, std::move(next));
+            const std::vector<FeatureMap<T>> inputs{before, last};
+            before = last;
+            last = relaxation ? cells_[i].forward(inputs, *relaxation, phase) : cells_[i].forward(inputs, phase);
         }
         const LabelScope label("head");
-        return head_(global_average_pool(relu(last)));
+        std::vector<Variable<T>> pooled;
+        for (const auto& part : last.parts()) pooled.push_back(global_average_pool(relu(part)));
+        return head_(FeatureMap<T>(std::move(pooled)).whole());
     }
     ModuleState<T> state() const {
         ModuleState<T> state;

@@ -67,7 +67,8 @@ struct DepthwiseConvBackwardWeight {
     i64 chunks;
     i32 resume;
 };
-/// tap = index ky kernel + kx of the first largest element in row-major order; NaN wins; padding never does.
+/// tap = index ky kernel + kx of the first largest element in row-major order, unless null; NaN wins; padding never
+/// does.
 template <class T>
 struct MaxPoolForward {
     static constexpr const char* name = "max_pool_forward";

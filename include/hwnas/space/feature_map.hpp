@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// FeatureMap: what one cell hands to the next. A concatenation along channels that need not be built: where it is only
+// pooled, its parts are pooled, once for all who ask.
+#pragma once
+
+#include <hwnas/ops/average_pool.hpp>
+#include <hwnas/ops/concat.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace hwnas {
+
+template <class T>
+class FeatureMap {
+public:
+    /// Values [N, H, W, C_i] that stand side by side as [N, H, W, sum C_i].
+    explicit FeatureMap(std::vector<Variable<T>> parts) : state_(std::make_shared<State>()) {
+        require(!parts.empty(), "feature_map: no parts");
+        state_->parts = std::move(parts);
+    }
+    const std::vector<Variable<T>>& parts() const { return state_->parts; }
+    /// As one value.
+    const Variable<T>& whole() const {
+        if (!state_->whole.defined())
+            state_->whole = state_->parts.size() == 1 ? state_->parts[0] : concat(state_->parts);
+        return state_->whole;
+    }
+    /// Half the resolution, by 2 x 2 average pooling.
+    FeatureMap halved() const {
+        if (!state_->halved) {
+            std::vector<Variable<T>> parts;
+            for (const auto& part : state_->parts)
+                parts.push_back(average_pool(part, {.kernel = 2, .stride = 2, .padding = 0}));
+            state_->halved = FeatureMap(std::move(parts)).state_;
+        }
+        return FeatureMap(state_->halved);
+    }
+
+private:
+    struct State {
+        std::vector<Variable<T>> parts;
+        Variable<T> whole;
+        std::shared_ptr<State> halved;
+    };
+    explicit FeatureMap(std::shared_ptr<State> state) : state_(std::move(state)) {}
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace hwnas
