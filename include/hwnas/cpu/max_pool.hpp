@@ -124,6 +124,7 @@ struct MaxPool3x3Body {
             // bands of eight rows stay in the first-level cache until the next column comes by
             const std::int64_t p = begin % window.h, rows = std::min({end - begin, window.h - p, std::int64_t{8}}),
                                at = begin * window.w * c;
+            fetch_ahead(s.x + at + rows * window.w * c, 8 * window.w * c);
             for (std::int64_t q = 0; q < window.w; ++q)
                 for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     const std::int64_t i = at + q * c + b;

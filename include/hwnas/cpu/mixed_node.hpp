@@ -161,6 +161,7 @@ struct MixedSourceForwardBody {
                     if (gate != T(0)) row.scaled[row.scaled_count++] = {s.pooled + index * line, gate};
                 }
                 if (add && row.term_count + row.scaled_count == 0) continue;
+                if (add) fetch_ahead(s.u[j] + (index + 2) * line, line);
                 MixedRowBody<T, B, false>::run(row, s.u[j] + index * line, s.w, s.c, add);
             }
         }
@@ -219,7 +220,9 @@ struct MixedSourceBackwardBody {
             for (std::int64_t p = 0; p < s.h; ++p) {
                 const std::int64_t at = image * size + p * line;
                 MixedRow<T> row;
+                for (int j = 0; j < s.count; ++j) fetch_ahead(s.du[j] + at + 3 * line, line);
                 if (s.dx) {
+                    if (s.accumulate) fetch_ahead(s.dx + at + 2 * line, line);
                     for (int j = 0; j < s.count; ++j)
                         row.add_edge(s.du[j] + image * size, filters + s.edge[j] * 9 * s.c, p, s.h, line, s.c, kinds[j],
                                      true);
