@@ -60,6 +60,12 @@ template <class W, class T>
 [[gnu::always_inline]] inline void norm_load(W& w, const T* p) {
     __builtin_memcpy(&w, p, sizeof w);
 }
+/// The same, and asks for what will be loaded a few rows on.
+template <class W, class T>
+[[gnu::always_inline]] inline void norm_stream(W& w, const T* p) {
+    if constexpr (sizeof(W) >= 32) __builtin_prefetch(p + 4096 / sizeof(T));
+    __builtin_memcpy(&w, p, sizeof w);
+}
 template <class W, class T>
 [[gnu::always_inline]] inline void norm_store(T* p, const W& w) {
     __builtin_memcpy(p, &w, sizeof w);
@@ -91,7 +97,7 @@ struct NormStatisticsBody {
                              }
                              for (std::int64_t r = 0; r < count; ++r, k += block.fold * c)
                                  for (int i = 0; i < n; ++i) {
-                                     norm_load(v, x + k + i * L);
+                                     norm_stream(v, x + k + i * L);
                                      v -= o[i];
                                      s[i] += v;
                                      q[i] += v * v;
@@ -131,10 +137,10 @@ struct NormApply {
                              }
                              for (std::int64_t r = 0; r < count; ++r, k += block.fold * s.c)
                                  for (int i = 0; i < n; ++i) {
-                                     norm_load(v, s.x + k + i * L);
+                                     norm_stream(v, s.x + k + i * L);
                                      v = (v - vm[i]) * vg[i] + vb[i];
                                      if constexpr (gated) {
-                                         norm_load(u, s.skip + k + i * L);
+                                         norm_stream(u, s.skip + k + i * L);
                                          v += keep * u;
                                      }
                                      norm_store(s.y + k + i * L, v);
@@ -174,12 +180,12 @@ struct NormGradientSums {
                              }
                              for (std::int64_t r = 0; r < count; ++r, k += block.fold * c)
                                  for (int i = 0; i < n; ++i) {
-                                     norm_load(v, s.x + k + i * L);
-                                     norm_load(d, s.dy + k + i * L);
+                                     norm_stream(v, s.x + k + i * L);
+                                     norm_stream(d, s.dy + k + i * L);
                                      total[i] += d;
                                      q[i] += d * (v - vm[i]);
                                      if constexpr (with_skip) {
-                                         norm_load(v, s.skip + k + i * L);
+                                         norm_stream(v, s.skip + k + i * L);
                                          o[i] += d * v;
                                      }
                                  }
@@ -237,11 +243,11 @@ struct NormGradient {
                              }
                              for (std::int64_t r = 0; r < count; ++r, k += block.fold * s.c)
                                  for (int i = 0; i < n; ++i) {
-                                     norm_load(d, s.dy + k + i * L);
+                                     norm_stream(d, s.dy + k + i * L);
                                      e = d * keep;
                                      d *= vg[i];
                                      if constexpr (!frozen) {
-                                         norm_load(v, s.x + k + i * L);
+                                         norm_stream(v, s.x + k + i * L);
                                          d += (v - vm[i]) * vs[i] + vb[i];
                                      }
                                      if (s.accumulate) norm_load(old, s.dx + k + i * L), d += old;
