@@ -89,19 +89,14 @@ void add_draws(std::int64_t rows, std::int64_t k) {
                 },
             .forward = {8 * x},
             .backward = {{.work = {12 * x}}}});
-    add_op({.name = "simplex_sample",
-            .shape = fmt::format("{}", k),
-            .apply = [=](const auto&) { return Variable<float>(simplex_sample<float>(k, step(), key, device())); },
-            .forward = {f32 * static_cast<double>(k)}});
-    add_op({.name = "schedule",
-            .shape = "1",
-            .apply =
-                [=](const auto&) {
-                    const auto out = Tensor<float>::empty({}, device());
-                    schedule(out, step(), {.start = 1, .end = 0.1, .total = 100, .cosine = true});
-                    return Variable<float>(out);
-                },
-            .forward = {f32}});
+    add_op({.name = "simplex_sample", .shape = fmt::format("{}", k), .apply = [=](const auto&) {
+                return Variable<float>(simplex_sample<float>(k, step(), key, device()));
+            }});
+    add_op({.name = "schedule", .shape = "1", .apply = [=](const auto&) {
+                const auto out = Tensor<float>::empty({}, device());
+                schedule(out, step(), {.start = 1, .end = 0.1, .total = 100, .cosine = true});
+                return Variable<float>(out);
+            }});
 }
 
 void add_gather_batch(std::int64_t n) {
