@@ -44,6 +44,21 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def busy_elsewhere(seconds=0.3):
+    """Part of the processors' time that others take while we wait; None where Linux does not say."""
+    def times():
+        with open("/proc/stat") as stat:
+            numbers = [int(word) for word in stat.readline().split()[1:9]]
+        return sum(numbers), numbers[3] + numbers[4]
+    try:
+        before = times()
+        time.sleep(seconds)
+        after = times()
+    except (OSError, ValueError):
+        return None
+    return 1 - (after[1] - before[1]) / max(1, after[0] - before[0])
+
+
 class Missing(Exception):
     """A peer that cannot be compared with, and why."""
 
@@ -74,7 +89,7 @@ class Peer:
                                         text=True, start_new_session=True)
         try:
             self.description = self.answer()
-        except Missing:
+        except BaseException:  # an interrupt, too, must leave no process
             self.close()
             raise
         self.signal(signal.SIGSTOP)
@@ -162,7 +177,9 @@ def images(work):
 
 
 def compare(work, ours, torches, runtimes, options, results):
-    found = 0
+    found, busy = 0, busy_elsewhere()
+    if busy is not None and busy > 0.1:  # threads that wait for each other at barriers, as OpenMP's do, suffer most
+        say(f"{work}: others use {busy:.0%} of this machine; its ratios are not to be trusted")
     for label, command in candidates(work, torches, runtimes, options):
         try:
             peer = Peer(label, command, options.patience)
@@ -184,7 +201,7 @@ def compare(work, ours, torches, runtimes, options, results):
         ratios = [theirs / mine for mine, theirs in rounds]
         mine, theirs = (statistics.median(side) for side in zip(*rounds))
         results.append({"work": work, "peer": label, "ours_seconds": mine, "peer_seconds": theirs,
-                        "ratio": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)],
+                        "ratio": statistics.median(ratios), "ratio_range": [min(ratios), max(ratios)], "busy_elsewhere": busy,
                         "rounds": [{"ours": mine, "peer": theirs} for mine, theirs in rounds]})
         print(f"{work:<47}{shown(mine, work):>18}{shown(theirs, work):>18}{statistics.median(ratios):>8.2f}"
               f"  {min(ratios):.2f} to {max(ratios):.2f}  {label}", flush=True)
