@@ -16,6 +16,7 @@ usage: ./run.sh [verb] [arguments]
   search [options]    search an architecture; also: profile, info, train, evaluate
   test [ctest args]   build tests and examples, run them
   bench [filter]      build and run the benchmarks; flags go to Google Benchmark
+  bench peers [filter] the same work by hwnas and by PyTorch or ONNX Runtime, alternately; \`--help\` has its options
   shell               a shell in which the programs and the data set are found
 
 Options without a verb belong to search; \`./run.sh search --help\` lists them.
@@ -48,7 +49,7 @@ mkdir -p build
 # ---- what is missing, as Debian package names
 packages="libeigen3-dev libfmt-dev libfmt9 nlohmann-json3-dev libcli11-dev zlib1g-dev"
 case $verb in
-    test) packages="$packages catch2" ;;
+    test) packages="$packages catch2 libbenchmark-dev" ;;
     bench) packages="$packages libbenchmark-dev" ;;
 esac
 [ -n "${HWNAS_DATA-}" ] || packages="$packages dataset-fashion-mnist"
@@ -157,12 +158,43 @@ build() { # preset, target...
         die "building failed (whole output: build/build.log)"
 }
 
+# What benchmarks/peers compares with: Debian's PyTorch, and the newest PyTorch and ONNX Runtime in virtual environments.
+# Whatever cannot be had is said, and left out of the comparison.
+fetch_peers() {
+    if have dpkg-query && can_be_root && ! { installed python3-torch && installed python3-venv; }; then
+        say "installing python3-torch python3-venv"
+        as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-torch python3-venv ||
+            say "apt-get install failed (whole output: build/build.log)"
+    fi
+    have python3 || die "comparing needs Python 3; please install it"
+    for peer in onnxruntime torch; do
+        venv=$root/build/peers-$peer
+        if "$venv/bin/python" -c "import $peer" >/dev/null 2>&1; then continue; fi
+        say "fetching $peer into build/peers-$peer"
+        if ! { python3 -m venv "$venv" && fetch_peer "$peer"; } >>"$log" 2>&1 </dev/null; then
+            say "fetching $peer failed (whole output: build/build.log); going on without"
+        fi
+    done
+}
+fetch_peer() { # the build for processors alone has an index of its own; that of the usual index brings 3 GB for GPUs
+    if [ "$1" = torch ] && "$venv/bin/pip" install --retries 1 --timeout 30 torch numpy \
+        --index-url https://download.pytorch.org/whl/cpu; then return 0; fi
+    "$venv/bin/pip" install "$1" numpy
+}
+
 case $verb in
     test)
         build test
         exec ctest --test-dir build/test --output-on-failure -j2 "$@"
         ;;
     bench)
+        if [ "${1-}" = peers ]; then
+            shift
+            build release hwnas_benchmarks hwnas_export_network
+            fetch_peers
+            cd "$from"
+            exec python3 "$root/benchmarks/peers/compare.py" "$@"
+        fi
         build release hwnas_benchmarks
         case "${1-}" in
             "" | -*) ;;

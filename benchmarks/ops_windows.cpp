@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// Ops over windows. X and Y are the elements of input and output; bytes count every array once, the kernels' own
+// partial sums never; operations count every tap, at the border too.
+//                            bytes              operations
+//   depthwise_conv forward   4 (X + Y)          2 k^2 Y
+//     backward_data          4 (Y + X)          2 k^2 Y
+//     backward_weight        4 (X + Y)          2 k^2 Y
+//     backward               4 (2 X + Y)        4 k^2 Y      both, dy read once
+//   conv                     the same with 4 W for the weights and Cin times the operations
+//   max_pool forward         4 X + 5 Y          -            one byte an output says where it came from
+//     backward               5 Y + 4 X          -
+//   average_pool             4 (X + Y)          k^2 Y        either way
+#include "ops.hpp"
+
+namespace hwnas::benchmarks {
+
+namespace {
+
+struct Window {
+    int kernel = 3, stride = 1;
+    std::string str() const { return fmt::format("_k{}{}", kernel, stride == 1 ? "" : fmt::format("_s{}", stride)); }
+    double outputs(const Extent& x) const {
+        const std::int64_t h = (x.h + stride - 1) / stride;
+        return static_cast<double>(x.n * h * h * x.c);
+    }
+};
+
+void add_depthwise_conv(const Extent& x, const Window& window) {
+    const double in = x.elements(), out = window.outputs(x), taps = window.kernel * window.kernel;
+    const bool in_cache = f32 * in < 1e6;
+    const Work one{f32 * (in + out), 2 * taps * out, in_cache};
+    add_op({.name = "depthwise_conv",
+            .shape = x.str() + window.str(),
+            .inputs = {{x.shape()}, {{window.kernel, window.kernel, x.c}, Role::parameter}},
+            .apply = [stride = window.stride](const auto& v) { return depthwise_conv(v[0], v[1], {.stride = stride}); },
+            .forward = one,
+            .backward = {{"backward_data", one, true, false},
+                         {"backward_weight", one, false, true},
+                         {"backward", {f32 * (2 * in + out), 4 * taps * out, in_cache}}}});
+}
+
+void add_conv(const Extent& x, std::int64_t channels, const Window& window) {
+    const double in = x.elements(), taps = window.kernel * window.kernel,
+                 out = window.outputs(x) / static_cast<double>(x.c) * static_cast<double>(channels),
+                 weights = taps * static_cast<double>(x.c * channels);
+    const Work one{f32 * (in + out + weights), 2 * taps * static_cast<double>(x.c) * out};
+    add_op({.name = "conv",
+            .shape = fmt::format("{}_to{}{}", x.str(), channels, window.str()),
+            .inputs = {{x.shape()}, {{window.kernel, window.kernel, x.c, channels}, Role::parameter}},
+            .apply = [stride = window.stride](const auto& v) { return conv(v[0], v[1], {.stride = stride}); },
+            .forward = one,
+            .backward = {{"backward_data", one, true, false},
+                         {"backward_weight", one, false, true},
+                         {"backward", {f32 * (2 * in + out + 2 * weights), 2 * one.flops}}}});
+}
+
+void add_max_pool(const Extent& x, const Window& window) {
+    const double in = x.elements(), out = window.outputs(x);
+    const PoolOptions options{.kernel = window.kernel, .stride = window.stride};
+    add_op({.name = "max_pool",
+            .shape = x.str() + window.str(),
+            .inputs = {{x.shape()}},
+            .apply = [options](const auto& v) { return max_pool(v[0], options); },
+            .forward = {f32 * in + (f32 + 1) * out},
+            .backward = {{.work = {(f32 + 1) * out + f32 * in}}}});
+}
+
+void add_average_pool(const Extent& x, const Window& window) {
+    const double in = x.elements(),
+                 out = static_cast<double>(x.n * (x.h / window.stride) * (x.h / window.stride) * x.c);
+    const PoolOptions options{.kernel = window.kernel, .stride = window.stride, .padding = window.kernel == 2 ? 0 : -1};
+    const Work work{f32 * (in + out), window.kernel * window.kernel * out};
+    add_op({.name = "average_pool",
+            .shape = x.str() + window.str(),
+            .inputs = {{x.shape()}},
+            .apply = [options](const auto& v) { return average_pool(v[0], options); },
+            .forward = work,
+            .backward = {{.work = work}}});
+}
+
+[[maybe_unused]] const bool added = [] {
+    for (const auto& x : extents()) {
+        add_depthwise_conv(x, {});
+        add_conv(x, x.c, {.kernel = 1});
+        add_max_pool(x, {});
+    }
+    for (const std::int64_t n : {128, 2}) {
+        const Extent x{n, 28, 16};
+        for (const Window& window : {Window{5}, Window{7}, Window{3, 2}}) add_depthwise_conv(x, window);
+        add_max_pool(x, {3, 2});
+        add_average_pool(x, {2, 2});  // where cells halve their inputs
+        add_average_pool(x, {3});
+        add_conv({n, 28, 1}, 16, {3});   // the stem
+        add_conv({n, 14, 64}, 32, {1});  // a cell's input
+        add_conv(x, 16, {3});
+    }
+    return true;
+}();
+
+}  // namespace
+
+}  // namespace hwnas::benchmarks

@@ -1,0 +1,46 @@
+"""Single ops in PyTorch under the names of our benchmarks: depthwise_conv/backward_weight/n2_28x28x16_k3."""
+
+import re
+
+import torch
+
+SHAPE = re.compile(r"n(\d+)_(\d+)x(\d+)x(\d+)(?:_to(\d+))?(?:_k(\d+))?(?:_s(\d+))?$")
+
+
+def make(name, layout):
+    """A function of no arguments that calls the op once, without the tape: what autograd itself would call."""
+    op, direction, shape = name.split("/")
+    n, h, w, channels, outputs, kernel, stride = (int(g) if g else None for g in SHAPE.match(shape).groups())
+    kernel, stride, outputs = kernel or 1, stride or 1, outputs or channels
+    x = torch.rand(n, channels, h, w).sub_(0.5).contiguous(memory_format=layout)
+    aten, padding = torch.ops.aten, kernel // 2
+
+    if op in ("depthwise_conv", "conv"):
+        groups = channels if op == "depthwise_conv" else 1
+        weight = torch.rand(outputs, channels // groups, kernel, kernel).sub_(0.5).contiguous(memory_format=layout)
+        forward = lambda: torch.conv2d(x, weight, None, stride, padding, 1, groups)
+        dy = torch.rand_like(forward())
+        wanted = {"backward_data": [True, False, False], "backward_weight": [False, True, False],
+                  "backward": [True, True, False]}
+        pair = lambda value: [value, value]
+        backward = lambda: aten.convolution_backward(dy, x, weight, None, pair(stride), pair(padding), pair(1), False,
+                                                     pair(0), groups, wanted[direction])
+    elif op == "max_pool":
+        forward = lambda: aten.max_pool2d_with_indices(x, [kernel] * 2, [stride] * 2, [padding] * 2)
+        y, indices = forward()
+        dy = torch.rand_like(y)
+        backward = lambda: aten.max_pool2d_with_indices_backward(dy, x, [kernel] * 2, [stride] * 2, [padding] * 2,
+                                                                 [1, 1], False, indices)
+    elif op == "batch_norm":
+        scale, shift, dy = torch.rand(channels), torch.rand(channels), torch.rand_like(x)
+        forward = lambda: torch.native_batch_norm(x, scale, shift, None, None, True, 0.1, 1e-5)
+        _, mean, deviation = forward()
+        backward = lambda: aten.native_batch_norm_backward(dy, x, scale, None, None, mean, deviation, True, 1e-5,
+                                                           [True, True, True])
+    elif op == "relu":
+        forward = lambda: torch.relu(x)
+        y, dy = forward(), torch.rand_like(x)
+        backward = lambda: aten.threshold_backward(dy, y, 0)
+    else:
+        raise ValueError(f"no op {op} here")
+    return forward if direction == "forward" else backward

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// search_step/<space>/<batch>: one step of SingleLevelTrainer as a search runs it, all between two batches: the next
+// batch gathered and normalised, S, the hypernetwork, Gumbel-Softmax, forward, all loss terms, backward, Adam, metrics.
+// train_step/<space>/<batch>: one step of fit() on a fixed derived network that uses all primitives of its space.
+// items_per_second: images.
+#include "support.hpp"
+
+namespace hwnas::benchmarks {
+
+namespace {
+
+SearchSpace space_of(const std::string& name) {
+    return SearchSpace::named(name);
+}
+
+/// One made-up time for all units: the latency term is computed like any other.
+LatencyTable even_table(const SearchSpace& space) {
+    LatencyTable table{.space = space.name()};
+    const auto add = [&](const detail::LatencyUnit& unit) {
+        if (!table.find(unit.unit, unit.input, unit.stride))
+            table.rows.push_back({.unit = unit.unit,
+                                  .input = unit.input,
+                                  .stride = unit.stride,
+                                  .count = 1,
+                                  .mean = 0.01,
+                                  .median = 0.01});
+    };
+    const auto units = detail::space_units(space, 1);
+    add(units.stem), add(units.head);
+    for (const auto& cell : units.cells) {
+        for (const auto& input : cell.inputs) add(input);
+        for (const auto& edge : cell.edges)
+            for (const auto& choice : edge)
+                if (choice.cost != detail::EdgeCost::free) add(choice.unit);
+        for (const auto& sum : cell.sums)
+            if (sum) add(*sum);
+        if (cell.transform) add(*cell.transform);
+        if (cell.concat) add(*cell.concat);
+    }
+    return table;
+}
+
+constexpr int endless = 1'000'000;  // epochs
+
+/// Steps end where the loop of a benchmark is counted: the first, which records and touches all memory, is not.
+auto counted(benchmark::State& state) {
+    return [&state](const TrainingProgress&) { return state.KeepRunning(); };
+}
+
+void count(benchmark::State& state, std::int64_t batch, std::int64_t parameters) {
+    state.SetItemsProcessed(state.iterations() * batch);
+    state.counters["parameters"] = static_cast<double>(parameters);
+}
+
+void search_step(benchmark::State& state, const std::string& name, std::int64_t batch) {
+    const auto space = space_of(name);
+    SuperNet supernet{space, device(), seed(42)};
+    const auto parameters = supernet.state().parameter_count();
+    SingleLevelTrainer trainer{std::move(supernet),
+                               HyperNet{space, device(), seed(42)},
+                               LatencyModel{space, even_table(space)},
+                               {.epochs = endless, .batch = batch, .on_step = counted(state)}};
+    trainer.fit(random_images());
+    count(state, batch, parameters);
+}
+
+void train_step(benchmark::State& state, const std::string& name, std::int64_t batch) {
+    const auto space = space_of(name);
+    const Network network{space, mixed_genotype(space), device(), seed(42)};
+    fit(network, random_images(), {.epochs = endless, .batch = batch, .on_step = counted(state)});
+    count(state, batch, network.size().parameters);
+}
+
+[[maybe_unused]] const bool added = [] {
+    for (const auto& space : spaces())
+        for (const std::int64_t batch : {128, 256}) {
+            add_benchmark(
+                fmt::format("search_step/{}/{}", space, batch), [=](auto& state) { search_step(state, space, batch); },
+                benchmark::kMillisecond);
+            add_benchmark(
+                fmt::format("train_step/{}/{}", space, batch), [=](auto& state) { train_step(state, space, batch); },
+                benchmark::kMillisecond);
+        }
+    return true;
+}();
+
+}  // namespace
+
+}  // namespace hwnas::benchmarks

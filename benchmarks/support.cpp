@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#include "support.hpp"
+
+#include <charconv>
+#include <cstdlib>
+#include <map>
+
+namespace hwnas::benchmarks {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Seconds of one call: the median of nine samples of 2 ms or more.
+template <class F>
+double median_seconds(F&& call) {
+    std::int64_t calls = 1;
+    const auto sample = [&] {
+        const auto start = Clock::now();
+        for (std::int64_t i = 0; i < calls; ++i) call();
+        return std::chrono::duration<double>(Clock::now() - start).count();
+    };
+    while (sample() < 2e-3) calls *= 2;
+    std::vector<double> samples;
+    for (int i = 0; i < 9; ++i) samples.push_back(sample() / static_cast<double>(calls));
+    std::nth_element(samples.begin(), samples.begin() + 4, samples.end());
+    return samples[4];
+}
+
+cpu::Context& context() {
+    return *device().backend().cpu();
+}
+
+constexpr int chains = 10;  // four cycles of latency on two units: eight would do
+constexpr int links = 20'000;
+
+/// Chains of multiply-adds, each link waiting for the one before it. They stay finite: x / 2 + 1 goes to 2.
+struct FmaChains {
+    [[gnu::always_inline]] static void run(float* out) {
+        cpu::Vec<float> x[chains], half, one;
+        cpu::splat(half, 0.5f), cpu::splat(one, 1.0f);
+        for (int i = 0; i < chains; ++i) cpu::splat(x[i], out[i]);
+        for (int link = 0; link < links; ++link) {
+#pragma GCC unroll 16
+            for (int i = 0; i < chains; ++i) x[i] = x[i] * half + one;
+        }
+        for (int i = 0; i < chains; ++i) cpu::store(out + i * cpu::lanes<float>, x[i]);
+    }
+};
+
+/// The chains on every thread, in pieces small enough to be shared out evenly; returns their operations.
+double run_chains() {
+    const std::int64_t pieces = 4 * threads();
+    context().parallel(pieces, [&](std::int64_t piece) {
+        float out[chains * cpu::lanes<float>];
+        std::fill(std::begin(out), std::end(out), static_cast<float>(piece));
+        cpu::dispatch<float, FmaChains>(context().isa, static_cast<float*>(out));
+        benchmark::DoNotOptimize(out);
+    });
+    return 2.0 * chains * cpu::lanes<float> * links * static_cast<double>(pieces);
+}
+
+/// A copy of half the bytes.
+class Copy {
+public:
+    explicit Copy(double bytes)
+        : half_(std::max<std::int64_t>(64, static_cast<std::int64_t>(bytes / 2))),
+          from_(random_tensor({(half_ + 3) / 4}, 1, device())),
+          to_(random_tensor(from_.shape(), 2, device())) {}
+    void run() const {
+        const auto* from = reinterpret_cast<const std::byte*>(from_.data());
+        auto* to = reinterpret_cast<std::byte*>(to_.data());
+        constexpr std::int64_t grain = cpu::stream_grain * static_cast<std::int64_t>(sizeof(float));
+        context().for_range(half_, grain, [&](std::int64_t begin, std::int64_t end) {
+            std::memcpy(to + begin, from + begin, static_cast<std::size_t>(end - begin));
+        });
+        benchmark::ClobberMemory();
+    }
+
+private:
+    std::int64_t half_;
+    Tensor<float> from_, to_;
+};
+
+}  // namespace
+
+int threads() {
+    static const int count = [] {
+        const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+        const char* text = std::getenv("HWNAS_THREADS");
+        if (!text || !*text) return cores;
+        const std::string_view digits(text);
+        int value = 0;
+        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        if (error != std::errc() || end != digits.data() + digits.size() || value < 1 || value > 1024) {
+            fmt::print(stderr, "HWNAS_THREADS is \"{}\", expected a number from 1 to 1024\n", text);
+            std::exit(2);
+        }
+        return value;
+    }();
+    return count;
+}
+
+const Device& device() {
+    static const Device shared = cpu::device({.threads = threads()});
+    return shared;
+}
+
+std::vector<float> random_values(std::int64_t n, std::uint64_t seed) {
+    std::vector<float> values(static_cast<std::size_t>(n));
+    const auto key = Seed{seed}.stream("benchmark");
+    for (std::size_t i = 0; i < values.size(); i += 4) {
+        const auto words = random::words_at(key, i, 0);
+        for (std::size_t j = i; j < std::min(values.size(), i + 4); ++j)
+            values[j] = 2 * random::uniform(words.w[j - i]) - 1;
+    }
+    return values;
+}
+
+Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device& on) {
+    return Tensor<float>::from(random_values(shape.elements(), seed), shape, on);
+}
+
+double copy_seconds(double bytes) {
+    static std::map<double, double> known;
+    const auto [entry, fresh] = known.try_emplace(bytes);
+    if (fresh) {
+        const Copy copy(bytes);
+        entry->second = median_seconds([&] { copy.run(); });
+    }
+    return entry->second;
+}
+
+double fma_peak() {
+    static const double peak = [] {
+        double flops = 0;
+        const double seconds = median_seconds([&] { flops = run_chains(); });
+        return flops / seconds;
+    }();
+    return peak;
+}
+
+void report(benchmark::State& state, const Work& work, double seconds_per_call) {
+    if (work.bytes > 0) {
+        state.counters["GB/s"] = work.bytes / seconds_per_call * 1e-9;
+        state.counters["of_copy"] = 100 * copy_seconds(work.bytes) / seconds_per_call;
+    }
+    if (work.flops > 0) state.counters["GFLOP/s"] = work.flops / seconds_per_call * 1e-9;
+    if (work.of_peak) state.counters["of_peak"] = 100 * work.flops / seconds_per_call / fma_peak();
+}
+
+const std::vector<std::string>& spaces() {
+    static const std::vector<std::string> names{"paper", "pointwise", "separable"};
+    return names;
+}
+
+Genotype mixed_genotype(const SearchSpace& space) {
+    const auto& architecture = space.architecture();
+    std::vector<int> choices;
+    for (int row = 0; row < architecture.rows(); ++row) choices.push_back(row % architecture.k());
+    return Genotype::from_choices(architecture, choices);
+}
+
+const Dataset& random_images() {
+    static const Dataset data = [] {
+        constexpr std::int64_t count = 55'000, classes = 10;
+        std::vector<std::uint8_t> bytes(static_cast<std::size_t>(count * 28 * 28));
+        const auto key = Seed{7}.stream("benchmark/images");
+        for (std::size_t i = 0; i < bytes.size(); i += sizeof(random::Words)) {
+            const auto words = random::words_at(key, i, 0);
+            std::memcpy(bytes.data() + i, &words, std::min(sizeof words, bytes.size() - i));
+        }
+        std::vector<std::int32_t> labels;
+        for (std::int64_t i = 0; i < count; ++i)
+            labels.push_back(
+                static_cast<std::int32_t>(random::words_at(key, static_cast<std::uint64_t>(i), 1).w[0] % classes));
+        return dataset_from_tensors(std::move(bytes), std::move(labels),
+                                    {.name = "random", .image = {28, 28, 1}, .classes = classes});
+    }();
+    return data;
+}
+
+namespace {
+
+/// What the results are of, into the head of every report.
+[[maybe_unused]] const bool described = [] {
+    benchmark::AddCustomContext("hwnas_version", version);
+    benchmark::AddCustomContext("hwnas_threads", fmt::format("{}", threads()));
+    benchmark::AddCustomContext("hwnas_kernels", std::string(cpu::isa_name(cpu::best_isa())));
+    return true;
+}();
+
+[[maybe_unused]] const auto* const fma = add_benchmark("peak/fma", [](benchmark::State& state) {
+    measure(state, {.flops = run_chains(), .of_peak = true}, [] { run_chains(); });
+});
+
+/// Bytes in all: one that fits two cores' caches, one that fits none.
+[[maybe_unused]] const bool copies = [] {
+    for (const int kilobytes : {200, 100'000})
+        add_benchmark(fmt::format("peak/copy/{}KB", kilobytes), [kilobytes](benchmark::State& state) {
+            const Copy copy(1e3 * kilobytes);
+            measure(state, {.bytes = 1e3 * kilobytes}, [&] { copy.run(); });
+        });
+    return true;
+}();
+
+}  // namespace
+
+}  // namespace hwnas::benchmarks

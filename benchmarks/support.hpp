@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// What the benchmarks share: the device, seeded values, and the two rulers that a kernel is held against, a copy of as
+// many bytes and the processor's peak of multiply-adds, both measured in the same run on the same threads.
+//   HWNAS_THREADS  threads of every benchmark that does not name its own; not set: all cores
+#pragma once
+
+#include <hwnas/hwnas.hpp>
+
+#include <benchmark/benchmark.h>
+
+#include <string>
+#include <vector>
+
+namespace hwnas::benchmarks {
+
+/// $HWNAS_THREADS, else all cores of the machine.
+int threads();
+/// The device of all benchmarks that do not name a number of threads.
+const Device& device();
+
+/// Seeded values in [-1, 1): never zeros, which some processors multiply faster.
+std::vector<float> random_values(std::int64_t n, std::uint64_t seed);
+Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device& device);
+
+/// Seconds of a copy that moves `bytes` in all, half read and half written, on device(); measured once a size.
+double copy_seconds(double bytes);
+/// FLOP/s of independent multiply-adds in registers, on device(), in the instruction set its kernels use.
+double fma_peak();
+
+/// What one call does: bytes it has to move if every array is read or written once, and operations on floats, a
+/// multiply-add being two. 0: not counted.
+struct Work {
+    double bytes = 0, flops = 0;
+    bool of_peak = false;  ///< limited by arithmetic where its data lies in cache: report percent of the peak, too
+};
+
+/// Adds counters GB/s, GFLOP/s, of_copy (percent: a copy of as many bytes by this) and of_peak (percent).
+void report(benchmark::State& state, const Work& work, double seconds_per_call);
+
+/// The loop of a benchmark of one call, and report().
+template <class F>
+void measure(benchmark::State& state, const Work& work, F&& call) {
+    using Clock = std::chrono::steady_clock;
+    call();  // pages and caches
+    const auto start = Clock::now();
+    for (auto _ : state) call();
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    report(state, work, seconds / static_cast<double>(state.iterations()));
+}
+
+/// Registers a benchmark of real time, shown in `unit`.
+template <class F>
+benchmark::internal::Benchmark* add_benchmark(const std::string& name, F&& run,
+                                              benchmark::TimeUnit unit = benchmark::kMicrosecond) {
+    return benchmark::RegisterBenchmark(name.c_str(), std::forward<F>(run))->UseRealTime()->Unit(unit);
+}
+
+/// The built-in spaces at the sizes of the documentation: 28 x 28 x 1 images, 10 classes, 16 channels, 3 cells.
+const std::vector<std::string>& spaces();
+/// A fixed member of a space that uses all its primitives: row r of its choices has primitive r modulo their number.
+Genotype mixed_genotype(const SearchSpace& space);
+/// 55,000 images of random bytes and random labels: what a step costs does not depend on what it sees.
+const Dataset& random_images();
+
+}  // namespace hwnas::benchmarks
