@@ -171,7 +171,135 @@ fetch_peers() {
         venv=$root/build/peers-$peer
         if "$venv/bin/python" -c "import $peer" >/dev/null 2>&1; then continue; fi
         say "fetching $peer into build/peers-$peer"
-        if ! { python3 -m venv "$venv" && fetch_peer "$peer"; } >>"$log" 2>&1 </dev/null; then
+        if ! { python3 -m venv "$venv" && "$venv/bin/pip" install "$peer" numpy; } >>"$log" 2>&1 </dev/null; then
+            say "fetching $peer failed (whole output: build/build.log); going on without"
+        fi
+    done
+}
+case $verb in
+    test) packages="$packages catch2 libbenchmark-dev" ;;
+    bench) packages="$packages libbenchmark-dev" ;;
+esac
+[ -n "${HWNAS_DATA-}" ] || packages="$packages dataset-fashion-mnist"
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+unpacked() { [ -d "$deps/usr/share/doc/$1" ]; }
+
+use_deps() {
+    [ -d "$deps/usr" ] || return 0
+    PATH=$deps/usr/bin:$PATH
+    CMAKE_PREFIX_PATH=$deps/usr${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}
+    export PATH CMAKE_PREFIX_PATH
+    if [ -z "${HWNAS_DATA-}" ] && [ -d "$deps/usr/share/datasets/fashion-mnist" ]; then
+        HWNAS_DATA=$deps/usr/share/datasets/fashion-mnist
+        export HWNAS_DATA
+    fi
+}
+use_deps
+
+missing_tools() {
+    have "${CXX:-g++}" || have c++ || echo g++
+    have cmake || echo cmake
+    have ninja || have make || echo ninja-build
+}
+missing_libraries() {
+    for package in $packages; do
+        installed "$package" || unpacked "$package" || echo "$package"
+    done
+}
+as_root() { # sudo clears the environment, so that the setting goes with the command
+    if [ "$(id -u)" = 0 ]; then set -- env "$@"; else set -- sudo -n env "$@"; fi
+    logged "$@"
+}
+can_be_root() { [ "$(id -u)" = 0 ] || { have sudo && sudo -n true 2>/dev/null; }; }
+
+# Runs a command into the log; shows the log only if it fails.
+logged() {
+    if "$@" >>"$log" 2>&1 </dev/null; then return 0; fi
+    tail -n 60 "$log" >&2
+    return 1
+}
+
+# Package lists of the system where it has them, else fetched into build/deps, which needs no root either.
+fetch_debs() {
+    (cd "$deps/debs" && apt-get download "$@") >>"$log" 2>&1 </dev/null && return 0
+    mkdir -p "$deps/apt/lists/partial" "$deps/apt/cache/archives/partial"
+    set -- -o Dir::State::lists="$deps/apt/lists" -o Dir::Cache="$deps/apt/cache" download "$@"
+    logged apt-get "$1" "$2" "$3" "$4" update && (cd "$deps/debs" && logged apt-get "$@")
+}
+
+unpack() {
+    say "no root here: unpacking $* into build/deps"
+    mkdir -p "$deps/debs"
+    for package in "$@"; do
+        case $package in libbenchmark-dev) set -- "$@" libbenchmark1debian ;; esac
+    done
+    fetch_debs "$@" || return 1
+    for deb in "$deps"/debs/*.deb; do logged dpkg -x "$deb" "$deps" || return 1; done
+    rm -rf "$deps/debs" "$deps/apt"
+}
+
+: >"$log"
+tools=$(missing_tools | tr '\n' ' ')
+if have dpkg-query && have apt-get; then
+    libraries=$(missing_libraries | tr '\n' ' ')
+    if [ -n "$tools$libraries" ]; then
+        # Whatever apt says, the build goes on where compiler and tools are there: CMake may find the rest elsewhere.
+        if can_be_root; then
+            say "installing $tools$libraries"
+            as_root apt-get update || say "apt-get update failed; trying with the lists at hand"
+            # shellcheck disable=SC2086
+            as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $tools $libraries ||
+                say "apt-get install failed (whole output: build/build.log)"
+            [ -z "$(missing_tools)" ] || exit 1
+        elif [ -n "$tools" ]; then
+            die "installing tools needs a password here; ask an administrator for: apt-get install $tools"
+        else
+            # shellcheck disable=SC2086
+            unpack $libraries || say "fetching packages failed (whole output: build/build.log)"
+            use_deps
+        fi
+    fi
+elif [ -n "$tools" ]; then
+    die "please install a C++20 compiler, CMake 3.24 and Ninja or make"
+fi
+
+# ---- build: as many jobs as cores, at most one for 2 GiB of memory
+jobs=$(nproc 2>/dev/null || echo 1)
+if [ -r /proc/meminfo ]; then
+    by_memory=$(awk '/^MemTotal:/ { print int($2 / 2097152) }' /proc/meminfo 2>/dev/null || echo "$jobs")
+    [ "$by_memory" -ge 1 ] || by_memory=1
+    [ "$jobs" -le "$by_memory" ] || jobs=$by_memory
+fi
+
+build() { # preset, target...
+    preset=$1
+    shift
+    [ -e "build/$preset/CMakeCache.txt" ] || say "building $preset (build/build.log has the output)"
+    # The presets say Ninja; make serves where it is missing, and a build directory stays with what it began with.
+    generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "build/$preset/CMakeCache.txt" 2>/dev/null) || generator=
+    if [ -z "$generator" ] && ! have ninja; then generator="Unix Makefiles"; fi
+    logged cmake --preset "$preset" ${generator:+-G "$generator"} ||
+        die "configuring failed (whole output: build/build.log). Where apt does not help: install Eigen 3.4, fmt 9," \
+            "nlohmann-json, CLI11, zlib (for test: Catch2; for bench: Google Benchmark), and set CMAKE_PREFIX_PATH"
+    logged cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} ||
+        die "building failed (whole output: build/build.log)"
+}
+
+# What benchmarks/peers compares with: Debian's PyTorch, and the newest PyTorch and ONNX Runtime in virtual environments.
+# Whatever cannot be had is said, and left out of the comparison.
+fetch_peers() {
+    if have dpkg-query && can_be_root && ! { installed python3-torch && installed python3-venv; }; then
+        say "installing python3-torch python3-venv"
+        as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-torch python3-venv ||
+            say "apt-get install failed (whole output: build/build.log)"
+    fi
+    have python3 || die "comparing needs Python 3; please install it"
+    for peer in onnxruntime torch; do
+        venv=$root/build/peers-$peer
+        if "$venv/bin/python" -c "import $peer" >/dev/null 2>&1; then continue; fi
+        say "fetching $peer into build/peers-$peer"
+        if ! { python3 -m venv "$venv" && "$venv/bin/pip" install "$peer" numpy; } >>"$log" 2>&1 </dev/null; then
             say "fetching $peer failed (whole output: build/build.log); going on without"
         fi
     done

@@ -35,7 +35,6 @@ LatencyTable even_table(const SearchSpace& space) {
         for (const auto& sum : cell.sums)
             if (sum) add(*sum);
         if (cell.transform) add(*cell.transform);
-        if (cell.concat) add(*cell.concat);
     }
     return table;
 }

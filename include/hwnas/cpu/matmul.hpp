@@ -44,7 +44,7 @@ template <int R, int V, int B, class T>
         unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T, B>); });
         unroll<R>([&](auto r) __attribute__((always_inline)) {
             Vec<T, B> left{};
-            splat<T>(left, a[r][at]);
+            splat(left, a[r][at]);
             unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += left * right[v]; });
         });
     }

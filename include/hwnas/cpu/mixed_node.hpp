@@ -58,7 +58,7 @@ template <class V, class T>
     if constexpr (std::is_same_v<V, T>)
         v = x;
     else
-        for (std::size_t i = 0; i < sizeof(V) / sizeof(T); ++i) v[i] = x;
+        splat(v, x);
 }
 
 template <class T, int B, bool Flip>
