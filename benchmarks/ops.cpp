@@ -17,15 +17,17 @@ public:
             if (wanted && input.role == Role::parameter)
                 inputs_.back().set_grad(Tensor<float>::full(input.shape, 0.0f, device()));
         }
-        program_ = Program::record(device(), [&] {
-            {
-                const LabelScope label("forward");
-                output_ = op.apply(inputs_);
-            }
-            if (!output_.requires_grad()) return;
-            const LabelScope label("backward");
-            backward(output_, random_tensor(output_.shape(), seed, device()));
-        });
+        program_ = Program::record(device(),
+                                   [&] {
+                                       {
+                                           const LabelScope label("forward");
+                                           output_ = op.apply(inputs_);
+                                       }
+                                       if (!output_.requires_grad()) return;
+                                       const LabelScope label("backward");
+                                       backward(output_, random_tensor(output_.shape(), seed, device()));
+                                   },
+                                   {.tiled = false});
         std::size_t forward = 0;
         while (forward < program_.size() && program_.label(forward).starts_with("forward")) ++forward;
         backward_from_ = forward;

@@ -62,6 +62,7 @@
 #include <hwnas/space/primitives.hpp>
 #include <hwnas/space/relaxation.hpp>
 #include <hwnas/space/search_space.hpp>
+#include <hwnas/space/shared_work.hpp>
 // networks, the hypernetwork, latency
 #include <hwnas/hypernet/hypernet.hpp>
 #include <hwnas/hypernet/simplex.hpp>

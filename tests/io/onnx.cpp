@@ -35,17 +35,17 @@ TEST_CASE("an ONNX file says what it is and holds the network node by node", "[i
     CHECK(model.outputs[0].name == "logits");
     CHECK(model.outputs[0].dims == std::vector<std::string>{"N", "3"});
 
-    // Stem; per cell 2 inputs, 5 edges, 2 node transforms; head.
+    // Stem; per cell 2 inputs, 5 edges, 2 node transforms; head. Nodes are halved and averaged one by one, then joined.
     CHECK(model.count("Conv") == 1 + 2 * (2 + 5 + 2));
-    CHECK(model.count("Relu") == 2 * (2 + 2) + 1);
-    CHECK(model.count("AveragePool") == 2);
+    CHECK(model.count("Relu") == 2 * (2 + 2) + 2);
+    CHECK(model.count("AveragePool") == 3);
     CHECK(model.count("Add") == 2);  // the node of two edges; the other has three
     CHECK(model.count("Sum") == 2);
     CHECK(model.count("Concat") == 2);
-    CHECK(model.count("GlobalAveragePool") == 1);
+    CHECK(model.count("GlobalAveragePool") == 2);
     CHECK(model.count("Flatten") == 1);
     CHECK(model.count("Gemm") == 1);
-    CHECK(model.nodes.size() == 19 + 9 + 2 + 4 + 2 + 3);
+    CHECK(model.nodes.size() == 19 + 10 + 3 + 4 + 2 + 4);
 
     const auto& stem = model.node("stem/Conv");
     CHECK(stem.inputs == std::vector<std::string>{"input", "stem/Conv/weight", "stem/Conv/bias"});

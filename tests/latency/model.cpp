@@ -99,7 +99,7 @@ TEST_CASE("the units of a space are those its prepared networks run", "[latency]
     const auto device = test_device(1);
     const auto space = SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2});
     const auto& a = space.architecture();
-    // All pools: stem, head, 4 inputs, 4 sums, 2 concats, and one pool for each of the 3 vertices with an edge, in 2
+    // All pools: stem, head, 4 inputs, 4 sums, and one pool for each of the 3 vertices with an edge, in 2
     // cells.
     const auto all = [&](const char* primitive) {
         return Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), a.index(primitive)));

@@ -25,7 +25,6 @@ inline LatencyTable made_up_table(const SearchSpace& space, std::int64_t batch =
         for (const auto& sum : cell.sums)
             if (sum) add(*sum);
         if (cell.transform) add(*cell.transform);
-        if (cell.concat) add(*cell.concat);
     }
     return table;
 }

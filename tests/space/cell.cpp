@@ -172,6 +172,37 @@ TEST_CASE("cell: fused nodes equal the same cell op by op", "[space]") {
     CHECK(kernels(other, inputs, relaxation).count("mixed_source_forward") == 0);
 }
 
+TEST_CASE("cell: work shared between edges changes nothing but its amount", "[space]") {
+    const auto device = test_device();
+    for (const int halvings : {0, 1}) {
+        auto options = options_for("separable", CellGraph::dense(3), halvings);
+        const BasicCell<double> shared(options, initializer(device));
+        options.fused = false;
+        const BasicCell<double> plain(options, initializer(device));
+        const auto inputs = inputs_for(options, 3, device);
+        const int edges = static_cast<int>(options.graph.edges.size());
+        const auto leaf = Variable<double>::leaf(random_mixture<double>(1, edges + 3, 3, 7, device));
+        const Relaxation<double> relaxation{leaf};
+        const auto found = run(shared, inputs, [&] { return shared.forward(inputs, relaxation, Phase::train); });
+        const auto dgamma = leaf.grad().to_vector();
+        leaf.set_grad({});
+        const auto expected = run(plain, inputs, [&] { return plain.forward(inputs, relaxation, Phase::train); });
+        CHECK(worst_of(found, expected) < 1e-10);
+        CHECK(relative_error(dgamma, leaf.grad().to_vector()) < 1e-10);
+        const auto calls = [&](const BasicCell<double>& cell, const std::string& kernel) {
+            const auto program =
+                Program::record(device, [&] { backward(sum(cell.forward(inputs, relaxation, Phase::train))); });
+            int count = 0;
+            for (std::size_t i = 0; i < program.size(); ++i) count += program.kernel(i) == kernel;
+            return count;
+        };
+        // one pool for each of the 4 vertices that have edges, where 9 edges have one each
+        CHECK(calls(shared, "max_pool_forward") == 4);
+        CHECK(calls(plain, "max_pool_forward") == 9);
+        CHECK(calls(shared, "relu_forward") < calls(plain, "relu_forward"));
+    }
+}
+
 TEST_CASE("cell: single path does not run what is not drawn", "[space]") {
     const auto device = test_device();
     for (const char* name : names) {

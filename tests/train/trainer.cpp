@@ -193,16 +193,22 @@ TEST_CASE("trainer: raising S_m lowers the count of m under each complexity cost
         for (int m = 0; m < 3; ++m) {
             INFO(space.architecture().primitives[static_cast<std::size_t>(m)]);
             std::vector<double> penalty, count, share;  // share: the mean weight of m in the mixtures
+            bool gone = false;                          // what is left of m below this is noise, and ranks nothing
             for (int i = 0; i <= 10; ++i) {
                 const auto s = penalised(3, m, i / 10.0);
                 const auto choices = family.choices(s);
                 const auto gamma = family.mixture(s);
-                penalty.push_back(i);
-                count.push_back(static_cast<double>(std::count(choices.begin(), choices.end(), m)));
-                share.push_back(0);
+                double weight = 0;
                 for (std::size_t row = 0; row < choices.size(); ++row)
-                    share.back() += gamma[3 * row + static_cast<std::size_t>(m)] / static_cast<double>(choices.size());
-                if (share.back() < 0.01) share.back() = 0;  // gone: what is left below is noise
+                    weight += gamma[3 * row + static_cast<std::size_t>(m)] / static_cast<double>(choices.size());
+                if (gone) {
+                    CHECK(weight < 0.01);
+                    continue;
+                }
+                gone = weight < 0.01;
+                penalty.push_back(i);
+                share.push_back(weight);
+                count.push_back(static_cast<double>(std::count(choices.begin(), choices.end(), m)));
             }
             INFO(fmt::format("counts {}, shares {:.3f}", fmt::join(count, " "), fmt::join(share, " ")));
             CHECK(spearman(penalty, share) < -0.9);

@@ -92,6 +92,11 @@ struct DepthwiseGatherBody {
             const bool edges = s.columns.padding == 1 && columns.places > 1;  // one column on either side lacks one tap
             for (std::int64_t index = begin; index < end; ++index) {
                 const std::int64_t image = index / s.rows.to, i = index % s.rows.to, classes = s.rows.classes();
+                if constexpr (March != 0) {  // the call before this one may have left neither in the cache
+                    const std::int64_t line = s.columns.from * s.c;
+                    fetch_ahead(s.in + (index + 3) * line, line);
+                    if (s.accumulate) fetch_ahead(s.out + (index + 2) * line, line);
+                }
                 Row row{taps, 0, s.out + (index * s.columns.to + residue) * s.c, classes * s.c, s.columns.step() * s.c};
                 for (std::int32_t k = 0; k < s.rows.kernel; ++k) {
                     std::int64_t source;

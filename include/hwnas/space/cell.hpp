@@ -270,6 +270,8 @@ private:
         }
         // A primitive without parameters does the same on every edge that leaves a vertex: run it once there.
         std::map<std::pair<int, int>, Variable<T>> shared;
+        std::optional<SharedWork<T>> work;  // not where edges run under guards of their own
+        if (relaxation && !single_path && options_.fused) work.emplace();
         std::size_t e = 0;
         for (int v = 0; v < graph.nodes; ++v) {
             const LabelScope node_label(fmt::format("node_{}", v));

@@ -8,6 +8,7 @@
 #include <hwnas/ops/max_pool.hpp>
 #include <hwnas/ops/relu.hpp>
 #include <hwnas/space/primitive.hpp>
+#include <hwnas/space/shared_work.hpp>
 
 namespace hwnas::primitives {
 
@@ -47,14 +48,15 @@ inline Primitive identity() {
 template <class T>
 Variable<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd,
                               const BatchNorm<T>& norm, Phase phase) {
-    const auto y = relu(x);
-    const std::int64_t c = y.shape()[-1];
-    std::vector<T> corner(static_cast<std::size_t>(9 * c), T(0));  // a 3x3 filter that only looks at its last tap
-    std::fill(corner.end() - c, corner.end(), T(1));
-    const Variable<T> shift(Tensor<T>::from(corner, {3, 3, c}, y.device()));
-    return norm(concat<T>({conv(y, even, {.stride = 2, .padding = 0}),
-                           conv(hwnas::depthwise_conv(y, shift, {.stride = 2}), odd)}),
-                phase);
+    const auto y = once("relu", x, [&] { return relu(x); });
+    const auto shifted = once("shifted", y, [&] {
+        const std::int64_t c = y.shape()[-1];
+        std::vector<T> corner(static_cast<std::size_t>(9 * c), T(0));  // a 3x3 filter that only looks at its last tap
+        std::fill(corner.end() - c, corner.end(), T(1));
+        const Variable<T> shift(Tensor<T>::from(corner, {3, 3, c}, y.device()));
+        return hwnas::depthwise_conv(y, shift, {.stride = 2});
+    });
+    return norm(concat<T>({conv(y, even, {.stride = 2, .padding = 0}), conv(shifted, odd)}), phase);
 }
 
 /// What factorized_reduce owns for C -> out channels.
@@ -73,7 +75,8 @@ inline Primitive separable_conv(int kernel = 3) {
                                   .convolutions = {{"pointwise", 1, site.channels, site.channels}}};
         },
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
-            return p.convolutions[0](hwnas::depthwise_conv(relu(x), p.weight(0), {.stride = site.stride}), phase);
+            const auto y = once("relu", x, [&] { return relu(x); });
+            return p.convolutions[0](hwnas::depthwise_conv(y, p.weight(0), {.stride = site.stride}), phase);
         },
         {.convolution = true});
 }
@@ -83,7 +86,9 @@ inline Primitive max_pool_norm() {
     return Primitive(
         "max_pool_3x3", [](const Site&) { return PrimitiveState{.norms = {{"norm", false}}}; },
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
-            return p.norms[0](hwnas::max_pool(x, {.kernel = 3, .stride = site.stride}), phase);
+            const auto y = once(fmt::format("max_pool_3x3/{}", site.stride), x,
+                                [&] { return hwnas::max_pool(x, {.kernel = 3, .stride = site.stride}); });
+            return p.norms[0](y, phase);
         },
         {.pool = true});
 }
