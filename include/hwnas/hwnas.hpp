@@ -50,6 +50,7 @@
 #include <hwnas/ops/softmax.hpp>
 #include <hwnas/ops/step.hpp>
 #include <hwnas/ops/sum.hpp>
+#include <hwnas/ops/weighted_norm_sum.hpp>
 #include <hwnas/ops/weighted_sum.hpp>
 // modules and search spaces
 #include <hwnas/nn/layers.hpp>

@@ -114,15 +114,15 @@ struct NormStatisticsBody {
     }
 };
 
-/// y = (x - mean) gain + offset; gated: y = (x - mean) (gate[0] gain) + gate[0] offset + gate[1] skip.
-template <class T, int B, bool gated>
+/// y (+)= (x - mean) (gate[0] gain) + gate[0] offset + gate[1] skip.
+template <class T, int B, bool with_skip>
 struct NormApply {
     [[gnu::always_inline]] static void run(const contract::BatchNormApply<T>& call, std::int64_t at, std::int64_t begin,
                                            std::int64_t end) {
         const auto s = call;
         const NormBlock<T, B> block(s.c, at, begin, end);
         T m[block.size], g[block.size], b[block.size];
-        const T take = gated ? s.gate[0] : T(1), keep = gated ? s.gate[1] : T(0);
+        const T take = s.gate ? s.gate[0] : T(1), keep = with_skip ? s.gate[1] : T(0);
         block.repeat(m, [&](std::int64_t j) { return s.mean[j]; });
         block.repeat(g, [&](std::int64_t j) { return take * s.gain[j]; });
         block.repeat(b, [&](std::int64_t j) { return take * s.offset[j]; });
@@ -139,10 +139,11 @@ struct NormApply {
                                  for (int i = 0; i < n; ++i) {
                                      norm_stream(v, s.x + k + i * L);
                                      v = (v - vm[i]) * vg[i] + vb[i];
-                                     if constexpr (gated) {
+                                     if constexpr (with_skip) {
                                          norm_stream(u, s.skip + k + i * L);
                                          v += keep * u;
                                      }
+                                     if (s.accumulate) norm_stream(u, s.y + k + i * L), v += u;
                                      norm_store(s.y + k + i * L, v);
                                  }
                          });
@@ -152,7 +153,7 @@ template <class T, int B>
 struct NormApplyBody {
     [[gnu::always_inline]] static void run(const contract::BatchNormApply<T>& s, std::int64_t at, std::int64_t begin,
                                            std::int64_t end) {
-        if (s.gate)
+        if (s.skip)
             NormApply<T, B, true>::run(s, at, begin, end);
         else
             NormApply<T, B, false>::run(s, at, begin, end);
@@ -226,7 +227,7 @@ struct NormGradient {
         const auto s = call;
         const NormBlock<T, B> block(s.c, at, begin, end);
         T m[block.size], g[block.size], slope[block.size], base[block.size];
-        const T take = s.gate ? s.gate[0] : T(1), keep = s.gate ? s.gate[1] : T(0);
+        const T take = s.gate ? s.gate[0] : T(1), keep = with_skip ? s.gate[1] : T(0);
         const auto gain = [&](std::int64_t j) { return (s.scale ? s.scale[j] : T(1)) * s.inv_std[j]; };
         block.repeat(m, [&](std::int64_t j) { return s.mean[j]; });
         block.repeat(g, [&](std::int64_t j) { return gain(j) * take; });
@@ -400,7 +401,7 @@ struct Kernel<contract::BatchNormGradientMerge<T>> {
             dgate[1] += sums[2];
         }
         if (s.dgate)
-            for (int k = 0; k < 2; ++k) s.dgate[k] += static_cast<T>(dgate[k]);
+            for (int k = 0; k < (s.with_skip ? 2 : 1); ++k) s.dgate[k] += static_cast<T>(dgate[k]);
     }
 };
 template <class T>

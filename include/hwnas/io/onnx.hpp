@@ -276,6 +276,7 @@ private:
         write(s.y, x);
     }
     void translate(const contract::BatchNormApply<float>& s) {
+        if (s.gate || s.accumulate) refuse("mixes what it normalises, which a derived network does not");
         Value x = value(s.x);
         require_elements(x, s.rows * s.c);
         if (x.c != s.c) refuse(fmt::format("reads {} channels as {}, which has no ONNX form", x.c, s.c));

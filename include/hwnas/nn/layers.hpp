@@ -24,8 +24,10 @@ public:
           momentum_(init.momentum()) {
         if (affine) scale_ = init.constant("scale", {channels}, 1), shift_ = init.constant("shift", {channels}, 0);
     }
-    Variable<T> operator()(const Variable<T>& x, Phase phase) const {
-        return batch_norm(x, scale_.variable, shift_.variable, state(), phase, {.epsilon = epsilon});
+    Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
+    /// The same, not yet applied.
+    Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
+        return {x, scale_.variable, shift_.variable, state(), phase, {.epsilon = epsilon}};
     }
     /// norm(conv(relu(x), w)), see relu_conv_norm().
     Variable<T> after_relu_conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options, Phase phase,
@@ -72,9 +74,11 @@ public:
                               std::sqrt(2.0 / static_cast<double>(kernel * kernel * in_channels)))),
           norm_(init.in("norm"), out_channels),
           options_(options) {}
-    Variable<T> operator()(const Variable<T>& x, Phase phase) const {
+    Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
+    /// The same, its norm not yet applied.
+    Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
         if (folded_weight_.defined()) return conv(x, folded_weight_, folded_bias_, options_);
-        return norm_(conv(x, weight_.variable, options_), phase);
+        return norm_.normalized(conv(x, weight_.variable, options_), phase);
     }
     /// The layer on relu(x), as one op; with a gate mixed with x itself.
     Variable<T> after_relu(const Variable<T>& x, Phase phase, const SkipGate<T>& gate = {}) const {

@@ -86,12 +86,16 @@ public:
                                                        tracked ? state.momentum.data() : nullptr, n_, pixels_, c_,
                                                        chunks(), epsilon});
     }
+    const Tensor<T>& x() const { return x_; }
     /// y = norm(x), or gate[0] norm(x) + gate[1] skip.
-    Tensor<T> apply(const T* skip, const T* gate) const {
+    Tensor<T> apply(const T* skip = nullptr, const T* gate = nullptr) const {
         const auto y = Tensor<T>::empty(x_.shape(), x_.device());
-        submit(x_.device(), contract::BatchNormApply<T>{y.data(), x_.data(), mean_.data(), gain_.data(), offset_.data(),
-                                                        skip, gate, rows_, c_});
+        apply_to(y, skip, gate, false);
         return y;
+    }
+    void apply_to(const Tensor<T>& y, const T* skip, const T* gate, bool accumulate) const {
+        submit(x_.device(), contract::BatchNormApply<T>{y.data(), x_.data(), mean_.data(), gain_.data(), offset_.data(),
+                                                        skip, gate, rows_, c_, accumulate});
     }
     /// Where gradients go; what is null is not wanted.
     struct Targets {
@@ -100,16 +104,25 @@ public:
     };
     void backward(const Tensor<T>& dy, const T* skip, const T* gate, const Targets& to) const {
         Tensor<T> means;
-        if (!frozen_ || to.dscale || to.dshift || to.dgate) {
-            const auto partial = Tensor<T>::empty({chunks(), 3, c_}, dy.device());
-            means = Tensor<T>::empty({2, c_}, dy.device());
-            submit(dy.device(),
-                   contract::BatchNormGradientSums<T>{partial.data(), dy.data(), x_.data(), mean_.data(),
-                                                      inv_std_.data(), skip, n_, pixels_, c_, chunks(), 0});
-            submit(dy.device(), contract::BatchNormGradientMerge<T>{to.dscale, to.dshift, means.data(), to.dgate,
-                                                                    partial.data(), optional(scale_), optional(shift_),
-                                                                    gate, n_, pixels_, c_, chunks()});
-        }
+        if (summed(to)) means = merge(sums(dy, skip), skip, gate, to);
+        backward(dy, means, gate, to);
+    }
+    /// Its three parts: sums over chunks of the batch, what they say together, and the gradient of x.
+    bool summed(const Targets& to) const { return !frozen_ || to.dscale || to.dshift || to.dgate; }
+    Tensor<T> sums(const Tensor<T>& dy, const T* skip) const {
+        const auto partial = Tensor<T>::empty({chunks(), 3, c_}, dy.device());
+        submit(dy.device(), contract::BatchNormGradientSums<T>{partial.data(), dy.data(), x_.data(), mean_.data(),
+                                                               inv_std_.data(), skip, n_, pixels_, c_, chunks(), 0});
+        return partial;
+    }
+    Tensor<T> merge(const Tensor<T>& partial, const T* skip, const T* gate, const Targets& to) const {
+        const auto means = Tensor<T>::empty({2, c_}, partial.device());
+        submit(partial.device(), contract::BatchNormGradientMerge<T>{to.dscale, to.dshift, means.data(), to.dgate,
+                                                                     partial.data(), optional(scale_), optional(shift_),
+                                                                     gate, n_, pixels_, c_, chunks(), skip != nullptr});
+        return means;
+    }
+    void backward(const Tensor<T>& dy, const Tensor<T>& means, const T* gate, const Targets& to) const {
         if (to.dx)
             submit(dy.device(),
                    contract::BatchNormBackward<T>{to.dx, to.dskip, dy.data(), x_.data(), optional(scale_), mean_.data(),
@@ -127,6 +140,77 @@ private:
 
 }  // namespace detail
 
+/// A value before its last batch norm: what is normalised and its statistics, so that whoever wants the result can
+/// apply the norm in the pass that uses it. Or a value as it is.
+template <class T>
+class Normalized {
+public:
+    Normalized(const Variable<T>& value) : x_(value) {}  // NOLINT: any value is one
+    /// See batch_norm().
+    Normalized(const Variable<T>& x, const Variable<T>& scale, const Variable<T>& shift, const BatchNormState<T>& state,
+               Phase phase, const BatchNormOptions& options = {}) {
+        require(x.defined(), "batch_norm: input is undefined");
+        state_ = std::make_shared<State>(
+            State{{"batch_norm", x.value(), scale, shift, state, phase, options}, scale, shift, {}, {}, {}, 0});
+        x_ = record_deferred(x.value(), {&x}, [s = state_](const auto& inputs) {
+            if (!s->dy.defined()) return;
+            const auto dx = grad_target(inputs[0]);
+            s->norm.backward(s->dy, s->means, s->gate(),
+                             {dx.data(), nullptr, nullptr, nullptr, nullptr, dx.accumulate, 0});
+            s->dy = s->means = {};
+        });
+    }
+    /// Whether there is a norm to apply.
+    bool pending() const { return state_ != nullptr; }
+    const Shape& shape() const { return x_.shape(); }
+    /// The result.
+    Variable<T> value() const {
+        if (!pending()) return x_;
+        return record(state_->norm.apply(), {&x_, &state_->scale, &state_->shift},
+                      [s = state_](const Tensor<T>& dy, const auto& inputs) {
+                          Backward pass(s, dy);
+                          pass.merge(detail::zeroed_target(inputs[1]), detail::zeroed_target(inputs[2]), nullptr);
+                      });
+    }
+    /// For ops that apply the norm themselves: y (+)= weights[column] norm(x). Their inputs are x(), scale() and
+    /// shift().
+    void apply_to(const Tensor<T>& y, const Tensor<T>& weights, std::int64_t column, bool accumulate) const {
+        state_->weights = weights, state_->column = column;
+        state_->norm.apply_to(y, nullptr, state_->gate(), accumulate);
+    }
+    const Variable<T>& x() const { return x_; }
+    const Variable<T>& scale() const { return state_->scale; }
+    const Variable<T>& shift() const { return state_->shift; }
+    /// Their backward rule, in two steps: sums over the batch, then what they say; the rest follows where x comes from.
+    class Backward {
+    public:
+        Backward(const Normalized& value, const Tensor<T>& dy) : Backward(value.state_, dy) {}
+        void merge(T* dscale, T* dshift, T* dgate) {
+            const typename detail::Normalization<T>::Targets to{nullptr, nullptr, dscale, dshift, dgate, 0, 0};
+            state_->dy = dy_;
+            if (state_->norm.summed(to)) state_->means = state_->norm.merge(sums_, nullptr, state_->gate(), to);
+        }
+
+    private:
+        friend class Normalized;
+        Backward(std::shared_ptr<typename Normalized::State> state, const Tensor<T>& dy)
+            : state_(std::move(state)), dy_(dy), sums_(state_->norm.sums(dy, nullptr)) {}
+        std::shared_ptr<typename Normalized::State> state_;
+        Tensor<T> dy_, sums_;
+    };
+
+private:
+    struct State {
+        detail::Normalization<T> norm;
+        Variable<T> scale, shift;
+        Tensor<T> dy, means, weights;  // dy and means: what the rule of x needs, until it has run
+        std::int64_t column;
+        const T* gate() const { return weights.defined() ? weights.data() + column : nullptr; }
+    };
+    Variable<T> x_;
+    std::shared_ptr<State> state_;
+};
+
 /// y[..., c] = scale[c] (x[..., c] - mean[c]) / sqrt(variance[c] + epsilon) + shift[c] for x [..., C], scale and shift
 /// [C] or both undefined (1 and 0). train: mean and biased variance of this batch, running += momentum (batch -
 /// running) with the unbiased variance; eval: the running ones. dscale sums dy xhat, dshift sums dy over rows; dx =
@@ -134,13 +218,7 @@ private:
 template <class T>
 Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& scale, const Variable<T>& shift,
                        const BatchNormState<T>& state, Phase phase, const BatchNormOptions& options = {}) {
-    require(x.defined(), "batch_norm: input is undefined");
-    const detail::Normalization<T> norm("batch_norm", x.value(), scale, shift, state, phase, options);
-    return record(norm.apply(nullptr, nullptr), {&x, &scale, &shift}, [norm](const Tensor<T>& dy, const auto& inputs) {
-        T *const dscale = detail::zeroed_target(inputs[1]), *const dshift = detail::zeroed_target(inputs[2]);
-        const auto dx = grad_target(inputs[0]);
-        norm.backward(dy, nullptr, nullptr, {dx.data(), nullptr, dscale, dshift, nullptr, dx.accumulate, 0});
-    });
+    return Normalized<T>(x, scale, shift, state, phase, options).value();
 }
 
 }  // namespace hwnas

@@ -7,7 +7,7 @@
 #include <hwnas/ops/add.hpp>
 #include <hwnas/ops/mixed_node.hpp>
 #include <hwnas/ops/node_gate.hpp>
-#include <hwnas/ops/weighted_sum.hpp>
+#include <hwnas/ops/weighted_norm_sum.hpp>
 #include <hwnas/space/architecture.hpp>
 #include <hwnas/space/feature_map.hpp>
 #include <hwnas/space/primitives.hpp>
@@ -183,7 +183,8 @@ private:
         Variable<T> operator()(FeatureMap<T> x, Phase phase) const {
             if (factorized_)
                 return primitives::factorized_reduce(x.whole(), reduce_.weight(0), reduce_.weight(1), reduce_.norms[0],
-                                                     phase);
+                                                     phase)
+                    .value();
             for (int i = 0; i < halvings_; ++i) x = x.halved();
             return conv_.after_relu(x.whole(), phase);
         }
@@ -270,12 +271,14 @@ private:
         }
         // A primitive without parameters does the same on every edge that leaves a vertex: run it once there.
         std::map<std::pair<int, int>, Variable<T>> shared;
+        // Batch norms that end a primitive are applied while the node adds.
+        const bool merges = options_.fused && !single_path && (relaxation || phase == Phase::train);
         std::optional<SharedWork<T>> work;  // not where edges run under guards of their own
         if (relaxation && !single_path && options_.fused) work.emplace();
         std::size_t e = 0;
         for (int v = 0; v < graph.nodes; ++v) {
             const LabelScope node_label(fmt::format("node_{}", v));
-            std::vector<Variable<T>> terms;
+            std::vector<Normalized<T>> terms;
             std::vector<int> columns;
             Variable<T> u;
             if (fused) {
@@ -290,8 +293,9 @@ private:
                     const auto& primitive = options_.primitives[static_cast<std::size_t>(m)];
                     const LabelScope label(primitive.name());
                     const auto apply = [&] {
-                        return primitive(vertices[static_cast<std::size_t>(from)],
-                                         edges_[e][static_cast<std::size_t>(m)], at, phase);
+                        const auto y = primitive.normalized(vertices[static_cast<std::size_t>(from)],
+                                                            edges_[e][static_cast<std::size_t>(m)], at, phase);
+                        return merges ? y : Normalized<T>(y.value());
                     };
                     if (single_path && !(primitive.traits().identity && at.stride == 1)) {
                         const GuardScope guard(
@@ -299,7 +303,7 @@ private:
                         terms.push_back(apply());
                     } else if (primitive.state(at).empty()) {
                         auto [entry, fresh] = shared.try_emplace({from, m});
-                        if (fresh) entry->second = apply();
+                        if (fresh) entry->second = apply().value();
                         terms.push_back(entry->second);
                     } else {
                         terms.push_back(apply());
@@ -308,9 +312,10 @@ private:
                 }
             }
             if (!fused)
-                u = relaxation          ? weighted_sum(terms, flat(relaxation->gamma), columns, single_path)
-                    : terms.size() == 1 ? terms[0]
-                                        : weighted_sum(terms, one_, columns);
+                u = single_path ? weighted_sum(values(terms), flat(relaxation->gamma), columns, true)
+                    : !relaxation && terms.size() == 1
+                        ? terms[0].value()
+                        : weighted_norm_sum(terms, relaxation ? flat(relaxation->gamma) : one_, columns);
             if (!transforms_.empty() && transforms_[static_cast<std::size_t>(v)]) {
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];
@@ -373,6 +378,11 @@ private:
                     terms.push_back({static_cast<int>(e), column(e, static_cast<int>(m)), {}});
             }
         return terms;
+    }
+    static std::vector<Variable<T>> values(const std::vector<Normalized<T>>& terms) {
+        std::vector<Variable<T>> built;
+        for (const auto& term : terms) built.push_back(term.value());
+        return built;
     }
     static Variable<T> flat(const Variable<T>& weights) {
         return reshape(weights, Shape{weights.shape()[0], weights.shape().elements() / weights.shape()[0]});

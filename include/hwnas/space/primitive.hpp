@@ -77,7 +77,9 @@ struct PrimitiveTraits {
 };
 
 /// `Primitive("max_pool_3x3", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto& p, const
-/// Site& site, Phase phase) {...})` The callable is instantiated for float (search) and double (gradient checks).
+/// Site& site, Phase phase) {...})` The callable is instantiated for float (search) and double (gradient checks). It
+/// returns a Variable, or, where it ends in a batch norm, better a Normalized: a relaxed node then applies the norm
+/// while it adds.
 class Primitive {
 public:
     template <class F>
@@ -89,18 +91,23 @@ public:
     const std::string& name() const { return name_; }
     const PrimitiveTraits& traits() const { return traits_; }
     PrimitiveState state(const Site& site) const { return state_(site); }
-    Variable<float> operator()(const Variable<float>& x, const PrimitiveParameters<float>& p, const Site& site,
-                               Phase phase) const {
+    template <class T>
+    Variable<T> operator()(const Variable<T>& x, const PrimitiveParameters<T>& p, const Site& site, Phase phase) const {
+        return normalized(x, p, site, phase).value();
+    }
+    /// The same, a last batch norm not yet applied.
+    Normalized<float> normalized(const Variable<float>& x, const PrimitiveParameters<float>& p, const Site& site,
+                                 Phase phase) const {
         return float_(x, p, site, phase);
     }
-    Variable<double> operator()(const Variable<double>& x, const PrimitiveParameters<double>& p, const Site& site,
-                                Phase phase) const {
+    Normalized<double> normalized(const Variable<double>& x, const PrimitiveParameters<double>& p, const Site& site,
+                                  Phase phase) const {
         return double_(x, p, site, phase);
     }
 
 private:
     template <class T>
-    using Apply = std::function<Variable<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
+    using Apply = std::function<Normalized<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
     std::string name_;
     PrimitiveTraits traits_;
     std::function<PrimitiveState(const Site&)> state_;

@@ -46,8 +46,8 @@ inline Primitive identity() {
 /// ReLU, then two 1x1 convolutions of stride 2, the second one pixel further down and right (zeros beyond the border),
 /// concatenated and normalised: halves the resolution without dropping a pixel. Weights [1, 1, C, C'].
 template <class T>
-Variable<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd,
-                              const BatchNorm<T>& norm, Phase phase) {
+Normalized<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd,
+                                const BatchNorm<T>& norm, Phase phase) {
     const auto y = once("relu", x, [&] { return relu(x); });
     const auto shifted = once("shifted", y, [&] {
         const std::int64_t c = y.shape()[-1];
@@ -56,7 +56,7 @@ Variable<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, con
         const Variable<T> shift(Tensor<T>::from(corner, {3, 3, c}, y.device()));
         return hwnas::depthwise_conv(y, shift, {.stride = 2});
     });
-    return norm(concat<T>({conv(y, even, {.stride = 2, .padding = 0}), conv(shifted, odd)}), phase);
+    return norm.normalized(concat<T>({conv(y, even, {.stride = 2, .padding = 0}), conv(shifted, odd)}), phase);
 }
 
 /// What factorized_reduce owns for C -> out channels.
@@ -76,7 +76,7 @@ inline Primitive separable_conv(int kernel = 3) {
         },
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
             const auto y = once("relu", x, [&] { return relu(x); });
-            return p.convolutions[0](hwnas::depthwise_conv(y, p.weight(0), {.stride = site.stride}), phase);
+            return p.convolutions[0].normalized(hwnas::depthwise_conv(y, p.weight(0), {.stride = site.stride}), phase);
         },
         {.convolution = true});
 }
@@ -88,7 +88,7 @@ inline Primitive max_pool_norm() {
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
             const auto y = once(fmt::format("max_pool_3x3/{}", site.stride), x,
                                 [&] { return hwnas::max_pool(x, {.kernel = 3, .stride = site.stride}); });
-            return p.norms[0](y, phase);
+            return p.norms[0].normalized(y, phase);
         },
         {.pool = true});
 }

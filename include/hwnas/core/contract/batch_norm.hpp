@@ -30,7 +30,8 @@ struct BatchNormMerge {
     i64 n, pixels, c, chunks;
     T epsilon;
 };
-/// y = norm, or y = gate[0] norm + gate[1] skip, with norm = (x - mean) gain + offset.
+/// y (+)= gate[0] norm + gate[1] skip, with norm = (x - mean) gain + offset; skip may be null: 0; gate may be null
+/// where skip is: 1. Gates are two elements where there is a skip, one where there is none.
 template <class T>
 struct BatchNormApply {
     static constexpr const char* name = "batch_norm_apply";
@@ -38,6 +39,7 @@ struct BatchNormApply {
     T* y;
     const T *x, *mean, *gain, *offset, *skip, *gate;
     i64 rows, c;
+    i32 accumulate;
 };
 template <class T>
 struct BatchNormFreeze {  ///< inv_std = 1 / sqrt(var + epsilon), gain = scale inv_std, offset = shift: eval mode
@@ -58,8 +60,8 @@ struct BatchNormGradientSums {
     i64 n, pixels, c, chunks;
     i32 resume;
 };
-/// dshift, dscale += gate[0] times the sums, means [2, c] = the same over the rows; dgate += <dy, norm> and <dy, skip>.
-/// gate may be null: 1.
+/// dshift, dscale += gate[0] times the sums, means [2, c] = the same over the rows; dgate += <dy, norm> and, with_skip,
+/// <dy, skip>. gate may be null: 1.
 template <class T>
 struct BatchNormGradientMerge {
     static constexpr const char* name = "batch_norm_gradient_merge";
@@ -67,6 +69,7 @@ struct BatchNormGradientMerge {
     T *dscale, *dshift, *means, *dgate;
     const T *partial, *scale, *shift, *gate;
     i64 n, pixels, c, chunks;
+    i32 with_skip;
 };
 /// dx (+)= scale inv_std (gate[0] dy - means[0] - (x - mean) inv_std means[1]), dskip (+)= gate[1] dy; without means
 /// (mean and inv_std are constants, eval mode) the first term only. gate may be null: 1.
