@@ -19,7 +19,8 @@ TEST_CASE("factorized_reduce halves the resolution and drops no pixel", "[space]
         const Initializer<double> init(device, seed(1), Tensor<double>::scalar(0.1, device));
         const BatchNorm<double> norm(init.in("norm"), 2 * half);
         const auto y = primitives::factorized_reduce(Variable<double>(x), Variable<double>(even), Variable<double>(odd),
-                                                     norm, Phase::train);
+                                                     norm, Phase::train)
+                           .value();
         const std::int64_t oh = (h + 1) / 2, ow = (w + 1) / 2, pixels = 2 * oh * ow;
         REQUIRE(y.shape() == Shape{2, oh, ow, 2 * half});
         // The first half looks at pixel (2p, 2q), the second at (2p + 1, 2q + 1) or at zeros; then batch norm.

@@ -25,7 +25,16 @@ inline std::vector<WindowCase> window_cases() {
             {{2, 2, 2, 17}},
             {{3, 7, 7, 17}},
             {{9, 28, 28, 16}},  // several chunks
+            {{1, 9, 14, 32}},
+            {{1, 3, 15, 64}},
             {{2, 8, 7, 12}, 3, 2},
+            {{3, 28, 28, 16}, 3, 2},
+            {{1, 6, 15, 32}, 3, 2},
+            {{1, 5, 16, 64}, 3, 2},
+            {{1, 15, 32, 20}, 3, 2},
+            {{1, 2, 2, 16}, 3, 2},
+            {{1, 1, 3, 16}, 3, 2},
+            {{2, 3, 1, 4}, 3, 2},
             {{1, 7, 9, 8}, 3, 1, 0},
             {{1, 3, 4, 8}, 3, 1, 2},
             {{1, 9, 8, 12}, 3, 1, -1, 2},
@@ -104,22 +113,25 @@ Outcome<T> run_op(F&& op, const std::vector<std::vector<double>>& inputs, const 
 template <class F>
 void check_op(F&& op, const std::vector<std::vector<double>>& inputs, const std::vector<Shape>& shapes,
               const Outcome<double>& expected) {
-    static const Device portable[] = {test_device(1, cpu::Isa::portable), test_device(2, cpu::Isa::portable),
-                                      test_device(5, cpu::Isa::portable)};
-    static const Device best[] = {test_device(1), test_device(2), test_device(5)};
+    static const auto isas = [] {
+        std::vector<std::vector<Device>> all;
+        for (const auto isa : {cpu::Isa::portable, cpu::Isa::avx2, cpu::Isa::avx512})
+            if (isa <= cpu::best_isa()) all.push_back({test_device(1, isa), test_device(2, isa), test_device(5, isa)});
+        return all;
+    }();
     const auto close = [&](const auto& found, double tolerance) {
         CHECK(relative_error(found.y, expected.y) <= tolerance);
         REQUIRE(found.gradients.size() == expected.gradients.size());
         for (std::size_t i = 0; i < inputs.size(); ++i)
             CHECK(relative_error(found.gradients[i], expected.gradients[i]) <= tolerance);
     };
-    for (const auto& devices : {portable, best}) {
+    for (const auto& devices : isas) {
         const auto in_float = run_op<float>(op, inputs, shapes, devices[0]);
         close(in_float, 1e-5);
         CHECK(run_op<float>(op, inputs, shapes, devices[1]) == in_float);
         CHECK(run_op<float>(op, inputs, shapes, devices[2]) == in_float);
     }
-    close(run_op<double>(op, inputs, shapes, best[0]), 1e-12);
+    close(run_op<double>(op, inputs, shapes, isas.back()[0]), 1e-12);
 }
 
 /// Two uses of the inputs double the gradients; a recorded step, run twice, gives the eager bits.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Depthwise convolution kernels. Forward and the gradient of the data are one gather that marches along a row with
-// four columns in flight, its 3x3 stride 1 form holding inputs and filter in registers. Every column, border or not,
+// Depthwise convolution kernels. Forward and the gradient of the data are one gather, for any window; 3x3 with padding
+// 1 has forms of its own for strides 1 and 2, in strips of columns that stay in registers. Every column, border or not,
 // sums over its taps in row-major order. The gradient of the filter is summed per chunk of images, then over chunks.
 #pragma once
 
-#include <hwnas/cpu/taps.hpp>
+#include <hwnas/cpu/filter_row.hpp>
 
 namespace hwnas::cpu {
 
@@ -15,13 +15,14 @@ struct DepthwiseGather {
     AxisMap rows, columns;
     std::int64_t c;
     std::int32_t accumulate;
+
+    std::int64_t line_in() const { return columns.from * c; }
+    std::int64_t line_out() const { return columns.to * c; }
 };
 
-/// March 0: any window. +1 and -1: kernel 3, stride 1, dilation 1, sources ascending (forward) or descending
-/// (backward).
-template <class T, int B, int March>
+/// Any window.
+template <class T, int B>
 struct DepthwiseGatherBody {
-    static constexpr int left = March > 0 ? 1 : 0;  // first tap inside at the left edge, with padding 1
     struct RowTap {
         const T *in, *w;
     };
@@ -32,36 +33,22 @@ struct DepthwiseGatherBody {
         std::int64_t out_step, in_step;  // elements between neighbouring columns of the class
     };
 
-    /// J columns from place t on, all of whose taps [K0, K1) are inside (the others, in a 3x3 march, are not).
-    template <class V, int J, int K0 = 0, int K1 = 3>
+    /// J columns from place t on, all of whose taps are inside.
+    template <class V, int J>
     [[gnu::always_inline]] static void inner(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns,
                                              std::int64_t t, std::int64_t b) {
         V sum[J] = {};
         for (std::int32_t r = 0; r < row.count; ++r) {
             const T* in = row.taps[r].in + t * row.in_step + b;
             const T* w = row.taps[r].w + b;
-            if constexpr (March != 0) {
-                constexpr int wide = J + K1 - K0 - 1;
-                V x[wide], f[3];
-                in += columns.offset[March > 0 ? K0 : K1 - 1] * s.c;
+            for (std::int32_t k = 0; k < columns.count; ++k) {
+                V f, x;
+                load_block(f, w + columns.tap[k] * s.c);
+                const T* source = in + columns.offset[k] * s.c;
 #pragma GCC unroll 8
-                for (int j = 0; j < wide; ++j) load_block(x[j], in + j * s.c);
-#pragma GCC unroll 8
-                for (int k = K0; k < K1; ++k) load_block(f[k], w + k * s.c);
-#pragma GCC unroll 8
-                for (int k = K0; k < K1; ++k)
-#pragma GCC unroll 8
-                    for (int j = 0; j < J; ++j) sum[j] += x[March > 0 ? j + k - K0 : j + K1 - 1 - k] * f[k];
-            } else {
-                for (std::int32_t k = 0; k < columns.count; ++k) {
-                    V f, x;
-                    load_block(f, w + columns.tap[k] * s.c);
-                    const T* source = in + columns.offset[k] * s.c;
-#pragma GCC unroll 8
-                    for (int j = 0; j < J; ++j) {
-                        load_block(x, source + j * row.in_step);
-                        sum[j] += x * f;
-                    }
+                for (int j = 0; j < J; ++j) {
+                    load_block(x, source + j * row.in_step);
+                    sum[j] += x * f;
                 }
             }
         }
@@ -89,14 +76,8 @@ struct DepthwiseGatherBody {
         RowTap taps[255];
         for (std::int64_t residue = 0; residue < s.columns.classes(); ++residue) {
             const AxisTaps columns(s.columns, residue);
-            const bool edges = s.columns.padding == 1 && columns.places > 1;  // one column on either side lacks one tap
             for (std::int64_t index = begin; index < end; ++index) {
                 const std::int64_t image = index / s.rows.to, i = index % s.rows.to, classes = s.rows.classes();
-                if constexpr (March != 0) {  // the call before this one may have left neither in the cache
-                    const std::int64_t line = s.columns.from * s.c;
-                    fetch_ahead(s.in + (index + 3) * line, line);
-                    if (s.accumulate) fetch_ahead(s.out + (index + 2) * line, line);
-                }
                 Row row{taps, 0, s.out + (index * s.columns.to + residue) * s.c, classes * s.c, s.columns.step() * s.c};
                 for (std::int32_t k = 0; k < s.rows.kernel; ++k) {
                     std::int64_t source;
@@ -106,13 +87,9 @@ struct DepthwiseGatherBody {
                 }
                 for_channels<T, B>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     std::int64_t t = 0;
-                    if constexpr (March != 0)
-                        if (edges) inner<V, 1, left, left + 2>(s, row, columns, t++, b);
                     for (; t < columns.inner_begin; ++t) border<V>(s, row, columns, t, b);
                     for (; t + 4 <= columns.inner_end; t += 4) inner<V, 4>(s, row, columns, t, b);
                     for (; t < columns.inner_end; ++t) inner<V, 1>(s, row, columns, t, b);
-                    if constexpr (March != 0)
-                        if (edges) inner<V, 1, 1 - left, 3 - left>(s, row, columns, t++, b);
                     for (; t < columns.places; ++t) border<V>(s, row, columns, t, b);
                 });
             }
@@ -120,26 +97,171 @@ struct DepthwiseGatherBody {
     }
 };
 
+/// 3x3, padding 1, stride 1; Back: the gradient of the data.
+template <class T, int B, bool Back>
+struct DepthwiseRows {
+    [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
+        const DepthwiseGather<T> s = call;
+        const std::int64_t line = s.line_in();
+        for (std::int64_t index = begin; index < end; ++index) {
+            const std::int64_t image = index / s.rows.to, p = index % s.rows.to;
+            fetch_ahead(s.in + (index + 3) * line,
+                        line);  // the call before this one may have left neither in the cache
+            if (s.accumulate) fetch_ahead(s.out + (index + 2) * line, line);
+            FilterRow<T> row;
+            row.add_edge(s.in + image * s.rows.from * line, s.w, p, s.rows.from, line, s.c, 2, Back);
+            FilterRowBody<T, B, Back>::run(row, s.out + index * line, s.columns.to, s.c, s.accumulate != 0);
+        }
+    }
+};
 template <class T, int B>
-struct DepthwiseGatherAny : DepthwiseGatherBody<T, B, 0> {};
+struct DepthwiseRowsAhead : DepthwiseRows<T, B, false> {};
 template <class T, int B>
-struct DepthwiseGatherAhead : DepthwiseGatherBody<T, B, 1> {};
+struct DepthwiseRowsBack : DepthwiseRows<T, B, true> {};
+
+/// 3x3, padding 1, stride 2: seven columns of the output at a time.
 template <class T, int B>
-struct DepthwiseGatherBack : DepthwiseGatherBody<T, B, -1> {};
+struct DepthwiseHalvingBody {
+    template <class V, int J, bool Left, bool Right, class C>
+    [[gnu::always_inline]] static void strip(const T* const* in, const T* const* f, int rows, T* out, std::int64_t q,
+                                             std::int64_t b, C c) {
+        V sum[J] = {};
+        for (int r = 0; r < rows; ++r) {
+            const T* source = in[r] + 2 * q * c + b;
+#pragma GCC unroll 3
+            for (int t = 0; t < 3; ++t) {
+                V a, x;
+                load_block(a, f[r] + t * c + b);
+#pragma GCC unroll 8
+                for (int k = 0; k < J; ++k) {
+                    if ((Left && k + t == 0) || (Right && k == J - 1 && t == 2)) continue;
+                    load_block(x, source + (2 * k + t - 1) * c);
+                    sum[k] += x * a;
+                }
+            }
+        }
+#pragma GCC unroll 8
+        for (int k = 0; k < J; ++k) store_block(out + (q + k) * c + b, sum[k]);
+    }
+    [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
+        const DepthwiseGather<T> s = call;
+        const std::int64_t line = s.line_in(), to = s.columns.to;
+        const bool open = s.columns.from % 2 == 0;  // the last column has all its taps
+        for (std::int64_t index = begin; index < end; ++index) {
+            const std::int64_t image = index / s.rows.to, p = index % s.rows.to;
+            const T *in[3], *f[3];
+            int rows = 0;
+            for (std::int64_t k = 0; k < 3; ++k)
+                if (const std::int64_t from = 2 * p + k - 1; from >= 0 && from < s.rows.from) {
+                    in[rows] = s.in + (image * s.rows.from + from) * line;
+                    f[rows++] = s.w + 3 * k * s.c;
+                }
+            const std::int64_t next = (image * s.rows.from + 2 * p + 4) * line;
+            fetch_ahead(s.in + next, 2 * line);
+            T* out = s.out + index * to * s.c;
+            channel_blocks<T, B>(s.c, [&](auto kind, auto c, std::int64_t b) __attribute__((always_inline)) {
+                using V = std::remove_pointer_t<decltype(kind)>;
+                std::int64_t q = 1;
+                if (to == 1)
+                    return open ? strip<V, 1, true, false>(in, f, rows, out, 0, b, c)
+                                : strip<V, 1, true, true>(in, f, rows, out, 0, b, c);
+                if (to == 7 && open) return strip<V, 7, true, false>(in, f, rows, out, 0, b, c);
+                if (to > 7)
+                    strip<V, 7, true, false>(in, f, rows, out, 0, b, c), q = 7;
+                else
+                    strip<V, 1, true, false>(in, f, rows, out, 0, b, c);
+                for (; q + 7 < to + open; q += 7) strip<V, 7, false, false>(in, f, rows, out, q, b, c);
+                for (; q + 1 < to + open; ++q) strip<V, 1, false, false>(in, f, rows, out, q, b, c);
+                if (!open) strip<V, 1, false, true>(in, f, rows, out, q, b, c);
+            });
+        }
+    }
+};
+
+/// Its gradient of the data: seven columns of dy make fourteen of dx, even ones from one tap, odd ones from two.
+template <class T, int B>
+struct DepthwiseDoublingBody {
+    template <class V, int J, bool Right, class C>  // Right: there is no column J of dy
+    [[gnu::always_inline]] static void strip(const T* const* in, const T* const* f, int rows, T* out, std::int64_t q,
+                                             std::int64_t b, C c, bool accumulate) {
+        V even[J] = {}, odd[J] = {}, a, x;
+        T* place = out + 2 * q * c + b;
+        for (int r = 0; r < rows; ++r) {
+            const T *source = in[r] + q * c + b, *filter = f[r] + b;
+            load_block(a, filter);
+#pragma GCC unroll 8
+            for (int k = 0; k + Right < J; ++k) load_block(x, source + (k + 1) * c), odd[k] += x * a;
+            load_block(a, filter + c);
+#pragma GCC unroll 8
+            for (int k = 0; k < J; ++k) load_block(x, source + k * c), even[k] += x * a;
+            load_block(a, filter + 2 * c);
+#pragma GCC unroll 8
+            for (int k = 0; k < J; ++k) load_block(x, source + k * c), odd[k] += x * a;
+        }
+#pragma GCC unroll 8
+        for (int k = 0; k < J; ++k) {
+            store_block(place + 2 * k * c, even[k], accumulate);
+            store_block(place + (2 * k + 1) * c, odd[k], accumulate);
+        }
+    }
+    /// The last column of an odd width.
+    template <class V, class C>
+    [[gnu::always_inline]] static void last(const T* const* in, const T* const* f, int rows, T* out, std::int64_t q,
+                                            std::int64_t b, C c, bool accumulate) {
+        V sum{}, a, x;
+        for (int r = 0; r < rows; ++r) load_block(a, f[r] + c + b), load_block(x, in[r] + q * c + b), sum += x * a;
+        store_block(out + 2 * q * c + b, sum, accumulate);
+    }
+    [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
+        const DepthwiseGather<T> s = call;
+        const std::int64_t line = s.line_in(), from = s.columns.from, pairs = s.columns.to / 2;
+        for (std::int64_t index = begin; index < end; ++index) {
+            const std::int64_t image = index / s.rows.to, y = index % s.rows.to;
+            const T *in[2], *f[2];
+            int rows = 0;
+            for (std::int64_t k = 2; k >= 0; --k)  // sources ascend
+                if (const std::int64_t twice = y + 1 - k; twice % 2 == 0 && twice / 2 < s.rows.from) {
+                    in[rows] = s.in + (image * s.rows.from + twice / 2) * line;
+                    f[rows++] = s.w + 3 * k * s.c;
+                }
+            if (s.accumulate) fetch_ahead(s.out + (index + 2) * s.line_out(), s.line_out());
+            T* out = s.out + index * s.line_out();
+            channel_blocks<T, B>(s.c, [&](auto kind, auto c, std::int64_t b) __attribute__((always_inline)) {
+                using V = std::remove_pointer_t<decltype(kind)>;
+                std::int64_t q = 0;
+                for (; q + 7 <= pairs && q + 7 < from; q += 7)
+                    strip<V, 7, false>(in, f, rows, out, q, b, c, s.accumulate);
+                if (q + 7 == pairs) return strip<V, 7, true>(in, f, rows, out, q, b, c, s.accumulate);
+                for (; q < pairs && q + 1 < from; ++q) strip<V, 1, false>(in, f, rows, out, q, b, c, s.accumulate);
+                if (q < pairs) strip<V, 1, true>(in, f, rows, out, q++, b, c, s.accumulate);
+                if (q < from) last<V>(in, f, rows, out, q, b, c, s.accumulate);
+            });
+        }
+    }
+};
+
+/// The windows that have kernels of their own: 3x3, padding 1, stride 1 or 2 (0: none of them).
+inline int filter_stride(const contract::Window& s) {
+    return s.kernel == 3 && s.dilation == 1 && s.padding == 1 && s.stride <= 2 ? s.stride : 0;
+}
 
 template <class T>
 void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward,
                       std::int32_t accumulate) {
     const DepthwiseGather<T> s{out,      in,        w, rows_of(window, backward), columns_of(window, backward),
                                window.c, accumulate};
-    const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1;
+    const int stride = filter_stride(window);
     context.for_range(window.n * s.rows.to, row_grain(s.columns.to, s.c), [&](std::int64_t begin, std::int64_t end) {
-        if (!fast)
-            dispatch_wide<T, DepthwiseGatherAny>(context.isa, s, begin, end);
-        else if (backward)
-            dispatch_wide<T, DepthwiseGatherBack>(context.isa, s, begin, end);
+        if (stride == 1 && !backward)
+            dispatch_wide<T, DepthwiseRowsAhead>(context.isa, s, begin, end);
+        else if (stride == 1)
+            dispatch_wide<T, DepthwiseRowsBack>(context.isa, s, begin, end);
+        else if (stride == 2 && !backward)
+            dispatch_wide<T, DepthwiseHalvingBody>(context.isa, s, begin, end);
+        else if (stride == 2)
+            dispatch_wide<T, DepthwiseDoublingBody>(context.isa, s, begin, end);
         else
-            dispatch_wide<T, DepthwiseGatherAhead>(context.isa, s, begin, end);
+            dispatch_wide<T, DepthwiseGatherBody>(context.isa, s, begin, end);
     });
 }
 template <class T>
@@ -155,11 +277,12 @@ struct Kernel<contract::DepthwiseConvBackwardData<T>> {
     }
 };
 
-/// Kernel 3, stride 1, dilation 1, padding 1, at least 2 x 2 pixels: nine sums in registers for a block of channels.
-template <class T, int B>
-struct DepthwiseWeight3x3Body {
+/// 3x3, padding 1, at least 2 x 2 places: nine sums in registers for a block of channels.
+template <class T, int B, int Stride>
+struct DepthwiseWeight3x3 {
+    /// x: the centre of the window of this place.
     template <class V, int Ky0, int Ky1, int Kx0, int Kx1>
-    [[gnu::always_inline]] static void pixel(V* sum, const T* x, const T* dy, std::int64_t row, std::int64_t c) {
+    [[gnu::always_inline]] static void place(V* sum, const T* x, const T* dy, std::int64_t row, std::int64_t c) {
         V d, v;
         load_block(d, dy);
 #pragma GCC unroll 8
@@ -172,28 +295,44 @@ struct DepthwiseWeight3x3Body {
     }
     template <class V, int Ky0, int Ky1>
     [[gnu::always_inline]] static void line(V* sum, const T* x, const T* dy, const contract::Window& s) {
-        const std::int64_t row = s.w * s.c;
-        pixel<V, Ky0, Ky1, 1, 3>(sum, x, dy, row, s.c);
-        for (std::int64_t q = 1; q + 1 < s.w; ++q) pixel<V, Ky0, Ky1, 0, 3>(sum, x + q * s.c, dy + q * s.c, row, s.c);
-        pixel<V, Ky0, Ky1, 0, 2>(sum, x + row - s.c, dy + row - s.c, row, s.c);
+        const std::int64_t row = s.w * s.c, last = s.ow - 1;
+        place<V, Ky0, Ky1, 1, 3>(sum, x, dy, row, s.c);
+        for (std::int64_t q = 1; q < last; ++q)
+            place<V, Ky0, Ky1, 0, 3>(sum, x + Stride * q * s.c, dy + q * s.c, row, s.c);
+        if (Stride * last + 1 < s.w)
+            place<V, Ky0, Ky1, 0, 3>(sum, x + Stride * last * s.c, dy + last * s.c, row, s.c);
+        else
+            place<V, Ky0, Ky1, 0, 2>(sum, x + Stride * last * s.c, dy + last * s.c, row, s.c);
+    }
+    /// sum[0..8] over one image, of which x and dy are the first channels of the block.
+    template <class V>
+    [[gnu::always_inline]] static void image(V* sum, const T* x, const T* dy, const contract::Window& s) {
+        const std::int64_t row = Stride * s.w * s.c, out = s.ow * s.c, last = s.oh - 1;
+        line<V, 1, 3>(sum, x, dy, s);
+        for (std::int64_t p = 1; p < last; ++p) line<V, 0, 3>(sum, x + p * row, dy + p * out, s);
+        if (Stride * last + 1 < s.h)
+            line<V, 0, 3>(sum, x + last * row, dy + last * out, s);
+        else
+            line<V, 0, 2>(sum, x + last * row, dy + last * out, s);
     }
     [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& call, std::int64_t chunk) {
         const auto s = call;
         const auto& window = s.window;
-        const std::int64_t c = window.c, row = window.w * c, image = window.h * row;
+        const std::int64_t c = window.c, from = window.h * window.w * c, to = window.oh * window.ow * c;
         T* partial = s.partial + chunk * 9 * c;
         for (std::int64_t n = window.n * chunk / s.chunks, first = n; n < window.n * (chunk + 1) / s.chunks; ++n)
             for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
-                const T *x = s.x + n * image + b, *dy = s.dy + n * image + b;
                 V sum[9] = {};
-                line<V, 1, 3>(sum, x, dy, window);
-                for (std::int64_t p = 1; p + 1 < window.h; ++p) line<V, 0, 3>(sum, x + p * row, dy + p * row, window);
-                line<V, 0, 2>(sum, x + image - row, dy + image - row, window);
+                image<V>(sum, s.x + n * from + b, s.dy + n * to + b, window);
 #pragma GCC unroll 9
                 for (int k = 0; k < 9; ++k) store_block(partial + k * c + b, sum[k], s.resume || n != first);
             });
     }
 };
+template <class T, int B>
+struct DepthwiseWeight3x3Body : DepthwiseWeight3x3<T, B, 1> {};
+template <class T, int B>
+struct DepthwiseWeightHalvingBody : DepthwiseWeight3x3<T, B, 2> {};
 
 /// Any window: tap by tap along each row, four columns in flight.
 template <class T>
@@ -247,11 +386,12 @@ template <class T>
 struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
     static void run(Context& context, const contract::DepthwiseConvBackwardWeight<T>& s) {
         const auto& window = s.window;
-        const bool fast = window.kernel == 3 && window.stride == 1 && window.dilation == 1 && window.padding == 1 &&
-                          window.h > 1 && window.w > 1;
+        const int stride = window.oh > 1 && window.ow > 1 ? filter_stride(window) : 0;
         context.parallel(s.chunks, [&](std::int64_t chunk) {
-            if (fast)
+            if (stride == 1)
                 dispatch_wide<T, DepthwiseWeight3x3Body>(context.isa, s, chunk);
+            else if (stride == 2)
+                dispatch_wide<T, DepthwiseWeightHalvingBody>(context.isa, s, chunk);
             else
                 dispatch<T, DepthwiseWeightBody<T>>(context.isa, s, chunk);
         });

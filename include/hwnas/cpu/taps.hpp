@@ -62,6 +62,29 @@ template <class T, int B = vector_bytes, class F>
     for (; b < c; ++b) f.template operator()<T>(b);
 }
 
+/// f(c) for a number of channels, as a constant where it is a usual one that fills vectors of B bytes.
+template <class T, int B, class F>
+[[gnu::always_inline]] inline void with_channels(std::int64_t c, F&& f) {
+    if constexpr (std::is_same_v<T, float>) {
+        if (c == 16) return f(std::integral_constant<std::int64_t, 16>{});
+        if (c == 32) return f(std::integral_constant<std::int64_t, 32>{});
+        if (c == 64) return f(std::integral_constant<std::int64_t, 64>{});
+    }
+    f(c);
+}
+
+/// f(V block type pointer, c, first channel): channels as a constant and in widest vectors if possible.
+template <class T, int B, class F>
+[[gnu::always_inline]] inline void channel_blocks(std::int64_t channels, F&& f) {
+    with_channels<T, B>(channels, [&]<class C>(C c) __attribute__((always_inline)) {
+        if constexpr (std::is_same_v<C, std::int64_t>)
+            for_channels<T, B>(
+                c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) { f(static_cast<V*>(nullptr), c, b); });
+        else
+            for (std::int64_t b = 0; b < c; b += lanes<T, B>) f(static_cast<Vec<T, B>*>(nullptr), c, b);
+    });
+}
+
 /// Asks for n elements that will soon be read, or read and written. Rows of several tensors that are walked at once
 /// come too late by the processor's own foresight.
 template <class T>

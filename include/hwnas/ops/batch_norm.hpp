@@ -151,7 +151,7 @@ public:
                Phase phase, const BatchNormOptions& options = {}) {
         require(x.defined(), "batch_norm: input is undefined");
         state_ = std::make_shared<State>(
-            State{{"batch_norm", x.value(), scale, shift, state, phase, options}, scale, shift, {}, {}, {}, 0});
+            State{{"batch_norm", x.value(), scale, shift, state, phase, options}, scale, shift, {}, {}, {}});
         x_ = record_deferred(x.value(), {&x}, [s = state_](const auto& inputs) {
             if (!s->dy.defined()) return;
             const auto dx = grad_target(inputs[0]);
@@ -166,6 +166,7 @@ public:
     /// The result.
     Variable<T> value() const {
         if (!pending()) return x_;
+        use();
         return record(state_->norm.apply(), {&x_, &state_->scale, &state_->shift},
                       [s = state_](const Tensor<T>& dy, const auto& inputs) {
                           Backward pass(s, dy);
@@ -175,6 +176,7 @@ public:
     /// For ops that apply the norm themselves: y (+)= weights[column] norm(x). Their inputs are x(), scale() and
     /// shift().
     void apply_to(const Tensor<T>& y, const Tensor<T>& weights, std::int64_t column, bool accumulate) const {
+        use();
         state_->weights = weights, state_->column = column;
         state_->norm.apply_to(y, nullptr, state_->gate(), accumulate);
     }
@@ -204,9 +206,13 @@ private:
         detail::Normalization<T> norm;
         Variable<T> scale, shift;
         Tensor<T> dy, means, weights;  // dy and means: what the rule of x needs, until it has run
-        std::int64_t column;
+        std::int64_t column = 0;
+        bool used = false;
         const T* gate() const { return weights.defined() ? weights.data() + column : nullptr; }
     };
+    void use() const {
+        require(!std::exchange(state_->used, true), "batch_norm: a pending norm (input {}) is applied once", shape());
+    }
     Variable<T> x_;
     std::shared_ptr<State> state_;
 };

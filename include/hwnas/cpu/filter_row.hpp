@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+// One row of an output of 3x3 depthwise filters, in strips of columns that stay in registers while all (input, row of
+// its filter) pairs are added. Numbers of channels that networks have are compiled in: with them every column has a
+// constant address, which is worth half of the speed.
+#pragma once
+
+#include <hwnas/cpu/taps.hpp>
+
+namespace hwnas::cpu {
+
+template <class T>
+struct FilterRow {
+    struct Term {
+        const T *in, *f;  ///< three columns of the filter [3, c]; `centre`: one [c]
+        bool centre;
+    };
+    struct Scaled {
+        const T* in;
+        T factor;
+    };
+    Term terms[3 * contract::max_edges];
+    Scaled scaled[contract::max_edges];
+    int term_count = 0, scaled_count = 0;
+
+    /// Adds the rows of one edge's input; image [h, w, c], filter [9, c], read backwards for gradients.
+    [[gnu::always_inline]] void add_edge(const T* image, const T* filter, std::int64_t p, std::int64_t h,
+                                         std::int64_t row, std::int64_t c, int kind, bool flip) {
+        if (kind == 0) return;
+        if (kind == 1) {
+            terms[term_count++] = {image + p * row, filter + 4 * c, true};
+            return;
+        }
+        for (std::int64_t k = 0; k < 3; ++k) {
+            const std::int64_t from = p + k - 1;
+            if (from >= 0 && from < h)
+                terms[term_count++] = {image + from * row, filter + 3 * (flip ? 2 - k : k) * c, false};
+        }
+    }
+};
+
+/// What a filter [9, c] is: 0 nothing, 1 a centre tap only, 2 a filter.
+template <class T>
+[[gnu::always_inline]] inline int filter_kind(const T* f, std::int64_t c) {
+    const auto zero = [](const T* begin, const T* end) {
+        for (; begin != end; ++begin)
+            if (*begin != T(0)) return false;
+        return true;
+    };
+    if (!zero(f, f + 4 * c) || !zero(f + 5 * c, f + 9 * c)) return 2;
+    return zero(f + 4 * c, f + 5 * c) ? 0 : 1;
+}
+
+template <class V, class T>
+[[gnu::always_inline]] inline void splat_block(V& v, T x) {
+    if constexpr (std::is_same_v<V, T>)
+        v = x;
+    else
+        splat(v, x);
+}
+
+template <class T, int B, bool Flip>
+struct FilterRowBody {
+    /// sum[j] += the three taps around column j, for J columns from `in` on; Left, Right: no column beyond that end.
+    template <class V, int J, bool Left, bool Right, class C>
+    [[gnu::always_inline]] static void taps(V* sum, const T* in, const T* f, C c) {
+#pragma GCC unroll 3
+        for (int t = 0; t < 3; ++t) {
+            V a, x;
+            load_block(a, f + (Flip ? 2 - t : t) * c);
+#pragma GCC unroll 16
+            for (int k = 0; k < J; ++k) {
+                if ((Left && k + t == 0) || (Right && k + t == J + 1)) continue;
+                load_block(x, in + (k + t - 1) * c);
+                sum[k] += x * a;
+            }
+        }
+    }
+    /// Columns q .. q + J - 1 of channels from b on.
+    template <class V, int J, bool Left, bool Right, class C>
+    [[gnu::always_inline]] static void strip(const FilterRow<T>& row, T* out, std::int64_t q, std::int64_t b, C c,
+                                             bool accumulate) {
+        const std::int64_t at = q * c + b;
+        V sum[J] = {};
+        for (int i = 0; i < row.term_count; ++i) {
+            const auto& term = row.terms[i];
+            if (term.centre) {
+                V f, x;
+                load_block(f, term.f + b);
+#pragma GCC unroll 16
+                for (int j = 0; j < J; ++j) {
+                    load_block(x, term.in + at + j * c);
+                    sum[j] += x * f;
+                }
+            } else {
+                taps<V, J, Left, Right>(sum, term.in + at, term.f + b, c);
+            }
+        }
+        for (int i = 0; i < row.scaled_count; ++i) {
+            V factor{}, x;
+            splat_block<V, T>(factor, row.scaled[i].factor);
+#pragma GCC unroll 16
+            for (int j = 0; j < J; ++j) {
+                load_block(x, row.scaled[i].in + at + j * c);
+                sum[j] += x * factor;
+            }
+        }
+#pragma GCC unroll 16
+        for (int j = 0; j < J; ++j) store_block(out + at + j * c, sum[j], accumulate);
+    }
+    /// All columns of channels from b on: strips of J as long as they fit, then single columns.
+    template <class V, int J, class C>
+    [[gnu::always_inline]] static void strips(const FilterRow<T>& row, T* out, std::int64_t w, std::int64_t b, C c,
+                                              bool accumulate) {
+        if (w == 1) return strip<V, 1, true, true>(row, out, 0, b, c, accumulate);
+        if (w == J) return strip<V, J, true, true>(row, out, 0, b, c, accumulate);
+        std::int64_t q = 0;
+        if (w > J)
+            strip<V, J, true, false>(row, out, 0, b, c, accumulate), q = J;
+        else
+            strip<V, 1, true, false>(row, out, 0, b, c, accumulate), q = 1;
+        for (; q + J < w; q += J) strip<V, J, false, false>(row, out, q, b, c, accumulate);
+        if (q + J == w) return strip<V, J, false, true>(row, out, q, b, c, accumulate);
+        for (; q + 1 < w; ++q) strip<V, 1, false, false>(row, out, q, b, c, accumulate);
+        strip<V, 1, false, true>(row, out, q, b, c, accumulate);
+    }
+    [[gnu::always_inline]] static void run(const FilterRow<T>& row, T* out, std::int64_t w, std::int64_t channels,
+                                           bool accumulate) {
+        with_channels<T, B>(channels, [&]<class C>(C c) __attribute__((always_inline)) {
+            if constexpr (std::is_same_v<C, std::int64_t>)
+                for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                    strips<V, 7>(row, out, w, b, c, accumulate);
+                });
+            else
+                for (std::int64_t b = 0; b < c; b += lanes<T, B>) {
+                    // 64 bytes come with 32 registers
+                    if (B > vector_bytes && w % 14 == 0)
+                        strips<Vec<T, B>, B == 64 ? 14 : 7>(row, out, w, b, c, accumulate);
+                    else
+                        strips<Vec<T, B>, 7>(row, out, w, b, c, accumulate);
+                }
+        });
+    }
+};
+
+}  // namespace hwnas::cpu
