@@ -35,16 +35,17 @@ constexpr int chains = 10;  // four cycles of latency on two units: eight would 
 constexpr int links = 20'000;
 
 /// Chains of multiply-adds, each link waiting for the one before it. They stay finite: x / 2 + 1 goes to 2.
+template <class T, int B>
 struct FmaChains {
     [[gnu::always_inline]] static void run(float* out) {
-        cpu::Vec<float> x[chains], half, one;
+        cpu::Vec<T, B> x[chains], half, one;
         cpu::splat(half, 0.5f), cpu::splat(one, 1.0f);
         for (int i = 0; i < chains; ++i) cpu::splat(x[i], out[i]);
         for (int link = 0; link < links; ++link) {
 #pragma GCC unroll 16
             for (int i = 0; i < chains; ++i) x[i] = x[i] * half + one;
         }
-        for (int i = 0; i < chains; ++i) cpu::store(out + i * cpu::lanes<float>, x[i]);
+        for (int i = 0; i < chains; ++i) cpu::store(out + i * cpu::lanes<T, B>, x[i]);
     }
 };
 
@@ -52,12 +53,13 @@ struct FmaChains {
 double run_chains() {
     const std::int64_t pieces = 4 * threads();
     context().parallel(pieces, [&](std::int64_t piece) {
-        float out[chains * cpu::lanes<float>];
+        float out[chains * cpu::lanes<float, 64>];
         std::fill(std::begin(out), std::end(out), static_cast<float>(piece));
-        cpu::dispatch<float, FmaChains>(context().isa, static_cast<float*>(out));
+        cpu::dispatch_wide<float, FmaChains>(context().isa, static_cast<float*>(out));
         benchmark::DoNotOptimize(out);
     });
-    return 2.0 * chains * cpu::lanes<float> * links * static_cast<double>(pieces);
+    const int lanes = context().isa == cpu::Isa::avx512 ? cpu::lanes<float, 64> : cpu::lanes<float>;
+    return 2.0 * chains * lanes * links * static_cast<double>(pieces);
 }
 
 /// A copy of half the bytes.

@@ -105,8 +105,6 @@ struct DepthwiseRows {
         const std::int64_t line = s.line_in();
         for (std::int64_t index = begin; index < end; ++index) {
             const std::int64_t image = index / s.rows.to, p = index % s.rows.to;
-            fetch_ahead(s.in + (index + 3) * line,
-                        line);  // the call before this one may have left neither in the cache
             if (s.accumulate) fetch_ahead(s.out + (index + 2) * line, line);
             FilterRow<T> row;
             row.add_edge(s.in + image * s.rows.from * line, s.w, p, s.rows.from, line, s.c, 2, Back);
