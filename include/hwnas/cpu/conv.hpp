@@ -4,8 +4,10 @@
 // buffer. Chunks are runs of pixels, sized by shape.
 #pragma once
 
+#include <hwnas/cpu/conv_stem.hpp>
 #include <hwnas/cpu/device.hpp>
 #include <hwnas/cpu/matmul.hpp>
+#include <hwnas/cpu/taps.hpp>
 
 namespace hwnas::cpu {
 
@@ -173,7 +175,15 @@ struct ConvProductBody {
         T* c[height];
         int count = 0;
         std::int64_t row = begin;
-        if (pointwise)  // whole tiles in place: nothing to decide for a row
+        if (pointwise && panel.columns == V * L && block.depth() == rows.in_c)  // whole tiles in place
+            with_channels<T, B>(rows.in_c, [&](auto channels) __attribute__((always_inline)) {
+                constexpr int R = strided_rows<B>(V);
+                for (; row + R <= end; row += R)
+                    strided_tile<R, V, B, T>(rows.in + row * channels, channels, 1, panel.weights, V * L, channels,
+                                             s.out + row * s.out_channels + panel.column, s.out_channels, panel.add,
+                                             panel.start);
+            });
+        else if (pointwise)
             for (; row + height <= end; row += height) {
                 unroll<height>([&](auto r) __attribute__((always_inline)) {
                     a[r] = rows.in + (row + r) * rows.in_c + block.c;
@@ -242,6 +252,11 @@ template <class T>
 struct Kernel<contract::ConvForward<T>> {
     static void run(Context& context, const contract::ConvForward<T>& s) {
         const auto& window = s.window;
+        if (is_stem<T>(window, s.out_channels))
+            return context.for_range(window.n * window.oh, row_grain(window.ow, s.out_channels),
+                                     [&](std::int64_t begin, std::int64_t end) {
+                                         dispatch_wide<T, StemForwardBody>(context.isa, s, begin, end);
+                                     });
         conv_product<T>(context, {conv_output_rows(s.x, window), s.y, s.w, s.bias, s.out_channels, false},
                         window.n * window.oh * window.ow);
     }
@@ -274,7 +289,14 @@ struct ConvWeightBody {
     [[gnu::always_inline]] static void multiply(const Panel& panel, T* out, std::int64_t out_channels) {
         const T zeros[static_cast<std::size_t>(widest)] = {};
         T scrap[static_cast<std::size_t>(widest)] = {};
-        for (std::int64_t k = 0; k < panel.depth; k += height) {
+        std::int64_t k = 0;
+        constexpr int R = strided_rows<B>(V);
+        if (panel.columns == V * L)
+            for (; k + R <= panel.depth; k += R)
+                strided_tile<R, V, B, T>(panel.a + k, std::integral_constant<int, 1>{}, panel.a_step, panel.b,
+                                         panel.b_step, panel.rows, out + k * out_channels, out_channels, panel.add,
+                                         zeros);
+        for (; k < panel.depth; k += height) {
             const T* left[height];
             T* c[height];
             for (int i = 0; i < height; ++i) {
@@ -334,7 +356,13 @@ struct Kernel<contract::ConvBackwardWeight<T>> {
         const auto rows = conv_output_rows(s.x, s.window);
         const std::int64_t pixels = s.window.oh * s.window.ow,
                            size = rows.kernel * rows.kernel * rows.in_c * s.out_channels;
+        const bool stem = is_stem<T>(s.window, s.out_channels);
         context.parallel(s.chunks, [&](std::int64_t chunk) {
+            if (stem)
+                return dispatch_wide<T, StemWeightBody>(context.isa, s.window, s.x, s.dy, s.partial + chunk * size,
+                                                        s.out_channels, s.window.n * chunk / s.chunks * s.window.oh,
+                                                        s.window.n * (chunk + 1) / s.chunks * s.window.oh,
+                                                        s.resume != 0);
             dispatch_wide<T, ConvWeightBody>(context.isa, rows, s.dy, s.partial + chunk * size, s.out_channels,
                                              s.window.n * chunk / s.chunks * pixels,
                                              s.window.n * (chunk + 1) / s.chunks * pixels, s.resume != 0);

@@ -65,6 +65,46 @@ template <int R, int V, int B, class T>
     });
 }
 
+/// Rows of a tile whose rows of A are `pitch` apart: with 32 registers sixteen accumulators, which hide the latency of
+/// a multiply-add and share each row of B.
+template <int B>
+inline constexpr int strided_rows(int vectors) {
+    return B > vector_bytes ? 16 / vectors : vectors == 1 ? 8 : 6;
+}
+/// tile() for rows of A and C that are evenly apart, of V whole vectors. `pitch` is best a constant: then all rows have
+/// one address.
+template <int R, int V, int B, class T, class Pitch>
+[[gnu::always_inline]] inline void strided_tile(const T* a, Pitch pitch, std::int64_t a_step, const T* b,
+                                                std::int64_t b_step, std::int64_t steps, T* c, std::int64_t c_pitch,
+                                                bool add, const T* start) {
+    Vec<T, B> sum[R][V];
+    unroll<R>([&](auto r) __attribute__((always_inline)) {
+        unroll<V>([&](auto v) __attribute__((always_inline)) {
+            sum[r][v] = Vec<T, B>{};
+            if (!add) load<T>(sum[r][v], start + v * lanes<T, B>);
+        });
+    });
+#pragma GCC unroll 4
+    for (std::int64_t i = 0; i < steps; ++i, a += a_step, b += b_step) {
+        Vec<T, B> right[V];
+        unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T, B>); });
+        unroll<R>([&](auto r) __attribute__((always_inline)) {
+            Vec<T, B> left{};
+            splat(left, a[r * pitch]);
+            unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += left * right[v]; });
+        });
+    }
+    unroll<R>([&](auto r) __attribute__((always_inline)) {
+        unroll<V>([&](auto v) __attribute__((always_inline)) {
+            Vec<T, B> old{};
+            T* to = c + r * c_pitch + v * lanes<T, B>;
+            if (add) load<T>(old, to);
+            old += sum[r][v];
+            store<T>(to, old);
+        });
+    });
+}
+
 /// to[i] = from[i]; a call to memcpy would cost more than most of these short runs.
 template <class T>
 [[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {

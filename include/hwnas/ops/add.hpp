@@ -58,6 +58,25 @@ Variable<T> subtract(const Variable<T>& a, const Variable<T>& b) {
     return detail::add_scaled("subtract", a, b, -1.0);
 }
 
+/// y = x_0 + x_1 + ..., at least one x, all of one shape. Gradient: dx_j = dy.
+template <class T>
+Variable<T> add(const std::vector<Variable<T>>& xs) {
+    require(!xs.empty(), "add: no operands");
+    for (std::size_t j = 0; j < xs.size(); ++j) {
+        detail::require_operand("add", fmt::format("operand {}", j).c_str(), xs[j], xs[0]);
+        require(xs[j].shape() == xs[0].shape(), "add: operand {} has shape {}, operand 0 has {}", j, xs[j].shape(),
+                xs[0].shape());
+    }
+    if (xs.size() == 1) return xs[0];
+    const auto y = Tensor<T>::empty(xs[0].shape(), xs[0].device());
+    for (std::size_t j = 1; j < xs.size(); ++j)
+        submit(y.device(), contract::Add<T>{y.data(), j == 1 ? xs[0].value().data() : y.data(), xs[j].value().data(),
+                                            y.elements(), y.elements(), T(1)});
+    return record(y, xs, [](const Tensor<T>& dy, const auto& inputs) {
+        for (const auto& input : inputs) give(input, dy);
+    });
+}
+
 template <class T>
 Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
     return add(a, b);

@@ -173,8 +173,8 @@ public:
                           pass.merge(detail::zeroed_target(inputs[1]), detail::zeroed_target(inputs[2]), nullptr);
                       });
     }
-    /// For ops that apply the norm themselves: y (+)= weights[column] norm(x). Their inputs are x(), scale() and
-    /// shift().
+    /// For ops that apply the norm themselves: y (+)= weights[column] norm(x), or norm(x) without weights. Their inputs
+    /// are x(), scale() and shift().
     void apply_to(const Tensor<T>& y, const Tensor<T>& weights, std::int64_t column, bool accumulate) const {
         use();
         state_->weights = weights, state_->column = column;

@@ -313,9 +313,10 @@ private:
             }
             if (!fused)
                 u = single_path ? weighted_sum(values(terms), flat(relaxation->gamma), columns, true)
-                    : !relaxation && terms.size() == 1
-                        ? terms[0].value()
-                        : weighted_norm_sum(terms, relaxation ? flat(relaxation->gamma) : one_, columns);
+                    : !relaxation && terms.size() == 1 ? terms[0].value()
+                    : relaxation                       ? weighted_norm_sum(terms, flat(relaxation->gamma), columns)
+                    : merges                           ? weighted_norm_sum(terms, Variable<T>(), columns)
+                                                       : weighted_sum(values(terms), one_, columns);
             if (!transforms_.empty() && transforms_[static_cast<std::size_t>(v)]) {
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];

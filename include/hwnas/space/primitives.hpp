@@ -3,6 +3,7 @@
 // convolution and batch norm for `separable`).
 #pragma once
 
+#include <hwnas/ops/average_pool.hpp>
 #include <hwnas/ops/concat.hpp>
 #include <hwnas/ops/depthwise_conv.hpp>
 #include <hwnas/ops/max_pool.hpp>
@@ -56,7 +57,11 @@ Normalized<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, c
         const Variable<T> shift(Tensor<T>::from(corner, {3, 3, c}, y.device()));
         return hwnas::depthwise_conv(y, shift, {.stride = 2});
     });
-    return norm.normalized(concat<T>({conv(y, even, {.stride = 2, .padding = 0}), conv(shifted, odd)}), phase);
+    // Shared, every second pixel is better picked out once than by each convolution.
+    const auto first = SharedWork<T>::stands()
+                           ? conv(once("picked", y, [&] { return average_pool(y, {.kernel = 1, .stride = 2}); }), even)
+                           : conv(y, even, {.stride = 2, .padding = 0});
+    return norm.normalized(concat<T>({first, conv(shifted, odd)}), phase);
 }
 
 /// What factorized_reduce owns for C -> out channels.

@@ -31,6 +31,9 @@ public:
         return active()->entries_.back().y;
     }
 
+    /// Whether work is being shared on the calling thread.
+    static bool stands() { return active() != nullptr; }
+
 private:
     struct Entry {
         std::string name;
