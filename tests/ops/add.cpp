@@ -27,6 +27,27 @@ TEST_CASE("add and subtract equal a plain loop: every period, kernel entry and t
         }
 }
 
+TEST_CASE("add of a list equals adding one by one, one may stand in it twice", "[ops]") {
+    const auto device = test_device();
+    std::vector<Variable<float>> xs;
+    for (std::uint64_t j = 0; j < 3; ++j) xs.push_back(Variable<float>::leaf(random_tensor<float>({3, 5}, j, device)));
+    xs.push_back(xs[1]);
+    const auto y = add(xs);
+    CHECK(y.value().to_vector() == (xs[0] + xs[1] + xs[2] + xs[1]).value().to_vector());
+    const auto dy = random_tensor<float>({3, 5}, 9, device);
+    backward(y, dy);
+    auto twice = dy.to_vector();
+    for (auto& value : twice) value *= 2;
+    CHECK(xs[0].grad().to_vector() == dy.to_vector());
+    CHECK(xs[1].grad().to_vector() == twice);
+    CHECK(xs[2].grad().to_vector() == dy.to_vector());
+    const std::vector<Variable<float>> one{xs[0]};
+    CHECK(add(one).value().data() == xs[0].value().data());
+    const auto other = Variable<float>(random_tensor<float>({5, 3}, 4, device));
+    CHECK_THROWS_WITH(add<float>({xs[0], xs[1], other}), Catch::Contains("operand 2 has shape [5, 3]"));
+    CHECK_THROWS_WITH(add(std::vector<Variable<float>>{}), Catch::Contains("no operands"));
+}
+
 TEST_CASE("add: a tensor of several pieces, and NaN and infinity pass through", "[ops]") {
     const auto device = test_device();
     auto a = random_values<float>(40'001, 3);

@@ -79,6 +79,17 @@ TEST_CASE("1x1 conv and its gradients equal a plain loop at every channel count"
     check_case({{1, 5, 5, 8}, 1, 3}, 8, true);
 }
 
+TEST_CASE("conv of images of few channels equals a plain loop at every window", "[ops]") {
+    check_case({{9, 28, 28, 1}}, 16, false);
+    check_case({{2, 9, 15, 3}, 3, 2}, 32, true);
+    check_case({{1, 12, 9, 3}, 5}, 16, true);
+    check_case({{1, 16, 17, 4}, 7, 2}, 48, false);
+    check_case({{1, 8, 14, 2}, 2, 1, 1}, 16, true);
+    check_case({{1, 6, 5, 1}, 3, 1, 0}, 16, false);
+    check_case({{1, 7, 8, 2}, 3, 1, -1, 2}, 16, false);  // dilated: by the general kernels
+    check_case({{1, 1, 1, 1}, 7}, 16, true);
+}
+
 TEST_CASE("conv with more weights than one panel holds", "[ops]") {
     check_case({{1, 5, 7, 300}, 1}, 10, true);     // channels in blocks
     check_case({{1, 3, 9, 130}, 1}, 140, false);   // packed on both sides

@@ -101,6 +101,32 @@ TEST_CASE("weighted_norm_sum equals norms first, sum after", "[ops]") {
         }
 }
 
+TEST_CASE("weighted_norm_sum without weights adds", "[ops]") {
+    const auto device = test_device();
+    const auto in = inputs_on<double>(device, 1);
+    const auto terms = [&](int which) {  // both plain values, one of them, none
+        auto all = terms_of(in);
+        if (which == 0) all.push_back(in.x[3]);
+        if (which == 2) all.erase(all.begin() + 1);
+        return all;
+    };
+    for (const int which : {0, 1, 2}) {
+        INFO("case " << which);
+        std::vector<Variable<double>> built;
+        for (const auto& term : terms(which)) built.push_back(term.value());
+        const auto before = in.x[1].value().to_vector();
+        const auto expected = results(in, add(built));
+        const auto found =
+            results(in, weighted_norm_sum(terms(which), Variable<double>(), std::vector<int>(built.size(), 0)));
+        for (std::size_t i = 0; i < found.size(); ++i) {
+            REQUIRE(found[i].size() == expected[i].size());
+            for (std::size_t j = 0; j < found[i].size(); ++j)
+                REQUIRE(found[i][j] == Approx(expected[i][j]).epsilon(1e-10).margin(1e-12));
+        }
+        CHECK(in.x[1].value().to_vector() == before);  // a value that others use is not added to
+    }
+}
+
 TEST_CASE("weighted_norm_sum in eval mode uses running statistics", "[ops]") {
     const auto device = test_device();
     const auto in = inputs_on<double>(device, 1);
@@ -153,7 +179,6 @@ TEST_CASE("weighted_norm_sum names what does not fit", "[ops]") {
     CHECK_THROWS_WITH(weighted_norm_sum<float>({}, in.weights, {}), Contains("no inputs"));
     CHECK_THROWS_WITH(weighted_norm_sum(terms, in.weights, {0, 1}), Contains("2 columns for 4 inputs"));
     CHECK_THROWS_WITH(weighted_norm_sum(terms, in.weights, {0, 1, 2, 4}), Contains("column 4"));
-    CHECK_THROWS_WITH(weighted_norm_sum(terms_of(in), Variable<float>(), columns), Contains("weights has no value"));
     const Normalized<float> other(Variable<float>(random_tensor<float>({3, 4, 3, channels}, 1, device)), {}, {}, {},
                                   Phase::train);
     CHECK_THROWS_WITH(weighted_norm_sum<float>({terms_of(in)[0], other}, in.weights, {0, 1}), Contains("[3, 4, 3, 5]"));
