@@ -46,6 +46,7 @@
 #include <hwnas/ops/reshape.hpp>
 #include <hwnas/ops/scale.hpp>
 #include <hwnas/ops/schedule.hpp>
+#include <hwnas/ops/separable_conv.hpp>
 #include <hwnas/ops/simplex_sample.hpp>
 #include <hwnas/ops/softmax.hpp>
 #include <hwnas/ops/step.hpp>

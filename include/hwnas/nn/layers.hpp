@@ -8,6 +8,7 @@
 #include <hwnas/ops/linear.hpp>
 #include <hwnas/ops/relu.hpp>
 #include <hwnas/ops/relu_conv_norm.hpp>
+#include <hwnas/ops/separable_conv.hpp>
 
 #include <cmath>
 
@@ -79,6 +80,12 @@ public:
     Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
         if (folded_weight_.defined()) return conv(x, folded_weight_, folded_bias_, options_);
         return norm_.normalized(conv(x, weight_.variable, options_), phase);
+    }
+    /// The layer, of a 1x1 convolution, behind a depthwise one, its norm not yet applied.
+    Normalized<T> after_depthwise(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options,
+                                  Phase phase) const {
+        if (folded_weight_.defined()) return conv(depthwise_conv(x, w, options), folded_weight_, folded_bias_);
+        return norm_.normalized(separable_conv(x, w, weight_.variable, options), phase);
     }
     /// The layer on relu(x), as one op; with a gate mixed with x itself.
     Variable<T> after_relu(const Variable<T>& x, Phase phase, const SkipGate<T>& gate = {}) const {

@@ -29,6 +29,20 @@ void require_conv_device(const char* op, const Variable<T>& x, const Variable<T>
             device_clash(other.device(), x.device()), x.shape(), what, other.shape());
 }
 
+/// Adds to the gradient of w what dy and x say, if it is wanted.
+template <class T>
+void conv_weight_backward(const std::shared_ptr<Node<T>>& to_w, const Tensor<T>& x, const Tensor<T>& dy,
+                          const contract::Window& window, std::int64_t out_channels) {
+    const auto dw = grad_target(to_w);
+    if (!dw) return;
+    const std::int64_t chunks = contract::image_chunks(window.n);
+    const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
+    submit(dy.device(),
+           contract::ConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, out_channels, chunks, 0});
+    submit(dy.device(),
+           contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks, dw.accumulate});
+}
+
 /// What conv and linear share once shapes are checked: only the window and the shape of y differ.
 template <class T>
 Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
@@ -45,22 +59,14 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
                                                 bias.defined() ? bias.value().data() : nullptr, window, out_channels});
     const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(),
                     w_saved = x.requires_grad() ? w.value() : Tensor<T>();
-    return record(
-        y, {&x, &w, &bias}, [x_saved, w_saved, window, out_channels](const Tensor<T>& dy, const auto& inputs) {
-            if (const auto dx = grad_target(inputs[0]))
-                submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(), window,
-                                                                  out_channels, dx.accumulate});
-            if (const auto dw = grad_target(inputs[1])) {
-                const std::int64_t chunks = contract::image_chunks(window.n);
-                const auto partial =
-                    Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
-                submit(dy.device(), contract::ConvBackwardWeight<T>{partial.data(), x_saved.data(), dy.data(), window,
-                                                                    out_channels, chunks, 0});
-                submit(dy.device(), contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks,
-                                                              dw.accumulate});
-            }
-            if (inputs[2]) give_column_sum(inputs[2], dy);
-        });
+    return record(y, {&x, &w, &bias},
+                  [x_saved, w_saved, window, out_channels](const Tensor<T>& dy, const auto& inputs) {
+                      if (const auto dx = grad_target(inputs[0]))
+                          submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(),
+                                                                            window, out_channels, dx.accumulate});
+                      conv_weight_backward(inputs[1], x_saved, dy, window, out_channels);
+                      if (inputs[2]) give_column_sum(inputs[2], dy);
+                  });
 }
 
 }  // namespace detail

@@ -63,15 +63,7 @@ Variable<T> relu_conv_norm(const Variable<T>& x, const Variable<T>& w, const Var
             norm.backward(dy, gated ? value.data() : nullptr, gate_at(weights),
                           {dz.data(), gated ? dx.data() : nullptr, dscale, dshift,
                            dweights ? dweights + first : nullptr, 0, dx.accumulate});
-            if (const auto dw = grad_target(inputs[1])) {
-                const std::int64_t chunks = contract::image_chunks(window.n);
-                const auto partial =
-                    Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
-                submit(dy.device(), contract::ConvBackwardWeight<T>{partial.data(), rectified(value).data(), dz.data(),
-                                                                    window, out_channels, chunks, 0});
-                submit(dy.device(), contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks,
-                                                              dw.accumulate});
-            }
+            if (inputs[1]) detail::conv_weight_backward(inputs[1], rectified(value), dz, window, out_channels);
             if (dx) {
                 const auto dr = Tensor<T>::empty(value.shape(), dy.device());
                 submit(dy.device(),

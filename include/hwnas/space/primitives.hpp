@@ -81,7 +81,7 @@ inline Primitive separable_conv(int kernel = 3) {
         },
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
             const auto y = once("relu", x, [&] { return relu(x); });
-            return p.convolutions[0].normalized(hwnas::depthwise_conv(y, p.weight(0), {.stride = site.stride}), phase);
+            return p.convolutions[0].after_depthwise(y, p.weight(0), {.stride = site.stride}, phase);
         },
         {.convolution = true});
 }
