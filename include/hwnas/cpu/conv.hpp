@@ -176,7 +176,7 @@ struct ConvProductBody {
         int count = 0;
         std::int64_t row = begin;
         if (pointwise && panel.columns == V * L && block.depth() == rows.in_c)  // whole tiles in place
-            with_channels<T, B>(rows.in_c, [&](auto channels) __attribute__((always_inline)) {
+            with_channels<T>(rows.in_c, [&](auto channels) __attribute__((always_inline)) {
                 constexpr int R = strided_rows<B>(V);
                 for (; row + R <= end; row += R)
                     strided_tile<R, V, B, T>(rows.in + row * channels, channels, 1, panel.weights, V * L, channels,

@@ -97,25 +97,22 @@ struct DepthwiseGatherBody {
     }
 };
 
-/// 3x3, padding 1, stride 1; Back: the gradient of the data.
-template <class T, int B, bool Back>
-struct DepthwiseRows {
-    [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
-        const DepthwiseGather<T> s = call;
-        const std::int64_t line = s.line_in();
-        for (std::int64_t index = begin; index < end; ++index) {
-            const std::int64_t image = index / s.rows.to, p = index % s.rows.to;
-            if (s.accumulate) fetch_ahead(s.out + (index + 2) * line, line);
-            FilterRow<T> row;
-            row.add_edge(s.in + image * s.rows.from * line, s.w, p, s.rows.from, line, s.c, 2, Back);
-            FilterRowBody<T, B, Back>::run(row, s.out + index * line, s.columns.to, s.c, s.accumulate != 0);
-        }
+/// 3x3, padding 1, stride 1, either way.
+template <class T>
+void depthwise_rows(const DepthwiseGather<T>& s, FilterRowKernel<T> kernel, bool backward, std::int64_t begin,
+                    std::int64_t end) {
+    const std::int64_t line = s.line_in();
+    FilterRow<T> row;
+    row.w = s.columns.to, row.c = s.c, row.step = backward ? -s.c : s.c, row.accumulate = s.accumulate != 0;
+    for (std::int64_t index = begin; index < end; ++index) {
+        const std::int64_t image = index / s.rows.to, p = index % s.rows.to;
+        if (s.accumulate) fetch_ahead(s.out + (index + 2) * line, line);
+        row.term_count = 0;
+        row.add_edge(s.in + image * s.rows.from * line, s.w, p, s.rows.from, 2);
+        row.out = s.out + index * line;
+        kernel(row);
     }
-};
-template <class T, int B>
-struct DepthwiseRowsAhead : DepthwiseRows<T, B, false> {};
-template <class T, int B>
-struct DepthwiseRowsBack : DepthwiseRows<T, B, true> {};
+}
 
 /// 3x3, padding 1, stride 2: seven columns of the output at a time.
 template <class T, int B>
@@ -250,10 +247,8 @@ void depthwise_gather(Context& context, T* out, const T* in, const T* w, const c
                                window.c, accumulate};
     const int stride = filter_stride(window);
     context.for_range(window.n * s.rows.to, row_grain(s.columns.to, s.c), [&](std::int64_t begin, std::int64_t end) {
-        if (stride == 1 && !backward)
-            dispatch_wide<T, DepthwiseRowsAhead>(context.isa, s, begin, end);
-        else if (stride == 1)
-            dispatch_wide<T, DepthwiseRowsBack>(context.isa, s, begin, end);
+        if (stride == 1)
+            depthwise_rows(s, filter_row_kernel<T>(context.isa), backward, begin, end);
         else if (stride == 2 && !backward)
             dispatch_wide<T, DepthwiseHalvingBody>(context.isa, s, begin, end);
         else if (stride == 2)

@@ -10,8 +10,11 @@ namespace hwnas::cpu {
 
 template <class T>
 struct FilterRow {
+    T* out;
+    std::int64_t w, c, step;  ///< step: c, or -c where filters are read backwards, for gradients
+    bool accumulate;
     struct Term {
-        const T *in, *f;  ///< three columns of the filter [3, c]; `centre`: one [c]
+        const T *in, *f;  ///< first of three columns of the filter, `step` apart; `centre`: one [c]
         bool centre;
     };
     struct Scaled {
@@ -22,18 +25,17 @@ struct FilterRow {
     Scaled scaled[contract::max_edges];
     int term_count = 0, scaled_count = 0;
 
-    /// Adds the rows of one edge's input; image [h, w, c], filter [9, c], read backwards for gradients.
-    [[gnu::always_inline]] void add_edge(const T* image, const T* filter, std::int64_t p, std::int64_t h,
-                                         std::int64_t row, std::int64_t c, int kind, bool flip) {
+    /// Adds the rows of one edge's input that row p of the output sees; image [h, w, c], filter [9, c].
+    [[gnu::always_inline]] void add_edge(const T* image, const T* filter, std::int64_t p, std::int64_t h, int kind) {
         if (kind == 0) return;
         if (kind == 1) {
-            terms[term_count++] = {image + p * row, filter + 4 * c, true};
+            terms[term_count++] = {image + p * w * c, filter + 4 * c, true};
             return;
         }
+        if (step < 0) filter += 8 * c;
         for (std::int64_t k = 0; k < 3; ++k) {
             const std::int64_t from = p + k - 1;
-            if (from >= 0 && from < h)
-                terms[term_count++] = {image + from * row, filter + 3 * (flip ? 2 - k : k) * c, false};
+            if (from >= 0 && from < h) terms[term_count++] = {image + from * w * c, filter + 3 * k * step, false};
         }
     }
 };
@@ -58,15 +60,15 @@ template <class V, class T>
         splat(v, x);
 }
 
-template <class T, int B, bool Flip>
+template <class T, int B, bool Constants>
 struct FilterRowBody {
     /// sum[j] += the three taps around column j, for J columns from `in` on; Left, Right: no column beyond that end.
     template <class V, int J, bool Left, bool Right, class C>
-    [[gnu::always_inline]] static void taps(V* sum, const T* in, const T* f, C c) {
+    [[gnu::always_inline]] static void taps(V* sum, const T* in, const T* f, std::int64_t step, C c) {
 #pragma GCC unroll 3
         for (int t = 0; t < 3; ++t) {
             V a, x;
-            load_block(a, f + (Flip ? 2 - t : t) * c);
+            load_block(a, f + t * step);
 #pragma GCC unroll 16
             for (int k = 0; k < J; ++k) {
                 if ((Left && k + t == 0) || (Right && k + t == J + 1)) continue;
@@ -92,7 +94,7 @@ struct FilterRowBody {
                     sum[j] += x * f;
                 }
             } else {
-                taps<V, J, Left, Right>(sum, term.in + at, term.f + b, c);
+                taps<V, J, Left, Right>(sum, term.in + at, term.f + b, row.step, c);
             }
         }
         for (int i = 0; i < row.scaled_count; ++i) {
@@ -123,9 +125,11 @@ struct FilterRowBody {
         for (; q + 1 < w; ++q) strip<V, 1, false, false>(row, out, q, b, c, accumulate);
         strip<V, 1, false, true>(row, out, q, b, c, accumulate);
     }
-    [[gnu::always_inline]] static void run(const FilterRow<T>& row, T* out, std::int64_t w, std::int64_t channels,
-                                           bool accumulate) {
-        with_channels<T, B>(channels, [&]<class C>(C c) __attribute__((always_inline)) {
+    [[gnu::always_inline]] static void run(const FilterRow<T>& row) {
+        T* const out = row.out;
+        const std::int64_t w = row.w;
+        const bool accumulate = row.accumulate;
+        const auto all = [&]<class C>(C c) __attribute__((always_inline)) {
             if constexpr (std::is_same_v<C, std::int64_t>)
                 for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
                     strips<V, 7>(row, out, w, b, c, accumulate);
@@ -138,8 +142,26 @@ struct FilterRowBody {
                     else
                         strips<Vec<T, B>, 7>(row, out, w, b, c, accumulate);
                 }
-        });
+        };
+        if constexpr (Constants)
+            with_channels<T>(row.c, all);
+        else
+            all(row.c);
     }
 };
+
+/// The row's kernel for an instruction set. Others call it by pointer: it is large, and compiled once for all of them.
+template <class T>
+using FilterRowKernel = void (*)(const FilterRow<T>&);
+template <class T>
+FilterRowKernel<T> filter_row_kernel([[maybe_unused]] Isa isa) {
+#if defined(__x86_64__)
+    if constexpr (std::is_same_v<T, float>) {
+        if (isa == Isa::avx512) return &run_avx512<FilterRowBody<T, 64, true>, FilterRow<T>>;
+        if (isa == Isa::avx2) return &run_avx2<FilterRowBody<T, vector_bytes, true>, FilterRow<T>>;
+    }
+#endif
+    return &run_portable<FilterRowBody<T, vector_bytes, false>, FilterRow<T>>;
+}
 
 }  // namespace hwnas::cpu

@@ -12,8 +12,8 @@ namespace hwnas::cpu {
 
 template <class T, int B>
 struct MixedSourceForwardBody {
-    [[gnu::always_inline]] static void run(const contract::MixedSourceForward<T>& call, std::int64_t begin,
-                                           std::int64_t end) {
+    [[gnu::always_inline]] static void run(const contract::MixedSourceForward<T>& call, FilterRowKernel<T> kernel,
+                                           std::int64_t begin, std::int64_t end) {
         const auto s = call;
         const std::int64_t line = s.w * s.c;
         int kinds[contract::max_edges] = {};
@@ -27,15 +27,16 @@ struct MixedSourceForwardBody {
             for (int j = 0; j < s.count; ++j) {
                 const bool add = s.accumulate >> j & 1u;
                 FilterRow<T> row;
-                row.add_edge(s.x + image * s.h * line, filters + s.edge[j] * 9 * s.c, p, s.h, line, s.c, kinds[j],
-                             false);
+                row.w = s.w, row.c = row.step = s.c;
+                row.add_edge(s.x + image * s.h * line, filters + s.edge[j] * 9 * s.c, p, s.h, kinds[j]);
                 if (s.column[j] >= 0) {
                     const T gate = s.gamma[group * s.gamma_stride + s.column[j]];
                     if (gate != T(0)) row.scaled[row.scaled_count++] = {s.pooled + index * line, gate};
                 }
                 if (add && row.term_count + row.scaled_count == 0) continue;
                 if (add) fetch_ahead(s.u[j] + (index + 2) * line, line);
-                FilterRowBody<T, B, false>::run(row, s.u[j] + index * line, s.w, s.c, add);
+                row.out = s.u[j] + index * line, row.accumulate = add;
+                kernel(row);
             }
         }
     }
@@ -44,7 +45,7 @@ template <class T>
 struct Kernel<contract::MixedSourceForward<T>> {
     static void run(Context& context, const contract::MixedSourceForward<T>& s) {
         context.for_range(s.n * s.h, row_grain(s.w, s.c), [&](std::int64_t begin, std::int64_t end) {
-            dispatch_wide<T, MixedSourceForwardBody>(context.isa, s, begin, end);
+            dispatch_wide<T, MixedSourceForwardBody>(context.isa, s, filter_row_kernel<T>(context.isa), begin, end);
         });
     }
 };
@@ -64,7 +65,8 @@ struct MixedSourceBackwardBody {
         for (; i < n; ++i) sum += a[i] * b[i];
         return sum;
     }
-    [[gnu::always_inline]] static void run(const contract::MixedSourceBackward<T>& call, std::int64_t chunk) {
+    [[gnu::always_inline]] static void run(const contract::MixedSourceBackward<T>& call, FilterRowKernel<T> kernel,
+                                           std::int64_t chunk) {
         const auto s = call;
         const std::int64_t line = s.w * s.c, size = s.h * line, block = 9 * s.c + 1;
         T* partial = s.partial ? s.partial + chunk * s.count * block : nullptr;
@@ -83,19 +85,21 @@ struct MixedSourceBackwardBody {
             for (std::int64_t p = 0; p < s.h; ++p) {
                 const std::int64_t at = image * size + p * line;
                 FilterRow<T> row;
+                row.w = s.w, row.c = s.c, row.step = -s.c;
                 for (int j = 0; j < s.count; ++j) fetch_ahead(s.du[j] + at + 3 * line, line);
                 if (s.dx) {
                     if (s.accumulate) fetch_ahead(s.dx + at + 2 * line, line);
                     for (int j = 0; j < s.count; ++j)
-                        row.add_edge(s.du[j] + image * size, filters + s.edge[j] * 9 * s.c, p, s.h, line, s.c, kinds[j],
-                                     true);
-                    FilterRowBody<T, B, true>::run(row, s.dx + at, s.w, s.c, s.accumulate != 0);
+                        row.add_edge(s.du[j] + image * size, filters + s.edge[j] * 9 * s.c, p, s.h, kinds[j]);
+                    row.out = s.dx + at, row.accumulate = s.accumulate != 0;
+                    kernel(row);
                 }
                 if (s.dpooled) {
                     row.term_count = 0;
                     for (int j = 0; j < s.count; ++j)
                         if (gates[j] != T(0)) row.scaled[row.scaled_count++] = {s.du[j] + at, gates[j]};
-                    FilterRowBody<T, B, true>::run(row, s.dpooled + at, s.w, s.c, false);
+                    row.out = s.dpooled + at, row.accumulate = false;
+                    kernel(row);
                 }
             }
             if (!partial) continue;
@@ -117,8 +121,9 @@ struct MixedSourceBackwardBody {
 template <class T>
 struct Kernel<contract::MixedSourceBackward<T>> {
     static void run(Context& context, const contract::MixedSourceBackward<T>& s) {
-        context.parallel(s.chunks,
-                         [&](std::int64_t chunk) { dispatch_wide<T, MixedSourceBackwardBody>(context.isa, s, chunk); });
+        context.parallel(s.chunks, [&](std::int64_t chunk) {
+            dispatch_wide<T, MixedSourceBackwardBody>(context.isa, s, filter_row_kernel<T>(context.isa), chunk);
+        });
     }
 };
 template <class T>

@@ -62,8 +62,8 @@ template <class T, int B = vector_bytes, class F>
     for (; b < c; ++b) f.template operator()<T>(b);
 }
 
-/// f(c) for a number of channels, as a constant where it is a usual one that fills vectors of B bytes.
-template <class T, int B, class F>
+/// f(c) for a number of channels, as a constant where it is a usual one, which fills vectors of any size.
+template <class T, class F>
 [[gnu::always_inline]] inline void with_channels(std::int64_t c, F&& f) {
     if constexpr (std::is_same_v<T, float>) {
         if (c == 16) return f(std::integral_constant<std::int64_t, 16>{});
@@ -76,7 +76,7 @@ template <class T, int B, class F>
 /// f(V block type pointer, c, first channel): channels as a constant and in widest vectors if possible.
 template <class T, int B, class F>
 [[gnu::always_inline]] inline void channel_blocks(std::int64_t channels, F&& f) {
-    with_channels<T, B>(channels, [&]<class C>(C c) __attribute__((always_inline)) {
+    with_channels<T>(channels, [&]<class C>(C c) __attribute__((always_inline)) {
         if constexpr (std::is_same_v<C, std::int64_t>)
             for_channels<T, B>(
                 c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) { f(static_cast<V*>(nullptr), c, b); });
