@@ -250,6 +250,7 @@ TEST_CASE("labels nest, print shows them and the guards", "[autodiff][program]")
     CHECK(program.label(2) == "cell_0");
     CHECK(LabelScope::current().empty());
     const auto text = program.print();
-    CHECK_THAT(text, Catch::Matchers::ContainsSubstring("program: 3 kernel calls in 3 parts, 0.0 MB planned, device cpu"));
+    CHECK_THAT(text,
+               Catch::Matchers::ContainsSubstring("program: 3 kernel calls in 3 parts, 0.0 MB planned, device cpu"));
     CHECK_THAT(text, Catch::Matchers::ContainsSubstring("    1  ? relu_forward                     cell_0/node_1"));
 }
