@@ -232,6 +232,16 @@ TEST_CASE("trainer: raising S_m lowers the count of m under each complexity cost
           {.epochs = 600, .batch = 16, .latency_weight = 0, .complexity_cost = ComplexityCost::parameters}, data);
 }
 
+TEST_CASE("trainer: a search of `pointwise` at batch 256 takes less than 800 MB", "[train]") {
+    const auto space = SearchSpace::pointwise({.image = {28, 28, 1}, .classes = 10, .channels = 16});
+    for (const int threads : {1, 2}) {
+        auto trainer = tiny_trainer(space, test_device(threads), {.batch = 256, .latency_weight = 0});
+        trainer.begin(shades(256, 1, 10, 28));
+        CHECK(trainer.program().memory() < 700e6);  // parameters, data and the program itself are a few MB
+        CHECK(trainer.program().memory() > 100e6);  // of a whole step, that is
+    }
+}
+
 TEST_CASE("trainer: a step of full size has the same bits at 1, 2 and 5 threads", "[train]") {
     // Here most kernels work in several pieces at once, as they do not in the tiny searches; races would show.
     const auto space =
