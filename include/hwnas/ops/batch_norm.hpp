@@ -217,6 +217,16 @@ private:
     std::shared_ptr<State> state_;
 };
 
+namespace detail {
+/// All norms applied.
+template <class T>
+std::vector<Variable<T>> values(const std::vector<Normalized<T>>& terms) {
+    std::vector<Variable<T>> built;
+    for (const auto& term : terms) built.push_back(term.value());
+    return built;
+}
+}  // namespace detail
+
 /// y[..., c] = scale[c] (x[..., c] - mean[c]) / sqrt(variance[c] + epsilon) + shift[c] for x [..., C], scale and shift
 /// [C] or both undefined (1 and 0). train: mean and biased variance of this batch, running += momentum (batch -
 /// running) with the unbiased variance; eval: the running ones. dscale sums dy xhat, dshift sums dy over rows; dx =

@@ -312,11 +312,13 @@ private:
                 }
             }
             if (!fused)
-                u = single_path ? weighted_sum(values(terms), flat(relaxation->gamma), columns, true)
+                u = single_path ? weighted_sum(detail::values(terms), flat(relaxation->gamma), columns, true)
                     : !relaxation && terms.size() == 1 ? terms[0].value()
-                    : relaxation                       ? weighted_norm_sum(terms, flat(relaxation->gamma), columns)
-                    : merges                           ? weighted_norm_sum(terms, Variable<T>(), columns)
-                                                       : weighted_sum(values(terms), one_, columns);
+                                                       : weighted_norm_sum(terms,
+                                                                           relaxation ? flat(relaxation->gamma)
+                                                                           : merges   ? Variable<T>()
+                                                                                      : one_,
+                                                                           columns);
             if (!transforms_.empty() && transforms_[static_cast<std::size_t>(v)]) {
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];
@@ -379,11 +381,6 @@ private:
                     terms.push_back({static_cast<int>(e), column(e, static_cast<int>(m)), {}});
             }
         return terms;
-    }
-    static std::vector<Variable<T>> values(const std::vector<Normalized<T>>& terms) {
-        std::vector<Variable<T>> built;
-        for (const auto& term : terms) built.push_back(term.value());
-        return built;
     }
     static Variable<T> flat(const Variable<T>& weights) {
         return reshape(weights, Shape{weights.shape()[0], weights.shape().elements() / weights.shape()[0]});
