@@ -110,8 +110,9 @@ public:
             }
         }
         for (std::size_t s = 0; s < segments_.size(); ++s) {
-            std::stable_sort(born[s].begin(), born[s].end(),
-                             [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+            std::sort(born[s].begin(), born[s].end(), [&](std::size_t a, std::size_t b) {
+                return buffers[a].bytes != buffers[b].bytes ? buffers[a].bytes > buffers[b].bytes : a < b;
+            });
             for (const auto b : born[s]) buffers[b].offset = block.place(buffers[b].bytes);
             for (const auto b : gone[s]) block.vacate(buffers[b].offset, buffers[b].bytes);
             scratch = std::max(scratch, plan_locals(segments_[s], local[s], buffers, find));

@@ -144,6 +144,8 @@ private:
 /// apply the norm in the pass that uses it. Or a value as it is.
 template <class T>
 class Normalized {
+    struct State;
+
 public:
     Normalized(const Variable<T>& value) : x_(value) {}  // NOLINT: any value is one
     /// See batch_norm().
@@ -195,9 +197,9 @@ public:
 
     private:
         friend class Normalized;
-        Backward(std::shared_ptr<typename Normalized::State> state, const Tensor<T>& dy)
+        Backward(std::shared_ptr<State> state, const Tensor<T>& dy)
             : state_(std::move(state)), dy_(dy), sums_(state_->norm.sums(dy, nullptr)) {}
-        std::shared_ptr<typename Normalized::State> state_;
+        std::shared_ptr<State> state_;
         Tensor<T> dy_, sums_;
     };
 
