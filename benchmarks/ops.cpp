@@ -35,6 +35,12 @@ public:
     }
     void forward() const { run(0, backward_from_); }
     void backward_only() const { run(backward_from_, program_.size()); }
+    std::vector<GuardedCall> calls(bool backward_pass) const {
+        std::vector<GuardedCall> list;
+        const std::size_t end = backward_pass ? program_.size() : backward_from_;
+        for (std::size_t i = backward_pass ? backward_from_ : 0; i < end; ++i) list.push_back({program_.call(i), {}});
+        return list;
+    }
 
 private:
     void run(std::size_t from, std::size_t to) const {
@@ -52,6 +58,18 @@ void add_op(const Op& op) {
     const auto name = [&](const std::string& direction) {
         return fmt::format("{}/{}/{}", op.name, direction, op.shape);
     };
+    if (on_gpu()) {
+        const auto add = [&](const std::string& direction, const Work& work, bool activations, bool parameters) {
+            add_graph_benchmark(name(direction), work, [=] {
+                const auto recorded = std::make_shared<Recorded>(op, activations, parameters);
+                return Copied{recorded->calls(activations || parameters), recorded};
+            });
+        };
+        add("forward", op.forward, false, false);
+        for (const auto& gradient : op.backward)
+            add(gradient.name, gradient.work, gradient.activations, gradient.parameters);
+        return;
+    }
     add_benchmark(name("forward"), [op](benchmark::State& state) {
         const Recorded recorded(op, false, false);
         measure(state, op.forward, [&] { recorded.forward(); });

@@ -45,6 +45,9 @@ struct Extent {
 /// width that is no multiple of a vector.
 inline std::vector<Extent> extents() {
     std::vector<Extent> all;
+    if (on_gpu())  // the cells, and shapes of networks for larger images
+        return {{256, 28, 16},  {256, 14, 32},  {256, 7, 64},   {128, 112, 32},
+                {128, 56, 144}, {128, 28, 192}, {128, 14, 384}, {128, 7, 960}};
     for (const std::int64_t n : {128, 2})
         for (const Extent& e : {Extent{n, 28, 16}, Extent{n, 14, 32}, Extent{n, 7, 64}, Extent{n, 28, 12}})
             all.push_back(e);

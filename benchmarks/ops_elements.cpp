@@ -88,7 +88,7 @@ void add_global_average_pool(const Extent& x) {
         add_weighted_sum(x, 3);
         add_concat(x, 4);
     }
-    for (const std::int64_t n : {128, 2}) {
+    for (const std::int64_t n : on_gpu() ? std::vector<std::int64_t>{256} : std::vector<std::int64_t>{128, 2}) {
         add_weighted_sum({n, 28, 16}, 15);  // five edges of three primitives
         add_global_average_pool({n, 7, 256});
     }

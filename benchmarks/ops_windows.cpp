@@ -84,7 +84,13 @@ void add_average_pool(const Extent& x, const Window& window) {
         add_conv(x, x.c, {.kernel = 1});
         add_max_pool(x, {});
     }
-    for (const std::int64_t n : {128, 2}) {
+    if (on_gpu()) {
+        add_depthwise_conv({128, 112, 96}, {3, 2});
+        add_depthwise_conv({128, 28, 240}, {5});
+        add_depthwise_conv({128, 14, 672}, {5});
+        add_depthwise_conv({128, 56, 96}, {7});
+    }
+    for (const std::int64_t n : on_gpu() ? std::vector<std::int64_t>{256} : std::vector<std::int64_t>{128, 2}) {
         const Extent x{n, 28, 16};
         for (const Window& window : {Window{5}, Window{7}, Window{3, 2}}) add_depthwise_conv(x, window);
         add_max_pool(x, {3, 2});

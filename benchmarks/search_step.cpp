@@ -2,6 +2,7 @@
 // search_step/<space>/<batch>: one step of SingleLevelTrainer as a search runs it, all between two batches: the next
 // batch gathered and normalised, S, the hypernetwork, Gumbel-Softmax, forward, all loss terms, backward, Adam, metrics.
 // train_step/<space>/<batch>: one step of fit() on a fixed derived network that uses all primitives of its space.
+// search/<space>/<batch>/epochs:20, on a GPU: a whole search.
 // items_per_second: images.
 #include "support.hpp"
 
@@ -41,9 +42,14 @@ LatencyTable even_table(const SearchSpace& space) {
 
 constexpr int endless = 1'000'000;  // epochs
 
-/// Steps end where the loop of a benchmark is counted: the first, which records and touches all memory, is not.
+/// Steps end where the loop of a benchmark is counted: the first, which records and touches all memory, is not. Before
+/// the clock starts and before it stops the device is waited for.
 auto counted(benchmark::State& state) {
-    return [&state](const TrainingProgress&) { return state.KeepRunning(); };
+    return [&state, steps = benchmark::IterationCount{0}](const TrainingProgress&) mutable {
+        if (steps == 0 || steps == state.max_iterations) device().backend().synchronize();
+        ++steps;
+        return state.KeepRunning();
+    };
 }
 
 void count(benchmark::State& state, std::int64_t batch, std::int64_t parameters) {
@@ -70,7 +76,27 @@ void train_step(benchmark::State& state, const std::string& name, std::int64_t b
     count(state, batch, network.size().parameters);
 }
 
+/// A whole search, data upload included.
+void search(benchmark::State& state, const std::string& name, std::int64_t batch, int epochs) {
+    const auto space = space_of(name);
+    for (auto _ : state) {
+        SingleLevelTrainer trainer{SuperNet{space, device(), seed(42)},
+                                   HyperNet{space, device(), seed(42)},
+                                   LatencyModel{space, even_table(space)},
+                                   {.epochs = epochs, .batch = batch}};
+        trainer.fit(random_images());
+        device().backend().synchronize();
+    }
+    state.SetItemsProcessed(state.iterations() * epochs * random_images().count);
+}
+
 [[maybe_unused]] const bool added = [] {
+    if (on_gpu())  // minutes on a CPU, where the step says as much
+        for (const auto& space : spaces())
+            add_benchmark(
+                fmt::format("search/{}/256/epochs:20", space), [=](auto& state) { search(state, space, 256, 20); },
+                benchmark::kSecond)
+                ->Iterations(1);
     for (const auto& space : spaces())
         for (const std::int64_t batch : {128, 256}) {
             add_benchmark(

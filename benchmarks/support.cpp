@@ -27,6 +27,49 @@ double median_seconds(F&& call) {
     return samples[4];
 }
 
+/// Work that a GPU does in one go: the copies in turn, many times over, long enough to be timed by a host's clock.
+class Turns {
+public:
+    Turns(const std::vector<Copied>& copies, std::int64_t most) {
+        for (std::int64_t times = 1;; times *= 2) {
+            std::vector<GuardedCall> calls;
+            for (std::int64_t i = 0; i < times; ++i)
+                for (const auto& copy : copies) calls.insert(calls.end(), copy.calls.begin(), copy.calls.end());
+            count_ = times * static_cast<std::int64_t>(copies.size());
+            replay_ = device().backend().prepare(calls);
+            run();
+            if (run() >= 5e-3 || static_cast<std::int64_t>(calls.size()) >= most) return;
+        }
+    }
+    /// Seconds of all of it.
+    double run() const {
+        const auto start = Clock::now();
+        replay_->run();
+        device().backend().synchronize();
+        return std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    double seconds_a_copy() const {
+        std::vector<double> samples;
+        for (int i = 0; i < 9; ++i) samples.push_back(run());
+        std::nth_element(samples.begin(), samples.begin() + 4, samples.end());
+        return samples[4] / static_cast<double>(count_);
+    }
+
+private:
+    std::unique_ptr<Replay> replay_;
+    std::int64_t count_ = 0;
+};
+
+/// As many copies as no cache of a GPU holds, or one.
+std::vector<Copied> copies_of(const std::function<Copied()>& make, double bytes, bool cold) {
+    constexpr double beyond_caches = 200e6;
+    const int count = cold ? std::clamp(static_cast<int>(beyond_caches / std::max(bytes, 1.0)) + 1, 2, 256) : 1;
+    std::vector<Copied> copies;
+    for (int i = 0; i < count; ++i) copies.push_back(make());
+    return copies;
+}
+constexpr std::int64_t most_calls = 4096;  // of one graph
+
 cpu::Context& context() {
     return *device().backend().cpu();
 }
@@ -104,8 +147,19 @@ int threads() {
 }
 
 const Device& device() {
-    static const Device shared = cpu::device({.threads = threads()});
+    static const Device shared = [] {
+        const char* text = std::getenv("HWNAS_DEVICE");
+        const std::string_view name = text && *text ? text : "cpu";
+        if (name == "cpu") return cpu::device({.threads = threads()});
+        if (name == "cuda" && cuda::device_count() > 0) return cuda::device(0);
+        fmt::print(stderr, "HWNAS_DEVICE is \"{}\": {}\n", name,
+                   name == "cuda" ? "there is no CUDA device here" : "expected cpu or cuda");
+        std::exit(2);
+    }();
     return shared;
+}
+bool on_gpu() {
+    return device().backend().cpu() == nullptr;
 }
 
 std::vector<float> random_values(std::int64_t n, std::uint64_t seed) {
@@ -123,10 +177,21 @@ Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device
     return Tensor<float>::from(random_values(shape.elements(), seed), shape, on);
 }
 
-double copy_seconds(double bytes) {
-    static std::map<double, double> known;
-    const auto [entry, fresh] = known.try_emplace(bytes);
-    if (fresh) {
+double copy_seconds(double bytes, bool cold) {
+    static std::map<std::pair<double, bool>, double> known;
+    const auto [entry, fresh] = known.try_emplace({bytes, cold});
+    if (fresh && on_gpu()) {
+        const auto make = [bytes] {
+            const auto from =
+                random_tensor({std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes / 8))}, 1, device());
+            const auto program = Program::record(device(), [&] {
+                const auto to = Tensor<float>::empty(from.shape(), device());
+                submit(device(), contract::Copy<float>{to.data(), from.data(), from.elements(), 0});
+            });
+            return Copied{{{program.call(0), {}}}, std::make_shared<std::pair<Tensor<float>, Program>>(from, program)};
+        };
+        entry->second = Turns(copies_of(make, bytes, cold), most_calls).seconds_a_copy();
+    } else if (fresh) {
         const Copy copy(bytes);
         entry->second = median_seconds([&] { copy.run(); });
     }
@@ -135,6 +200,7 @@ double copy_seconds(double bytes) {
 
 double fma_peak() {
     static const double peak = [] {
+        if (on_gpu()) return 0.0;
         double flops = 0;
         const double seconds = median_seconds([&] { flops = run_chains(); });
         return flops / seconds;
@@ -142,13 +208,28 @@ double fma_peak() {
     return peak;
 }
 
-void report(benchmark::State& state, const Work& work, double seconds_per_call) {
+void report(benchmark::State& state, const Work& work, double seconds_per_call, bool cold) {
     if (work.bytes > 0) {
         state.counters["GB/s"] = work.bytes / seconds_per_call * 1e-9;
-        state.counters["of_copy"] = 100 * copy_seconds(work.bytes) / seconds_per_call;
+        state.counters["of_copy"] = 100 * copy_seconds(work.bytes, cold) / seconds_per_call;
     }
     if (work.flops > 0) state.counters["GFLOP/s"] = work.flops / seconds_per_call * 1e-9;
-    if (work.of_peak) state.counters["of_peak"] = 100 * work.flops / seconds_per_call / fma_peak();
+    if (work.of_peak && fma_peak() > 0) state.counters["of_peak"] = 100 * work.flops / seconds_per_call / fma_peak();
+}
+
+void add_graph_benchmark(const std::string& name, const Work& work, std::function<Copied()> make) {
+    for (const bool cold : {false, true})
+        benchmark::RegisterBenchmark((name + (cold ? "/cold" : "/hot")).c_str(),
+                                     [=](benchmark::State& state) {
+                                         const auto copies = copies_of(make, work.bytes, cold);
+                                         const Turns turns(copies, most_calls);
+                                         const double seconds = turns.seconds_a_copy();
+                                         for (auto _ : state) state.SetIterationTime(seconds);
+                                         report(state, work, seconds, cold);
+                                     })
+            ->UseManualTime()
+            ->Iterations(1)
+            ->Unit(benchmark::kMicrosecond);
 }
 
 const std::vector<std::string>& spaces() {
@@ -189,15 +270,21 @@ namespace {
     benchmark::AddCustomContext("hwnas_version", version);
     benchmark::AddCustomContext("hwnas_threads", fmt::format("{}", threads()));
     benchmark::AddCustomContext("hwnas_kernels", std::string(cpu::isa_name(cpu::best_isa())));
+    benchmark::AddCustomContext("hwnas_device", device().backend().description());
     return true;
 }();
 
-[[maybe_unused]] const auto* const fma = add_benchmark("peak/fma", [](benchmark::State& state) {
-    measure(state, {.flops = run_chains(), .of_peak = true}, [] { run_chains(); });
-});
+[[maybe_unused]] const bool fma = [] {
+    if (!on_gpu())
+        add_benchmark("peak/fma", [](benchmark::State& state) {
+            measure(state, {.flops = run_chains(), .of_peak = true}, [] { run_chains(); });
+        });
+    return true;
+}();
 
 /// Bytes in all: one that fits two cores' caches, one that fits none.
 [[maybe_unused]] const bool copies = [] {
+    if (on_gpu()) return true;
     for (const int kilobytes : {200, 100'000})
         add_benchmark(fmt::format("peak/copy/{}KB", kilobytes), [kilobytes](benchmark::State& state) {
             const Copy copy(1e3 * kilobytes);

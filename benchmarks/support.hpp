@@ -2,6 +2,9 @@
 // What the benchmarks share: the device, seeded values, and the two rulers that a kernel is held against, a copy of as
 // many bytes and the processor's peak of multiply-adds, both measured in the same run on the same threads.
 //   HWNAS_THREADS  threads of every benchmark that does not name its own; not set: all cores
+//   HWNAS_DEVICE   cpu (the default) or cuda. On a GPU, calls are timed inside captured graphs of many of them, hot
+//   (the
+//                  same arrays again and again) and cold (so many copies of them in turn that no cache holds them all)
 #pragma once
 
 #include <hwnas/hwnas.hpp>
@@ -15,16 +18,18 @@ namespace hwnas::benchmarks {
 
 /// $HWNAS_THREADS, else all cores of the machine.
 int threads();
-/// The device of all benchmarks that do not name a number of threads.
+/// The device of all benchmarks that do not name a number of threads: $HWNAS_DEVICE.
 const Device& device();
+bool on_gpu();
 
 /// Seeded values in [-1, 1): never zeros, which some processors multiply faster.
 std::vector<float> random_values(std::int64_t n, std::uint64_t seed);
 Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device& device);
 
-/// Seconds of a copy that moves `bytes` in all, half read and half written, on device(); measured once a size.
-double copy_seconds(double bytes);
-/// FLOP/s of independent multiply-adds in registers, on device(), in the instruction set its kernels use.
+/// Seconds of a copy that moves `bytes` in all, half read and half written, on device(); measured once a size. On a GPU
+/// as what it is compared with: inside a graph, hot or cold.
+double copy_seconds(double bytes, bool cold = false);
+/// FLOP/s of independent multiply-adds in registers, on device(), in the instruction set its kernels use; 0 on a GPU.
 double fma_peak();
 
 /// What one call does: bytes it has to move if every array is read or written once, and operations on floats, a
@@ -35,7 +40,7 @@ struct Work {
 };
 
 /// Adds counters GB/s, GFLOP/s, of_copy (percent: a copy of as many bytes by this) and of_peak (percent).
-void report(benchmark::State& state, const Work& work, double seconds_per_call);
+void report(benchmark::State& state, const Work& work, double seconds_per_call, bool cold = false);
 
 /// The loop of a benchmark of one call, and report().
 template <class F>
@@ -44,6 +49,7 @@ void measure(benchmark::State& state, const Work& work, F&& call) {
     call();  // pages and caches
     const auto start = Clock::now();
     for (auto _ : state) call();
+    device().backend().synchronize();
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     report(state, work, seconds / static_cast<double>(state.iterations()));
 }
@@ -54,6 +60,14 @@ benchmark::internal::Benchmark* add_benchmark(const std::string& name, F&& run,
                                               benchmark::TimeUnit unit = benchmark::kMicrosecond) {
     return benchmark::RegisterBenchmark(name.c_str(), std::forward<F>(run))->UseRealTime()->Unit(unit);
 }
+
+/// A piece of work on arrays of its own; owner: what keeps them.
+struct Copied {
+    std::vector<GuardedCall> calls;
+    std::shared_ptr<void> owner;
+};
+/// Registers <name>/hot and <name>/cold for a GPU, on one and on many results of make().
+void add_graph_benchmark(const std::string& name, const Work& work, std::function<Copied()> make);
 
 /// The built-in spaces at the sizes of the documentation: 28 x 28 x 1 images, 10 classes, 16 channels, 3 cells.
 const std::vector<std::string>& spaces();

@@ -60,7 +60,9 @@ int run_info(const Surroundings& around) {
                                  NLOHMANN_JSON_VERSION_PATCH, ::zlibVersion()));
     say("processor", hwnas::detail::processor_name(device));
     say("device", device.backend().description());
-    say("cuda", fmt::format("{} devices", hwnas::cuda::device_count()));
+    const int cards = hwnas::cuda::device_count();
+    if (cards == 0) say("cuda", "no device");
+    for (int i = 0; i < cards; ++i) say(fmt::format("cuda:{}", i), hwnas::cuda::device(i).backend().description());
     const auto directory = io::detail::fashion_mnist_directory(around.data);
     const bool there = !io::detail::fashion_mnist_path(directory, io::detail::fashion_mnist_train_images.stem).empty();
     say("data", fmt::format("{}{}", directory.string(),

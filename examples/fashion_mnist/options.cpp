@@ -61,8 +61,27 @@ CLI::Option* add(CLI::App& app, const std::string& option, T& target, const Rule
     return added->take_last();
 }
 
+bool names_device(const std::string& text) {
+    if (text == "auto" || text == "cpu" || text == "cuda") return true;
+    const bool numbered = text.rfind("cuda:", 0) == 0 && text.size() > 5 && text.size() < 9;
+    return numbered && text.find_first_not_of("0123456789", 5) == std::string::npos;
+}
+
 void add_surroundings(CLI::App& app, Surroundings& around) {
-    add(app, "--threads", around.threads, {0, 1'024}, "threads; 0: all cores. The result is the same at any number");
+    add(app, "--threads", around.threads, {0, 1'024},
+        "threads of the CPU; 0: all cores. The result is the same at any number");
+    app.add_option_function<std::string>(
+           "--device",
+           [&around](const std::string& text) {
+               if (!names_device(text))
+                   throw UsageError(
+                       fmt::format("--device: \"{}\" is unknown (choose auto, cpu, cuda or cuda:N)", text));
+               around.device = text;
+           },
+           "auto (a GPU where there is one), cpu, cuda or cuda:N")
+        ->type_name("NAME")
+        ->default_str("auto")
+        ->take_last();
     add(app, "--data", around.data, {}, "directory of Fashion-MNIST (else $HWNAS_DATA, or where apt puts it)");
     app.add_flag("--quiet", around.quiet, "no progress")->disable_flag_override();
     app.add_flag_callback("--no-verify", [&around] { around.verify = false; })->disable_flag_override()->group("");

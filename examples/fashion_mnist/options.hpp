@@ -23,9 +23,10 @@ struct Rule {
     std::vector<std::string> choices = {};
 };
 
-/// Where and how a command runs: nothing here changes a result.
+/// Where and how a command runs. Nothing here changes a result, but that CPU and GPU round differently.
 struct Surroundings {
     std::string data;
+    std::string device = "auto";  ///< auto, cpu, cuda or cuda:n
     int threads = 0;
     bool quiet = false, verify = true;
 };

@@ -2,6 +2,8 @@
 // What the commands share: data, device, signals, what is printed.
 #include "program.hpp"
 
+#include <hwnas/cuda.hpp>
+
 #include <atomic>
 #include <csignal>
 #include <cstdlib>
@@ -109,6 +111,13 @@ void say_data(const hwnas::io::FashionMnist& data) {
 hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, const hwnas::Dataset& data) {
     return hwnas::SearchSpace::named(
         name, {.image = {data.image[0], data.image[1], data.image[2]}, .classes = data.classes, .channels = channels});
+}
+
+hwnas::Device make_device(const Surroundings& around) {
+    const std::string& name = around.device;
+    if (name == "cpu" || (name == "auto" && hwnas::cuda::device_count() == 0))
+        return hwnas::cpu::device({.threads = around.threads});
+    return hwnas::cuda::device(name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0);
 }
 
 std::string describe(const hwnas::SearchSpace& space) {

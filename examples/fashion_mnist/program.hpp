@@ -45,6 +45,8 @@ void say(std::string_view name, const std::string& text);
 /// Data as options say, training images cut to the first `images` (0: all).
 hwnas::io::FashionMnist load_data(const Surroundings& around, std::int64_t images, std::int64_t validation);
 void say_data(const hwnas::io::FashionMnist& data);
+/// The device that --device names.
+hwnas::Device make_device(const Surroundings& around);
 hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, const hwnas::Dataset& data);
 std::string describe(const hwnas::SearchSpace& space);
 /// "20261123-142530", UTC.

@@ -57,7 +57,7 @@ int run_train(const TrainCommand& asked) {
     std::string name;
     const auto genotype = choose(command, name);
     const auto data = load_data(command.around, command.images, command.validation);
-    const auto device = hwnas::cpu::device({.threads = command.around.threads});
+    const auto device = make_device(command.around);
     const auto space = make_space(command.space, command.channels, data.train);
     const hwnas::Network network(space, genotype, device, hwnas::seed(command.seed));
     const fs::path out = !command.out.empty()   ? fs::path(command.out)
@@ -136,7 +136,7 @@ int run_train(const TrainCommand& asked) {
 
 int run_evaluate(const EvaluateCommand& command) {
     if (command.weights.empty()) throw UsageError("evaluate: --weights FILE is missing, the file that train wrote");
-    const auto device = hwnas::cpu::device({.threads = command.around.threads});
+    const auto device = make_device(command.around);
     const auto network = io::load_network(command.weights, device);
     const auto& image = network.space().options().image;
     const auto data = load_data(command.around, 0, 0);

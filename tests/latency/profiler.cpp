@@ -126,7 +126,7 @@ TEST_CASE("profile and measure refuse what cannot be timed", "[latency]") {
         void release(void*, std::size_t) noexcept override {}
         void upload(void*, const void*, std::size_t) override {}
         void download(void*, const void*, std::size_t) override {}
-        void run(const Call&) override {}
+        void run(const Call&, const Guard&) override {}
     };
     CHECK_THROWS_WITH(profile(space, Device(std::make_shared<Elsewhere>())),
                       "profile: cuda:0 cannot be timed kernel by kernel; use a device from cpu::device(), or a table "

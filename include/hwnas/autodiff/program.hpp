@@ -84,8 +84,13 @@ public:
             }
             entry.guard.flag = static_cast<const std::int32_t*>(moved(const_cast<std::int32_t*>(entry.guard.flag)));
         }
+        std::vector<GuardedCall> calls;
+        for (const auto& entry : entries_) calls.push_back({entry.call, entry.guard});
+        replay_ = device_.backend().prepare(calls);
         sealed_ = true;
     }
+    /// The step as the device keeps it, or null.
+    Replay* replay() const { return replay_.get(); }
     const Device& device() const { return device_; }
     const std::vector<ScheduledCall>& entries() const { return entries_; }
     const std::vector<Segment>& segments() const { return segments_; }
@@ -137,6 +142,7 @@ private:
     std::vector<std::shared_ptr<void>> retained_;
     std::size_t end_ = 0, scratch_ = 0, threads_ = 0;
     void* block_ = nullptr;
+    std::unique_ptr<Replay> replay_;
     bool sealed_ = false;
 };
 
@@ -210,6 +216,7 @@ public:
 private:
     void run_timed(std::vector<double>* seconds) const {
         require(defined(), "program: nothing has been recorded");
+        if (Replay* const replay = recorder_->replay(); replay && !seconds) return replay->run();
         for (const auto& segment : recorder_->segments()) {
             for (const auto entry : segment.before) timed(seconds, entry, [&] { run_whole(entry); });
             if (!segment.tiled.empty()) run_tiles(segment, seconds);
@@ -217,24 +224,16 @@ private:
         }
     }
     template <class F>
-    static void timed(std::vector<double>* seconds, std::size_t entry, F&& f) {
+    void timed(std::vector<double>* seconds, std::size_t entry, F&& f) const {
         if (!seconds) return f();
         const auto begin = std::chrono::steady_clock::now();
         f();
+        recorder_->device().backend().synchronize();
         (*seconds)[entry] += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     }
     void run_whole(std::size_t index) const {
         const auto& entry = recorder_->entries()[index];
-        Backend& backend = recorder_->device().backend();
-        if (entry.guard.flag) {
-            std::int32_t value = 0;
-            backend.download(&value, entry.guard.flag, sizeof value);
-            if (value != entry.guard.value) return;
-        }
-        if (cpu::Context* context = backend.cpu())
-            entry.call.run_on_cpu(*context, entry.call.payload);
-        else
-            backend.run(entry.call);
+        recorder_->device().backend().run(entry.call, entry.guard);
     }
     /// All calls of the segment on a few images, then on the next few: what one writes the next finds in the cache.
     void run_tiles(const detail::Segment& segment, std::vector<double>* seconds) const {

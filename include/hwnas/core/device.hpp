@@ -5,12 +5,14 @@
 
 #include <hwnas/core/contract.hpp>
 #include <hwnas/core/error.hpp>
+#include <hwnas/core/guard.hpp>
 #include <hwnas/core/tiling.hpp>
 
 #include <cstddef>
 #include <cstring>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace hwnas {
 
@@ -30,7 +32,21 @@ struct Call {
     const Tiling* tiling = nullptr;  ///< how it is cut, if it can be
 };
 
-/// What a kind of device must offer. Memory is 64-byte aligned. Kernels trust their structs.
+/// A call of a recorded step and its condition.
+struct GuardedCall {
+    Call call;
+    Guard guard;
+};
+/// A recorded step as a device keeps it: run() starts all its calls in order.
+class Replay {
+public:
+    virtual ~Replay() = default;
+    virtual void run() = 0;
+};
+
+/// What a kind of device must offer. Memory is 64-byte aligned. Kernels trust their structs. Calls take effect in the
+/// order in which they are run; a device may still be at them when run() returns, until upload(), download() or
+/// synchronize().
 class Backend {
 public:
     virtual ~Backend() = default;
@@ -40,7 +56,12 @@ public:
     virtual void release(void* pointer, std::size_t bytes) noexcept = 0;
     virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
     virtual void download(void* to, const void* from, std::size_t bytes) = 0;
-    virtual void run(const Call& call) = 0;
+    virtual void run(const Call& call, const Guard& guard) = 0;
+    virtual void synchronize() {}
+    /// Makes a step ready to be run many times; null: its calls are run one by one. The calls stay where they are.
+    virtual std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>&) { return nullptr; }
+    /// Chunks that a sum over n images is cut into, one partial sum each.
+    virtual std::int64_t image_chunks(std::int64_t n) const { return contract::image_chunks(n); }
     virtual cpu::Context* cpu() { return nullptr; }  ///< set on the CPU: kernels are then called directly
 };
 
@@ -65,14 +86,6 @@ inline std::string device_clash(const Device& a, const Device& b) {
     return a.name() + " and " + b.name() +
            (a.name() == b.name() ? ", two devices of one name: make one and share its handle" : "");
 }
-
-/// Kernels submitted while a guard stands run only if *flag == value, decided on the device at run time. The caller
-/// keeps the flag alive.
-struct Guard {
-    const std::int32_t* flag = nullptr;
-    std::int32_t value = 0;
-    bool operator==(const Guard&) const = default;
-};
 
 /// Sets the guard of the calling thread for a scope.
 class GuardScope {

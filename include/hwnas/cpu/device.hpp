@@ -104,7 +104,9 @@ public:
     void release(void* pointer, std::size_t bytes) noexcept override { ::operator delete(pointer, alignment(bytes)); }
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-    void run(const Call& call) override { call.run_on_cpu(context_, call.payload); }
+    void run(const Call& call, const Guard& guard) override {
+        if (!guard.flag || *guard.flag == guard.value) call.run_on_cpu(context_, call.payload);
+    }
     Context* cpu() override { return &context_; }
 
 private:

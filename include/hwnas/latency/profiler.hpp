@@ -350,13 +350,14 @@ inline LatencyTable profile(const SearchSpace& space, const Device& device, cons
 }
 
 /// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own
-/// copy with options.threads threads. Trained or not makes no difference. None of the pointers may be null.
+/// copy with options.threads threads of a CPU. Trained or not makes no difference. None of the pointers may be null.
 inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Network*>& networks,
                                                    const MeasureOptions& options = {}) {
     detail::check_repeats("measure", options.batch, options.repeats, options.warmup, options.seconds);
     if (networks.empty()) return {};
     for (const Network* network : networks) require(network != nullptr, "measure: a network is null");
-    const Device timing = detail::timing_device("measure", networks[0]->device(), options.threads);
+    const Device given = networks[0]->device();
+    const Device timing = given.backend().cpu() ? detail::timing_device("measure", given, options.threads) : given;
     std::vector<Prepared> prepared;
     for (const Network* network : networks) {
         Network copy(network->space(), network->genotype(), timing, network->seed());
@@ -370,6 +371,7 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Netwo
         for (std::size_t i = 0; i < prepared.size(); ++i) {
             const auto before = detail::LatencyClock::now();
             prepared[i].run();
+            timing.backend().synchronize();
             samples[i].push_back(detail::milliseconds(detail::LatencyClock::now() - before));
         }
     };

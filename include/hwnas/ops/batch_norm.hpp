@@ -132,7 +132,7 @@ public:
 
 private:
     static T* optional(const Tensor<T>& tensor) { return tensor.defined() ? tensor.data() : nullptr; }
-    std::int64_t chunks() const { return contract::image_chunks(n_); }
+    std::int64_t chunks() const { return x_.device().backend().image_chunks(n_); }
     Tensor<T> x_, mean_, inv_std_, gain_, offset_, scale_, shift_;
     bool frozen_;
     std::int64_t c_ = 0, rows_ = 0, n_ = 0, pixels_ = 0;

@@ -35,7 +35,7 @@ void conv_weight_backward(const std::shared_ptr<Node<T>>& to_w, const Tensor<T>&
                           const contract::Window& window, std::int64_t out_channels) {
     const auto dw = grad_target(to_w);
     if (!dw) return;
-    const std::int64_t chunks = contract::image_chunks(window.n);
+    const std::int64_t chunks = dy.device().backend().image_chunks(window.n);
     const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
     submit(dy.device(),
            contract::ConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, out_channels, chunks, 0});

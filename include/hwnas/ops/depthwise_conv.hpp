@@ -32,7 +32,7 @@ void depthwise_backward(const std::shared_ptr<Node<T>>& to_x, const std::shared_
         submit(dy.device(),
                contract::DepthwiseConvBackwardData<T>{dx.data(), dy.data(), w.data(), window, dx.accumulate});
     if (const auto dw = grad_target(to_w)) {
-        const std::int64_t chunks = contract::image_chunks(window.n);
+        const std::int64_t chunks = dy.device().backend().image_chunks(window.n);
         const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c}, dy.device());
         submit(dy.device(),
                contract::DepthwiseConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, chunks, 0});

@@ -188,7 +188,7 @@ private:
                 call.n = shape[0], call.h = shape[1], call.w = shape[2], call.c = shape[3];
                 call.groups = some.gamma.shape()[0], call.gamma_stride = some.gamma.shape()[1];
                 call.edges = some.filters.shape()[1], call.count = static_cast<std::int32_t>(count);
-                call.chunks = call.groups > 1 ? call.n : contract::image_chunks(call.n);
+                call.chunks = call.groups > 1 ? call.n : x.device().backend().image_chunks(call.n);
                 call.x = x.data(), call.pooled = pooled.defined() ? pooled.data() : nullptr;
                 call.filters = some.filters.data(), call.gamma = some.gamma.data();
                 bool pools = false;

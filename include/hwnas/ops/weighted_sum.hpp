@@ -65,7 +65,8 @@ Variable<T> weighted_sum(const std::vector<Variable<T>>& xs, const Variable<T>& 
                           contract::WeightedSumBackward<T> call{};
                           call.dy = dy.data(), call.weights = w.data();
                           call.n = n, call.image = image, call.groups = groups, call.weight_stride = stride,
-                          call.chunks = groups > 1 ? n : contract::image_chunks(n), call.selected_only = selected_only;
+                          call.chunks = groups > 1 ? n : dy.device().backend().image_chunks(n),
+                          call.selected_only = selected_only;
                           for (std::size_t j = first; j < count && j < first + most; ++j) {
                               // The target is let go at once: a value that stands in the list twice must find its
                               // buffer unshared.

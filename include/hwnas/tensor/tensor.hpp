@@ -190,13 +190,7 @@ void submit(const Device& device, const S& s) {
               .tiling = cpu::tiles::tiling<S>()};
     const Guard guard = GuardScope::current();
     if (const auto& recording = Recording::active()) return recording->append(device, call, guard);
-    Backend& backend = device.backend();
-    if (guard.flag) {
-        std::int32_t value = 0;
-        backend.download(&value, guard.flag, sizeof value);
-        if (value != guard.value) return;
-    }
-    backend.run(call);
+    device.backend().run(call, guard);
 }
 
 }  // namespace hwnas

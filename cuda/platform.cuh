@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// What kernels are written against: CUDA, or the emulator that runs the same source on a CPU
+// (tests/support/cuda_emulator.hpp). A kernel is a struct. Its members are its arguments; `threads` is the most threads
+// a block may have, `registers` the ceiling of registers a thread that the build checks; operator() is what one thread
+// does. start() launches it, the only place that does, so that guards and launch limits are looked after once.
+// Rules that the emulator needs: shared memory comes from shared_memory(); no thread leaves before a barrier that
+// others reach; nothing relies on a warp running in step without a *_sync primitive.
+#pragma once
+
+#include "stream.hpp"
+
+#include <hwnas/core/contract.hpp>
+
+#include <cstddef>
+
+#if defined(HWNAS_CUDA_EMULATED)
+#include "support/cuda_emulator.hpp"
+#else
+#include <cuda_runtime.h>
+#endif
+
+namespace hwnas::cuda {
+
+using contract::i32;
+using contract::i64;
+using contract::u8;
+
+/// The most bytes of shared memory that a block gets on the devices we build for from 80 on; 75 has 64 KB.
+inline constexpr std::size_t most_shared_bytes = 99 * 1024;
+
+/// Blocks that a multiprocessor should hold at once, if the kernel says so by `resident`: the compiler then keeps to
+/// most_registers().
+template <class Body>
+constexpr int resident_blocks() {
+    if constexpr (requires { Body::resident; }) return Body::resident;
+    return 0;
+}
+/// Registers that a thread may have where so many blocks of so many threads are resident.
+constexpr int most_registers(int threads, int resident) {
+    return 65'536 / (threads * resident) / 8 * 8;
+}
+
+#if !defined(HWNAS_CUDA_EMULATED)
+
+/// The ceiling of registers is part of the kernel's name, so that the assembler's log tells it.
+template <class Body, int registers = Body::registers>
+__global__ void __launch_bounds__(Body::threads, resident_blocks<Body>())
+    kernel(const __grid_constant__ Body body, const Guard guard) {
+    if (guard.flag && *guard.flag != guard.value) return;
+    body();
+}
+
+/// Dynamic shared memory of the block, 16-byte aligned, undefined at first.
+template <class T>
+__device__ T* shared_memory() {
+    extern __shared__ __align__(16) unsigned char hwnas_shared_memory[];
+    return reinterpret_cast<T*>(hwnas_shared_memory);
+}
+
+/// Runs body() on `blocks` blocks of `threads` threads, each block with `shared` bytes of shared memory.
+template <class Body>
+void start(const Stream& stream, const Body& body, i64 blocks, int threads = Body::threads, std::size_t shared = 0) {
+    if (blocks <= 0) return;
+    if (shared > 48 * 1024)
+        check(cudaFuncSetAttribute(kernel<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+              "shared memory");
+    kernel<Body>
+        <<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), shared, stream.handle>>>(body, stream.guard);
+    check(cudaGetLastError(), "launch");
+}
+
+#else
+
+template <class T>
+T* shared_memory() {
+    return static_cast<T*>(emulator::shared_memory());
+}
+
+template <class Body>
+void start(const Stream& stream, const Body& body, i64 blocks, int threads = Body::threads, std::size_t shared = 0) {
+    if (blocks <= 0) return;
+    if (stream.guard.flag && *stream.guard.flag != stream.guard.value) return;
+    emulator::launch(body, blocks, threads, shared, Body::threads, most_shared_bytes);
+}
+
+#endif
+
+/// Runs the call of struct S at `call`: finds launch(stream, S), which stands with S's kernels. Instantiated in the .cu
+/// of its op.
+template <class S>
+void launch_call(const Stream& stream, const void* call) {
+    launch(stream, *static_cast<const S*>(call));
+}
+
+/// Blocks of `size` that n items fill.
+__host__ __device__ constexpr i64 blocks_of(i64 n, i64 size) {
+    return (n + size - 1) / size;
+}
+
+/// V neighbouring floats, moved in one access.
+template <int V>
+struct alignas(4 * V) Pack {
+    float v[V];
+    __device__ float& operator[](int i) { return v[i]; }
+    __device__ float operator[](int i) const { return v[i]; }
+};
+template <int V>
+__device__ Pack<V> load(const float* from) {
+    return *reinterpret_cast<const Pack<V>*>(from);
+}
+template <int V>
+__device__ void store(float* to, const Pack<V>& pack) {
+    *reinterpret_cast<Pack<V>*>(to) = pack;
+}
+template <int V>
+__device__ Pack<V> zeros() {
+    Pack<V> pack;
+#pragma unroll
+    for (int i = 0; i < V; ++i) pack.v[i] = 0.0f;
+    return pack;
+}
+
+/// Whether rows of c floats may be read V at a time from every given address; null addresses do not matter.
+template <class... Pointers>
+bool packs(int v, i64 c, const Pointers*... pointers) {
+    return c % v == 0 && ((reinterpret_cast<std::uintptr_t>(pointers) % (4 * static_cast<unsigned>(v)) == 0) && ...);
+}
+
+/// The sum of `value` over the 32 threads of a warp, in all of them; always in the same order.
+template <class T>
+__device__ T warp_sum(T value) {
+#pragma unroll
+    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(0xffffffffu, value, step);
+    return value;
+}
+/// The sum over a block of whole warps, in all threads; `scratch` is 32 elements of shared memory, free afterwards.
+template <class T>
+__device__ T block_sum(T value, T* scratch) {
+    const unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+    value = warp_sum(value);
+    if (lane == 0) scratch[warp] = value;
+    __syncthreads();
+    T total = 0;
+    for (unsigned i = 0; i < warps; ++i) total += scratch[i];
+    __syncthreads();
+    return total;
+}
+
+/// One thread an element: f(i) for i < n. F brings its own ceiling of registers.
+template <class F>
+struct ForEach {
+    static constexpr int threads = 256, registers = F::registers;
+    F f;
+    i64 n;
+    __device__ void operator()() const {
+        const i64 i = static_cast<i64>(blockIdx.x) * threads + threadIdx.x;
+        if (i < n) f(i);
+    }
+};
+template <class F>
+void for_each(const Stream& stream, i64 n, const F& f) {
+    start(stream, ForEach<F>{f, n}, blocks_of(n, ForEach<F>::threads));
+}
+
+}  // namespace hwnas::cuda

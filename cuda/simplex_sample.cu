@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+#include "simplex_sample.cuh"
+
+namespace hwnas::cuda {
+
+template void launch_call<contract::SimplexSample<float>>(const Stream&, const void*);
+
+}  // namespace hwnas::cuda

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include <hwnas/ops/depthwise_conv.hpp>
+
+#include "cuda/device_under_test.hpp"
+
+using namespace hwnas;
+using namespace hwnas::testing;
+
+namespace {
+
+void check_window(const Device& device, const WindowCase& window) {
+    INFO(window.str());
+    const Shape w{window.kernel, window.kernel, window.x[3]};
+    check_on_device(
+        device,
+        [&](const auto& v) {
+            return depthwise_conv(v[0], v[1],
+                                  {.stride = window.stride, .padding = window.padding, .dilation = window.dilation});
+        },
+        {random_values<double>(window.x.elements(), 1), random_values<double>(w.elements(), 2)}, {window.x, w});
+}
+
+}  // namespace
+
+TEST_CASE("depthwise_conv on the device agrees with the CPU at awkward windows", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const auto& window : window_cases()) check_window(device, window);
+}
+
+TEST_CASE("depthwise_conv on the device takes any number of channels", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const std::int64_t c : {1, 2, 3, 7, 8, 9, 31, 33, 40, 64, 65, 130}) {
+        check_window(device, {{2, 5, 6, c}});
+        check_window(device, {{1, 5, 6, c}, 3, 2});
+        check_window(device, {{2, 3, 4, c}, 4, 1, 2});
+    }
+    check_window(device, {{2, 6, 5, 130}, 5});
+    check_window(device, {{1, 7, 6, 67}, 7});
+}
+
+TEST_CASE("depthwise_conv on the device: every kernel of its own, all paddings", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const int kernel : {3, 5, 7})
+        for (const int stride : {1, 2})
+            for (int padding = 0; padding < kernel; ++padding)
+                check_window(device, {{1, 10, 9, 3}, kernel, stride, padding});
+    for (const int kernel : {3, 5})
+        for (const int dilation : {2, 3}) {
+            check_window(device, {{2, 11, 14, 5}, kernel, 1, -1, dilation});
+            check_window(device, {{1, 13, 13, 3}, kernel, 1, 1, dilation});
+            check_window(device, {{1, 13, 14, 3}, kernel, 2, 2, dilation});
+        }
+}
+
+TEST_CASE("depthwise_conv on the device: extreme aspect ratios and many images", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const int kernel : {3, 5, 7})
+        for (const int stride : {1, 2}) {
+            check_window(device, {{1, 75, 1, 2}, kernel, stride});
+            check_window(device, {{1, 1, 75, 2}, kernel, stride});
+            check_window(device, {{1, 70, 3, 1}, kernel, stride});
+        }
+    check_window(device, {{260, 3, 3, 5}});
+    check_window(device, {{300, 2, 3, 4}, 3, 2});
+    check_window(device, {{515, 1, 2, 3}, 2, 1, 1});
+    if (emulated()) return;
+    for (const WindowCase& window :
+         {WindowCase{{256, 28, 28, 16}}, WindowCase{{256, 14, 14, 32}}, WindowCase{{256, 7, 7, 64}},
+          WindowCase{{64, 56, 56, 24}, 3, 2}, WindowCase{{64, 28, 28, 40}, 5}, WindowCase{{64, 28, 28, 40}, 5, 2},
+          WindowCase{{32, 56, 56, 33}, 7}, WindowCase{{32, 56, 56, 32}, 7, 2},
+          WindowCase{{16, 112, 112, 32}, 3, 1, -1, 2}, WindowCase{{1000, 14, 14, 96}, 3, 3}})
+        check_window(device, window);
+}
+
+TEST_CASE("depthwise_conv on the device computes the wanted gradients only, and resumes sums", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const int kernel : {3, 4}) {
+        const auto window = make_window("test", {5, 6, 7, 9}, kernel, 1, 1, 1);
+        const std::int64_t taps = kernel * kernel * 9, chunks = 3;
+        const auto on = [&](const Device& where) {
+            const auto x = random_tensor<float>({5, 6, 7, 9}, 1, where);
+            const auto dy = random_tensor<float>({5, window.oh, window.ow, 9}, 2, where);
+            const auto partial = Tensor<float>::full({chunks, taps}, 0.5f, where);
+            submit(where, contract::DepthwiseConvBackwardWeight<float>{partial.data(), x.data(), dy.data(), window,
+                                                                       chunks, 1});
+            return partial.to_vector();
+        };
+        CHECK(relative_error(on(device), on(test_device())) <= 2e-6);
+    }
+    const auto x = random_tensor<float>({2, 5, 5, 8}, 1, device), w = random_tensor<float>({3, 3, 8}, 2, device);
+    const auto both_x = Variable<float>::leaf(x), both_w = Variable<float>::leaf(w);
+    const auto only_x = Variable<float>::leaf(x), only_w = Variable<float>::leaf(w);
+    const auto seed = random_tensor<float>(x.shape(), 3, device);
+    backward(depthwise_conv(both_x, both_w), seed);
+    backward(depthwise_conv(only_x, Variable<float>(w)), seed);
+    backward(depthwise_conv(Variable<float>(x), only_w), seed);
+    CHECK(only_x.grad().to_vector() == both_x.grad().to_vector());
+    CHECK(only_w.grad().to_vector() == both_w.grad().to_vector());
+}
+
+TEST_CASE("depthwise_conv on the device: NaN and infinity reach the windows that see them and no other", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const int kernel : {2, 3, 5, 7})
+        for (const int stride : {1, 2})
+            for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+                INFO("kernel " << kernel << ", stride " << stride << ", " << bad);
+                auto values = random_values<float>(9 * 11 * 3, 1);
+                for (std::size_t i = 0; i < 3; ++i) values[(4 * 11 + 7) * 3 + i] = bad;
+                const auto on = [&](const Device& where) {
+                    const auto x = Variable<float>::leaf(Tensor<float>::from(values, {1, 9, 11, 3}, where));
+                    const auto w = Tensor<float>::full({kernel, kernel, 3}, 1.0f, where);
+                    const auto y = depthwise_conv(x, Variable<float>(w), {.stride = stride, .padding = kernel / 2});
+                    auto seed = random_values<float>(y.shape().elements(), 2);
+                    seed[seed.size() / 2] = bad;
+                    backward(y, Tensor<float>::from(seed, y.shape(), where));
+                    auto found = y.value().to_vector();
+                    const auto gradient = x.grad().to_vector();
+                    found.insert(found.end(), gradient.begin(), gradient.end());
+                    return found;
+                };
+                const auto found = on(device), expected = on(test_device());
+                REQUIRE(found.size() == expected.size());
+                for (std::size_t i = 0; i < found.size(); ++i)
+                    REQUIRE(std::isfinite(found[i]) == std::isfinite(expected[i]));
+            }
+}

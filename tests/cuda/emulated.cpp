@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// The emulated device: every call is run in both orders of the emulator, and what it writes must have the same bits.
+#include "cuda/device_under_test.hpp"
+
+#include "../../cuda/dispatch.hpp"
+#include "../../cuda/platform.cuh"
+
+#include <map>
+#include <mutex>
+
+namespace hwnas::testing {
+namespace {
+
+class EmulatedBackend final : public Backend {
+public:
+    std::string name() const override { return "emulated cuda"; }
+    std::string description() const override { return "CUDA kernels run by the emulator"; }
+    void* allocate(std::size_t bytes) override {
+        void* const memory = ::operator new(bytes, std::align_val_t{64});
+        std::memset(memory, 0xFF, bytes);
+        blocks_[static_cast<std::byte*>(memory)] = bytes;
+        return memory;
+    }
+    void release(void* pointer, std::size_t) noexcept override {
+        blocks_.erase(static_cast<std::byte*>(pointer));
+        ::operator delete(pointer, std::align_val_t{64});
+    }
+    void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+    void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+    std::int64_t image_chunks(std::int64_t n) const override { return cuda::image_chunks(n); }
+    void run(const Call& call, const Guard& guard) override {
+        require(!call.is_double, "{}: {} in double; kernels are fp32", name(), call.name);
+        struct Written {
+            std::byte* begin;
+            std::vector<std::byte> before, after;
+        };
+        std::vector<Written> written;
+        for (int i = 0; i < call.writes; ++i) {
+            std::byte* pointer;
+            std::memcpy(&pointer,
+                        static_cast<const std::byte*>(call.payload) + static_cast<std::size_t>(i) * sizeof pointer,
+                        sizeof pointer);
+            if (!pointer) continue;
+            const auto block = std::prev(blocks_.upper_bound(pointer));
+            if (std::none_of(written.begin(), written.end(), [&](const auto& w) { return w.begin == block->first; }))
+                written.push_back({block->first, {block->first, block->first + block->second}, {}});
+        }
+        const cuda::Stream stream{.guard = guard};
+        launch(emulator::Order::forward, call, stream);
+        for (auto& w : written) {
+            w.after.assign(w.begin, w.begin + w.before.size());
+            std::copy(w.before.begin(), w.before.end(), w.begin);
+        }
+        launch(emulator::Order::backward, call, stream);
+        for (const auto& w : written)
+            require(std::equal(w.after.begin(), w.after.end(), w.begin),
+                    "{}: {} depends on the order in which threads run", name(), call.name);
+    }
+
+private:
+    static void launch(emulator::Order order, const Call& call, const cuda::Stream& stream) {
+        emulator::order = order;
+        cuda::launcher(call.index)(stream, call.payload);
+        emulator::order = emulator::Order::forward;
+    }
+    std::map<std::byte*, std::size_t> blocks_;
+};
+
+}  // namespace
+
+std::optional<Device> device_under_test() {
+    static const Device device(std::make_shared<EmulatedBackend>());
+    return device;
+}
+bool emulated() {
+    return true;
+}
+
+}  // namespace hwnas::testing

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+// The device under test is the first GPU.
+#include "cuda/device_under_test.hpp"
+
+#include <hwnas/cuda.hpp>
+
+namespace hwnas::testing {
+
+std::optional<Device> device_under_test() {
+    if (cuda::device_count() == 0) return std::nullopt;
+    static const Device device = cuda::device(0);
+    return device;
+}
+bool emulated() {
+    return false;
+}
+
+}  // namespace hwnas::testing

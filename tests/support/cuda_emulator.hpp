@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// Runs CUDA kernels on the CPU, so that their source is tested where there is no GPU. A thread is a fibre with a stack
+// of its own; a block's threads run one after the other to the next barrier or warp primitive, in one of two orders,
+// over shared memory that starts out poisoned and ends exactly where it should, for AddressSanitizer to see. What a GPU
+// would leave undefined is an error here: a barrier that not all threads reach, a shuffle with a lane that has left, a
+// launch over the limits. Not covered: speed, memory ordering between blocks, registers.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <sys/mman.h>
+
+#if !defined(__x86_64__)
+#include <ucontext.h>
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+#define __host__
+#define __device__
+#define __global__
+#define __forceinline__ inline __attribute__((always_inline))
+
+struct dim3 {
+    unsigned x = 1, y = 1, z = 1;
+};
+
+namespace hwnas::emulator {
+
+/// What a launch did that no GPU defines.
+class Failure : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
+/// In which order blocks, warps and threads take turns. Results must not depend on it.
+enum class Order { forward, backward };
+inline thread_local Order order = Order::forward;
+
+/// A stack on which something runs, and what it takes to leave and to re-enter it.
+class Stack {
+public:
+    explicit Stack(std::size_t bytes) : bytes_(bytes) {
+        memory_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory_ == MAP_FAILED) throw std::bad_alloc();
+    }
+    ~Stack() { munmap(memory_, bytes_); }
+    Stack(const Stack&) = delete;
+    Stack& operator=(const Stack&) = delete;
+    char* begin() const { return static_cast<char*>(memory_); }
+    std::size_t bytes() const { return bytes_; }
+
+private:
+    void* memory_;
+    std::size_t bytes_;
+};
+
+#if defined(__x86_64__)
+using Resume = void*;
+/// Leaves the running stack, noting where in `from`, for the one that `to` notes.
+__attribute__((naked, noinline)) inline void change_stack(Resume*, Resume) {
+    asm("pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
+        "movq %rsp, (%rdi)\n movq %rsi, %rsp\n"
+        "popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbx\n popq %rbp\n ret");
+}
+inline Resume prepare_stack(const Stack& stack, void (*entry)()) {
+    void** top = reinterpret_cast<void**>(stack.begin() + stack.bytes()) - 3;
+    top[0] = nullptr;  // entry() never returns; the stack is aligned as behind a call
+    top[-1] = reinterpret_cast<void*>(entry);
+    for (int i = 2; i <= 7; ++i) top[-i] = nullptr;
+    return top - 7;
+}
+#else
+using Resume = std::shared_ptr<ucontext_t>;
+inline void change_stack(Resume* from, const Resume& to) {
+    if (!*from) *from = std::make_shared<ucontext_t>();
+    swapcontext(from->get(), to.get());
+}
+inline Resume prepare_stack(const Stack& stack, void (*entry)()) {
+    auto context = std::make_shared<ucontext_t>();
+    getcontext(context.get());
+    context->uc_stack.ss_sp = stack.begin();
+    context->uc_stack.ss_size = stack.bytes();
+    context->uc_link = nullptr;
+    makecontext(context.get(), entry, 0);
+    return context;
+}
+#endif
+
+/// One thread of the block that runs.
+struct Fibre {
+    enum class State { ready, at_barrier, at_warp, done };
+    std::unique_ptr<Stack> stack;
+    Resume resume{};
+    void* fake_stack = nullptr;  // AddressSanitizer's
+    State state = State::done;
+    dim3 thread_index;
+    const char* operation = "";  // of the warp
+    unsigned mask = 0;
+    std::source_location at;
+    unsigned char value[8] = {};     // what the lane brings to it
+    unsigned char* taken = nullptr;  // and where the 32 values of its warp go
+};
+
+/// The block that runs: its fibres take turns until all are done.
+class Block {
+public:
+    static Block& current() {
+        static thread_local Block block;
+        return block;
+    }
+    template <class Body>
+    void run(const Body& body, unsigned index, unsigned blocks, unsigned threads, std::size_t shared) {
+        block_index = {index, 1, 1}, block_index.y = block_index.z = 0;
+        grid_extent = {blocks, 1, 1}, block_extent = {threads, 1, 1};
+        // To the byte: what lies behind belongs to the sanitizer.
+        const std::unique_ptr<void, decltype(&std::free)> memory(std::malloc(shared), std::free);
+        std::memset(memory.get(), order == Order::forward ? 0xFF : 0xFE, shared);
+        shared_ = memory.get();
+        body_ = &body;
+        call_ = [](const void* b) { (*static_cast<const Body*>(b))(); };
+        while (fibres_.size() < threads) {
+            fibres_.push_back(std::make_unique<Fibre>());
+            fibres_.back()->stack = std::make_unique<Stack>(stack_bytes);
+        }
+        for (unsigned i = 0; i < threads; ++i) {
+            Fibre& fibre = *fibres_[i];
+#if defined(__SANITIZE_ADDRESS__)
+            // Frames that nothing returned from: of enter() where the thread is done, any where an error ended it.
+            const std::size_t left = fibre.state == Fibre::State::done ? 2048 : stack_bytes;
+            __asan_unpoison_memory_region(fibre.stack->begin() + stack_bytes - left, left);
+#endif
+            fibre.thread_index = {i, 0, 0};
+            fibre.resume = prepare_stack(*fibre.stack, &Block::enter);
+            fibre.fake_stack = nullptr;
+            fibre.state = Fibre::State::ready;
+        }
+        take_turns(threads);
+        shared_ = nullptr;
+    }
+    /// Called on a fibre: waits in `state` until the scheduler lets it go on.
+    void wait(Fibre::State state, std::source_location at) {
+        running->state = state;
+        running->at = at;
+        leave(false);
+    }
+    void* shared() const { return shared_; }
+
+    Fibre* running = nullptr;
+    dim3 block_index, grid_extent, block_extent;
+
+private:
+    static constexpr std::size_t stack_bytes = 256 * 1024;
+    static void enter() {
+        Block& block = current();
+        block.entered(block.running->fake_stack);
+        block.call_(block.body_);
+        block.running->state = Fibre::State::done;
+        block.leave(true);
+        std::abort();
+    }
+    void entered([[maybe_unused]] void* fake_stack) {
+#if defined(__SANITIZE_ADDRESS__)
+        const void* bottom;
+        std::size_t size;
+        __sanitizer_finish_switch_fiber(fake_stack, &bottom, &size);
+        if (!host_bottom_) host_bottom_ = bottom, host_size_ = size;
+#endif
+    }
+    void leave([[maybe_unused]] bool for_good) {
+        Fibre& fibre = *running;
+#if defined(__SANITIZE_ADDRESS__)
+        __sanitizer_start_switch_fiber(for_good ? nullptr : &fibre.fake_stack, host_bottom_, host_size_);
+#endif
+        change_stack(&fibre.resume, host_);
+        entered(fibre.fake_stack);
+    }
+    void turn(Fibre& fibre) {
+        running = &fibre;
+#if defined(__SANITIZE_ADDRESS__)
+        void* fake_stack = nullptr;
+        host_bottom_ = nullptr;
+        __sanitizer_start_switch_fiber(&fake_stack, fibre.stack->begin(), fibre.stack->bytes());
+#endif
+        change_stack(&host_, fibre.resume);
+#if defined(__SANITIZE_ADDRESS__)
+        __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+    }
+    Fibre& nth(unsigned i, unsigned threads) { return *fibres_[order == Order::forward ? i : threads - 1 - i]; }
+    void take_turns(unsigned threads) {
+        for (;;) {
+            for (unsigned i = 0; i < threads; ++i)
+                if (Fibre& fibre = nth(i, threads); fibre.state == Fibre::State::ready) turn(fibre);
+            bool moved = false, all_done = true;
+            for (unsigned warp = 0; warp * 32 < threads; ++warp) moved |= exchange(warp * 32, threads);
+            for (unsigned i = 0; i < threads; ++i) all_done &= fibres_[i]->state == Fibre::State::done;
+            if (all_done) return;
+            if (!moved) release(threads);
+        }
+    }
+    /// Lets the lanes of a warp go on that have all met at their primitive.
+    bool exchange(unsigned first, unsigned threads) {
+        bool moved = false;
+        for (unsigned lane = 0; lane < 32 && first + lane < threads; ++lane) {
+            Fibre& leader = *fibres_[first + lane];
+            if (leader.state != Fibre::State::at_warp) continue;
+            const unsigned mask = leader.mask;
+            if (!(mask >> lane & 1)) fail(leader, "is called by a lane that its mask leaves out");
+            unsigned char values[32][8] = {};
+            bool complete = true;
+            for (unsigned l = 0; l < 32; ++l) {
+                if (!(mask >> l & 1)) continue;
+                if (first + l >= threads || fibres_[first + l]->state == Fibre::State::done)
+                    fail(leader, "waits for a lane that is not there or has left");
+                const Fibre& other = *fibres_[first + l];
+                complete &= other.state == Fibre::State::at_warp && other.mask == mask &&
+                            std::strcmp(other.operation, leader.operation) == 0 && other.at.line() == leader.at.line();
+                std::memcpy(values[l], other.value, sizeof values[l]);
+            }
+            if (!complete) continue;
+            for (unsigned l = 0; l < 32; ++l)
+                if (mask >> l & 1) {
+                    Fibre& other = *fibres_[first + l];
+                    if (other.taken) std::memcpy(other.taken, values, sizeof values);
+                    other.state = Fibre::State::ready;
+                }
+            moved = true;
+        }
+        return moved;
+    }
+    /// Opens the barrier if all threads stand at it.
+    void release(unsigned threads) {
+        const Fibre& leader = *fibres_[0];
+        for (unsigned i = 0; i < threads; ++i) {
+            const Fibre& fibre = *fibres_[i];
+            if (fibre.state == Fibre::State::at_warp) fail(fibre, "waits for lanes that wait elsewhere");
+            if (fibre.state != Fibre::State::at_barrier || leader.state != Fibre::State::at_barrier ||
+                fibre.at.line() != leader.at.line() || std::strcmp(fibre.at.file_name(), leader.at.file_name()) != 0)
+                throw Failure("emulator: divergent barrier, thread " + std::to_string(i) + " is " + where(fibre) +
+                              " while thread 0 is " + where(leader));
+        }
+        for (unsigned i = 0; i < threads; ++i) fibres_[i]->state = Fibre::State::ready;
+    }
+    static std::string where(const Fibre& fibre) {
+        if (fibre.state == Fibre::State::done) return "done";
+        return "at " + std::string(fibre.at.file_name()) + ":" + std::to_string(fibre.at.line());
+    }
+    [[noreturn]] static void fail(const Fibre& fibre, const char* what) {
+        throw Failure("emulator: " + std::string(fibre.operation) + " " + where(fibre) + " " + what + " (thread " +
+                      std::to_string(fibre.thread_index.x) + ")");
+    }
+
+    std::vector<std::unique_ptr<Fibre>> fibres_;
+    Resume host_{};
+    const void* host_bottom_ = nullptr;
+    std::size_t host_size_ = 0;
+    void* shared_ = nullptr;
+    const void* body_ = nullptr;
+    void (*call_)(const void*) = nullptr;
+};
+
+inline void* shared_memory() {
+    return Block::current().shared();
+}
+
+template <class Body>
+void launch(const Body& body, std::int64_t blocks, int threads, std::size_t shared, int most_threads,
+            std::size_t most_shared) {
+    const auto limit = [](bool kept, const std::string& what) {
+        if (!kept) throw Failure("emulator: launch with " + what);
+    };
+    limit(blocks > 0 && blocks < std::int64_t{1} << 31, std::to_string(blocks) + " blocks");
+    limit(threads > 0 && threads <= most_threads && threads <= 1024,
+          std::to_string(threads) + " threads, " + std::to_string(most_threads) + " are declared");
+    limit(shared <= most_shared, std::to_string(shared) + " bytes of shared memory");
+    limit(sizeof(Body) <= 4000, std::to_string(sizeof(Body)) + " bytes of arguments");
+    for (std::int64_t i = 0; i < blocks; ++i)
+        Block::current().run(body, static_cast<unsigned>(order == Order::forward ? i : blocks - 1 - i),
+                             static_cast<unsigned>(blocks), static_cast<unsigned>(threads), shared);
+}
+
+/// The values that the lanes of `mask` bring to a primitive of theirs.
+template <class T>
+void exchange(const char* operation, unsigned mask, T value, T (&values)[32], std::source_location at) {
+    static_assert(sizeof(T) <= 8);
+    Block& block = Block::current();
+    unsigned char taken[32][8];
+    Fibre& fibre = *block.running;
+    fibre.operation = operation, fibre.mask = mask, fibre.taken = &taken[0][0];
+    std::memcpy(fibre.value, &value, sizeof value);
+    block.wait(Fibre::State::at_warp, at);
+    for (int i = 0; i < 32; ++i) std::memcpy(&values[i], taken[i], sizeof(T));
+}
+inline unsigned lane() {
+    return Block::current().running->thread_index.x % 32;
+}
+
+}  // namespace hwnas::emulator
+
+#define threadIdx (::hwnas::emulator::Block::current().running->thread_index)
+#define blockIdx (::hwnas::emulator::Block::current().block_index)
+#define blockDim (::hwnas::emulator::Block::current().block_extent)
+#define gridDim (::hwnas::emulator::Block::current().grid_extent)
+
+inline void __syncthreads(std::source_location at = std::source_location::current()) {
+    hwnas::emulator::Block::current().wait(hwnas::emulator::Fibre::State::at_barrier, at);
+}
+inline void __syncwarp(unsigned mask = 0xffffffffu, std::source_location at = std::source_location::current()) {
+    int values[32];
+    hwnas::emulator::exchange("__syncwarp", mask, 0, values, at);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int step, std::source_location at = std::source_location::current()) {
+    T values[32];
+    hwnas::emulator::exchange("__shfl_xor_sync", mask, value, values, at);
+    return values[(hwnas::emulator::lane() ^ static_cast<unsigned>(step)) % 32];
+}
+template <class T>
+T __shfl_sync(unsigned mask, T value, int from, std::source_location at = std::source_location::current()) {
+    T values[32];
+    hwnas::emulator::exchange("__shfl_sync", mask, value, values, at);
+    return values[static_cast<unsigned>(from) % 32];
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned step, std::source_location at = std::source_location::current()) {
+    T values[32];
+    hwnas::emulator::exchange("__shfl_down_sync", mask, value, values, at);
+    const unsigned from = hwnas::emulator::lane() + step;
+    return from < 32 ? values[from] : value;
+}
