@@ -151,7 +151,13 @@ build() { # preset, target...
     # The presets say Ninja; make serves where it is missing, and a build directory stays with what it began with.
     generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "build/$preset/CMakeCache.txt" 2>/dev/null) || generator=
     if [ -z "$generator" ] && ! have ninja; then generator="Unix Makefiles"; fi
-    logged cmake --preset "$preset" ${generator:+-G "$generator"} ||
+    # What is run here needs the CUDA backend where there is a card, and machine code for that card only.
+    cuda=
+    if [ "$preset" = release ]; then
+        if [ -e /dev/nvidiactl ]; then cuda="-DHWNAS_BUILD_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=native"; else cuda=-DHWNAS_BUILD_CUDA=OFF; fi
+    fi
+    # shellcheck disable=SC2086 # two words
+    logged cmake --preset "$preset" $cuda ${generator:+-G "$generator"} ||
         die "configuring failed (whole output: build/build.log). Where apt does not help: install Eigen 3.4, fmt 9," \
             "nlohmann-json, CLI11, zlib (for test: Catch2; for bench: Google Benchmark), and set CMAKE_PREFIX_PATH"
     logged cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} ||

@@ -6,6 +6,7 @@
 #                 a directory here, for a machine with a GPU but without the libraries that building needs)
 # --out FILE      [docs/results/gpu/<GPU>-<date>.json]
 # --quick         kernels of the search's own shapes only
+# $HWNAS_CUDA_ARCHITECTURES: what to build machine code for [90]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,13 +17,13 @@ while (($#)); do
         --out) out=$2; shift ;;
         --pack) pack=$2; shift ;;
         --quick) quick=1 ;;
-        *) sed -n '2,9s/^# \?//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,10s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
 
 build() { # preset, target
-    cmake --preset "$1" >/dev/null
+    cmake --preset "$1" -DHWNAS_BUILD_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${HWNAS_CUDA_ARCHITECTURES:-90}" >/dev/null
     cmake --build "build/$1" -j "$(nproc)" --target "$2" >build/gpu_report.log 2>&1 || { tail -n 50 build/gpu_report.log; exit 1; }
 }
 if [[ -z $programs ]]; then

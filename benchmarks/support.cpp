@@ -35,6 +35,7 @@ public:
             std::vector<GuardedCall> calls;
             for (std::int64_t i = 0; i < times; ++i)
                 for (const auto& copy : copies) calls.insert(calls.end(), copy.calls.begin(), copy.calls.end());
+            for (std::uint32_t i = 1; i < calls.size(); ++i) calls[i].after = {i - 1};  // one after the other
             count_ = times * static_cast<std::int64_t>(copies.size());
             replay_ = device().backend().prepare(calls);
             run();

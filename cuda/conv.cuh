@@ -238,6 +238,7 @@ struct ConvWeightKernel {
                 store(b + r * TC + c, gradient(d_y, pixel + r, end, first_channel + c));
             }
             __syncthreads();
+#pragma unroll 4
             for (int r = group; r < slice; r += groups) {
                 const auto d = load<4>(b + r * TC + channel);
 #pragma unroll

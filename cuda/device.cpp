@@ -104,7 +104,7 @@ public:
         check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal), "capturing a recorded step");
         cudaGraph_t graph = nullptr;
         try {
-            for (const auto& [call, guard] : calls) start(call, guard);
+            capture(calls);
         } catch (...) {
             cudaStreamEndCapture(stream_.handle, &graph);
             cudaGraphDestroy(graph);
@@ -115,6 +115,44 @@ public:
     }
 
 private:
+    /// Every call waits for what it has to wait for, and for nothing else: small kernels run beside large ones.
+    void capture(const std::vector<GuardedCall>& calls) {
+        std::vector<std::vector<cudaGraphNode_t>> last(calls.size());  // nodes that a call ends with
+        for (std::size_t i = 0; i < calls.size(); ++i) {
+            std::vector<cudaGraphNode_t> before;
+            for (const auto j : calls[i].after) before.insert(before.end(), last[j].begin(), last[j].end());
+            std::sort(before.begin(), before.end());
+            before.erase(std::unique(before.begin(), before.end()), before.end());
+            set_dependencies(before);
+            start(calls[i].call, calls[i].guard);
+            last[i] = dependencies();
+        }
+    }
+    void set_dependencies(std::vector<cudaGraphNode_t>& nodes) const {
+#if CUDART_VERSION >= 13000
+        check(cudaStreamUpdateCaptureDependencies(stream_.handle, nodes.data(), nullptr, nodes.size(),
+                                                  cudaStreamSetCaptureDependencies),
+              "capturing a recorded step");
+#else
+        check(cudaStreamUpdateCaptureDependencies(stream_.handle, nodes.data(), nodes.size(),
+                                                  cudaStreamSetCaptureDependencies),
+              "capturing a recorded step");
+#endif
+    }
+    std::vector<cudaGraphNode_t> dependencies() const {
+        cudaStreamCaptureStatus status{};
+        const cudaGraphNode_t* nodes = nullptr;
+        std::size_t count = 0;
+#if CUDART_VERSION >= 13000
+        const cudaGraphEdgeData* edges = nullptr;
+        check(cudaStreamGetCaptureInfo(stream_.handle, &status, nullptr, nullptr, &nodes, &edges, &count),
+              "capturing a recorded step");
+#else
+        check(cudaStreamGetCaptureInfo(stream_.handle, &status, nullptr, nullptr, &nodes, &count),
+              "capturing a recorded step");
+#endif
+        return {nodes, nodes + count};
+    }
     void use() const { check(cudaSetDevice(index_), "choosing the device"); }
     void start(const Call& call, const Guard& guard) const {
         require(!call.is_double, "{}: {} of doubles; its kernels are in float, use hwnas::cpu::device() for double",

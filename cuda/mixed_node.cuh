@@ -46,8 +46,8 @@ struct Taps {
 
 template <int J>
 struct MixedSourceForwardKernel {
-    // Far fewer threads are launched: 896 bounds the registers so that 28 warps have room.
-    static constexpr int threads = 896, registers = 72, launched = 256;
+    // Far fewer threads are launched: 768 bounds the registers so that 24 warps have room.
+    static constexpr int threads = 768, registers = 80, launched = 256;
     float* u[J];
     const float *x, *pooled, *filters, *gamma;
     i64 filter_stride, gamma_stride;       // from image to image

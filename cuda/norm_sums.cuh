@@ -44,13 +44,16 @@ struct BatchNormStatisticsKernel {
         const i64 step = rows.lanes * c;
         const bool wanted = walk.column < rows.packs;
 
-        if (walk.lane < origin_rows) scratch[threadIdx.x] = load_if<V>(walk.left > 0, from);
+        // The origin is a mean of rows from all over, since a corner of the first image may be unlike the rest.
+        const int count = static_cast<int>(std::min<i64>(std::min<i64>(origin_rows, rows.lanes), end - begin));
+        if (walk.lane < count)
+            scratch[threadIdx.x] =
+                load_if<V>(wanted, x + (begin + walk.lane * ((end - begin) / count)) * c + walk.column * V);
         __syncthreads();
         auto origin = zeros<V>();
         if (resume) {
             origin = load_if<V>(wanted, out);
         } else {
-            const int count = static_cast<int>(std::min<i64>(std::min<i64>(origin_rows, rows.lanes), end - begin));
             for (int lane = 0; lane < count; ++lane)
 #pragma unroll
                 for (int k = 0; k < V; ++k) origin[k] += scratch[lane * rows.columns + walk.local].v[k];

@@ -78,6 +78,7 @@ private:
             to[j] = skipped || (zero && add[j]) ? nullptr : dx[term];
             from[j] = skipped || !partial ? nullptr : x[term];
         }
+#pragma unroll 2
         for (i64 i = begin + threadIdx.x * V; i < end; i += blockDim.x * V) {
             const auto d = load<V>(dy + i);
             Pack<V> v[J], old[J];
@@ -142,7 +143,7 @@ struct WeightedSumReduceKernel {
 };
 /// A row of weights for every chunk.
 struct WeightedSumScatterKernel {
-    static constexpr int registers = 32;
+    static constexpr int registers = 40;
     float* dweights;
     const float* partial;
     i64 weight_stride;

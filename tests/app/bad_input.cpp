@@ -56,6 +56,9 @@ TEST_CASE("usage errors are one line and exit with 2", "[app]") {
           "2 fashion_mnist: --seed: \"-1\" is not a whole number from 0 to 1.8e+19\n");
     CHECK(says({"search", "--learning-rate", "nan"}) ==
           "2 fashion_mnist: --learning-rate: \"nan\" is not a number from 1e-08 to 10\n");
+    for (const std::string device : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:1000"})
+        CHECK(says({"search", "--device", device}) ==
+              "2 fashion_mnist: --device: \"" + device + "\" is unknown (choose auto, cpu, cuda or cuda:N)\n");
     CHECK(says({"search", "--threads", "9999999999"}) ==
           "2 fashion_mnist: --threads: \"9999999999\" is not a whole number from 0 to 1024\n");
     CHECK(says({"search", "--resume", ".", "--quick"}) ==

@@ -162,6 +162,28 @@ TEST_CASE("constants made in a step live as long as the program, kept tensors to
     CHECK(constant.expired());
 }
 
+TEST_CASE("a program keeps the memory it uses, and says so when a tensor of its own has moved", "[autodiff][program]") {
+    const auto device = test_device();
+    Tensor<float> y;
+    const auto of_nobody = [&] {
+        const auto x = Tensor<float>::full({3}, 2, device);
+        return Program::record(device, [&] { y = (V(x) * V(x)).value(); });
+    }();
+    of_nobody.run();  // nobody else holds x any more
+    CHECK(y.to_vector() == std::vector<float>{4, 4, 4});
+
+    const auto x = Tensor<float>::full({3}, 3, device), block = Tensor<float>::full({64}, 5, device);
+    const auto program = Program::record(device, [&] { y = (V(x) * V(x)).value(); });
+    program.run();
+    CHECK(y.to_vector() == std::vector<float>{9, 9, 9});
+    x.storage()->rebind(block.storage(), 64);
+    CHECK(x.to_vector() == std::vector<float>{5, 5, 5});
+    CHECK_THROWS_WITH(program.run(), Catch::Matchers::ContainsSubstring("has moved since it was recorded"));
+    const auto again = Program::record(device, [&] { y = (V(x) * V(x)).value(); });
+    again.run();
+    CHECK(y.to_vector() == std::vector<float>{25, 25, 25});
+}
+
 TEST_CASE("a chain needs two places, not one for each of its tensors", "[autodiff][program]") {
     const auto device = test_device();
     const auto x = Tensor<float>::full({1024}, 1, device);

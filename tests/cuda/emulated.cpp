@@ -28,6 +28,31 @@ public:
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     std::int64_t image_chunks(std::int64_t n) const override { return cuda::image_chunks(n); }
+    /// A recorded step runs in an order as far from the recorded one as what has to wait for what allows.
+    std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>& calls) override {
+        class Reordered final : public Replay {
+        public:
+            Reordered(EmulatedBackend& backend, std::vector<GuardedCall> calls)
+                : backend_(backend), calls_(std::move(calls)) {}
+            void run() override {
+                std::vector<bool> done(calls_.size());
+                for (std::size_t left = calls_.size(); left > 0; --left)
+                    for (std::size_t i = calls_.size(); i-- > 0;) {
+                        const auto& after = calls_[i].after;
+                        if (done[i] || !std::all_of(after.begin(), after.end(), [&](auto j) { return done[j]; }))
+                            continue;
+                        backend_.run(calls_[i].call, calls_[i].guard);
+                        done[i] = true;
+                        break;
+                    }
+            }
+
+        private:
+            EmulatedBackend& backend_;
+            std::vector<GuardedCall> calls_;
+        };
+        return std::make_unique<Reordered>(*this, calls);
+    }
     void run(const Call& call, const Guard& guard) override {
         require(!call.is_double, "{}: {} in double; kernels are fp32", name(), call.name);
         struct Written {

@@ -199,6 +199,24 @@ TEST_CASE("batch_norm does not cancel: mean 1e4, deviation 1", "[ops]") {
         }
 }
 
+TEST_CASE("batch_norm: large images with a corner unlike the rest keep their digits", "[ops]") {
+    for (const auto isa : {cpu::Isa::portable, cpu::best_isa()}) {
+        const auto device = test_device(2, isa);
+        const std::int64_t side = 400, c = 16, rows = side * side;
+        auto in_float = random_values<float>(rows * c, 5, -std::sqrt(3.0), std::sqrt(3.0));  // deviation 1
+        for (std::int64_t i = 0; i < 8 * c; ++i) in_float[static_cast<std::size_t>(i)] += 30.0f;
+        const auto m = moments({in_float.begin(), in_float.end()}, static_cast<std::size_t>(c));
+        const auto state = make_state<float>(c, device);
+        state.momentum.assign(1.0f);
+        const auto x = Variable<float>(Tensor<float>::from(in_float, {1, side, side, c}, device));
+        batch_norm(x, {}, {}, state, Phase::train);
+        const auto variance = state.running_var.to_vector();
+        const double unbiased = static_cast<double>(rows) / static_cast<double>(rows - 1);
+        for (std::size_t j = 0; j < variance.size(); ++j)
+            CHECK_THAT(static_cast<double>(variance[j]), Catch::Matchers::WithinRel(m.variance[j] * unbiased, 5e-6));
+    }
+}
+
 TEST_CASE("batch_norm: a constant channel gives the shift, NaN and infinity stay in their channel", "[ops]") {
     const auto device = test_device(2, GENERATE(cpu::Isa::portable, cpu::best_isa()));
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {

@@ -115,6 +115,25 @@ TEST_CASE("mixed_node: two uses add up, a recorded step repeats", "[ops]") {
     CHECK(run_op<float>(Graph{true}, inputs, shapes, device, 2, true) == twice);
 }
 
+TEST_CASE("mixed_node: a constant vertex takes no gradient from filters and gamma", "[ops]") {
+    const auto device = test_device();
+    const Shape x{3, 5, 6, 4};
+    const auto gradients = [&](bool constant) {
+        const auto tensor = random_tensor<double>(x, 1, device);
+        const Variable<double> vertex = constant ? Variable<double>(tensor) : Variable<double>::leaf(tensor);
+        const auto gamma = Variable<double>::leaf(random_tensor<double>({1, 3}, 2, device, 0.2, 1.0)),
+                   w = Variable<double>::leaf(random_tensor<double>({3, 3, 4}, 3, device));
+        const auto filters = merged_filters<double>({{0, 0, w}, {0, 1, {}}}, gamma, 1, 4);
+        MixedNodes<double> nodes({{0, 1, 2}}, filters, gamma);
+        nodes.push(0, vertex);
+        backward(nodes.sum(1), random_tensor<double>(x, 4, device));
+        return std::make_pair(w.grad().to_vector(), gamma.grad().to_vector());
+    };
+    const auto found = gradients(true), expected = gradients(false);
+    CHECK(found == expected);
+    for (const double v : found.second) CHECK(v != 0);
+}
+
 TEST_CASE("mixed_node says what clashes", "[ops]") {
     const auto device = test_device();
     const auto constant = [&](const Shape& shape) { return Variable<float>(Tensor<float>::full(shape, 1.0f, device)); };

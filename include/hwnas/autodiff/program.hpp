@@ -4,10 +4,12 @@
 // image run tile by tile (schedule.hpp). Replaying allocates nothing and calls no closure.
 #pragma once
 
+#include <hwnas/autodiff/dependencies.hpp>
 #include <hwnas/autodiff/schedule.hpp>
 #include <hwnas/tensor/tensor.hpp>
 
 #include <chrono>
+#include <set>
 
 namespace hwnas {
 
@@ -50,7 +52,8 @@ public:
     void vacate(void* address, std::size_t) noexcept override {
         if (!sealed_) buffers_[find(reinterpret_cast<std::uintptr_t>(address))].kept = false;
     }
-    void touch(const void* address, std::size_t bytes) override {
+    void touch(const void* address, std::size_t bytes, const std::shared_ptr<Place>& place) override {
+        if (known_.insert(place.get()).second) places_.push_back(place);
         auto& known = outside_[reinterpret_cast<std::uintptr_t>(address)];
         known = std::max(known, bytes);
     }
@@ -74,7 +77,9 @@ public:
         scratch_ = scheduler.plan(buffers_, plan_);
         threads_ = context ? static_cast<std::size_t>(context->threads()) : 0;
         block_ = device_.backend().allocate(memory());
+        std::vector<std::vector<MemoryUse>> uses;
         for (auto& entry : entries_) {
+            if (!context) uses.push_back(memory_of(entry));
             std::byte* words = payload_.data() + entry.payload;
             for (int i = 0; i < entry.call.pointers; ++i) {
                 void* pointer;
@@ -84,10 +89,15 @@ public:
             }
             entry.guard.flag = static_cast<const std::int32_t*>(moved(const_cast<std::int32_t*>(entry.guard.flag)));
         }
-        std::vector<GuardedCall> calls;
-        for (const auto& entry : entries_) calls.push_back({entry.call, entry.guard});
-        replay_ = device_.backend().prepare(calls);
+        if (!context) prepare(uses);
         sealed_ = true;
+    }
+    /// Throws unless all that the step uses from outside still lies where it did.
+    void check_places() const {
+        for (const auto& place : places_)
+            require(!place->left.load(std::memory_order_relaxed),
+                    "program: a tensor that it uses has moved since it was recorded (Adam and fit() move parameters "
+                    "into one block); record it again, after them");
     }
     /// The step as the device keeps it, or null.
     Replay* replay() const { return replay_.get(); }
@@ -109,6 +119,37 @@ private:
         const auto after = std::upper_bound(buffers_.begin(), buffers_.end(), value,
                                             [](std::uintptr_t v, const PlacedBuffer& b) { return v < b.begin; });
         return static_cast<std::size_t>(after - buffers_.begin()) - 1;
+    }
+    /// Gives the device the step, saying what has to wait for what.
+    void prepare(const std::vector<std::vector<MemoryUse>>& uses) {
+        auto after = dependencies(uses);
+        std::vector<GuardedCall> calls;
+        for (std::size_t i = 0; i < entries_.size(); ++i)
+            calls.push_back({entries_[i].call, entries_[i].guard, std::move(after[i])});
+        replay_ = device_.backend().prepare(calls);
+    }
+    /// The memory that a call uses once the block stands; its pointers are still places.
+    std::vector<MemoryUse> memory_of(const ScheduledCall& entry) const {
+        std::vector<MemoryUse> uses;
+        const auto use = [&](const void* pointer, bool writes) {
+            if (!pointer) return;
+            auto [begin, end] = range(pointer);
+            if (begin == end) begin = 0, end = ~std::uintptr_t{0};  // anything
+            if (placed(begin)) {
+                const std::uintptr_t bytes = end - begin;
+                begin = reinterpret_cast<std::uintptr_t>(moved(reinterpret_cast<void*>(begin)));
+                end = begin + bytes;
+            }
+            uses.push_back({begin, end, writes});
+        };
+        for (int i = 0; i < entry.call.pointers; ++i) {
+            const void* pointer;
+            std::memcpy(&pointer, payload_.data() + entry.payload + static_cast<std::size_t>(i) * sizeof pointer,
+                        sizeof pointer);
+            use(pointer, i < entry.call.writes);
+        }
+        use(entry.guard.flag, false);
+        return uses;
     }
     void* moved(void* pointer) const {
         const auto value = reinterpret_cast<std::uintptr_t>(pointer);
@@ -136,6 +177,8 @@ private:
     MemoryPlan plan_;
     std::vector<PlacedBuffer> buffers_;  // by address
     std::map<std::uintptr_t, std::size_t> outside_;
+    std::vector<std::shared_ptr<Place>> places_;
+    std::set<const Place*> known_;
     std::vector<ScheduledCall> entries_;
     std::vector<Segment> segments_;
     std::vector<std::byte> payload_;
@@ -153,7 +196,8 @@ struct ProgramOptions {
     bool tiled = true;  ///< run calls that allow it a few images at a time; false: call by call, in recorded order
 };
 
-/// A recorded step. Copies share it. What it touches outside its own block (parameters, data) must outlive it.
+/// A recorded step. Copies share it. Memory outside its own block that it uses (parameters, data) is kept with it;
+/// run() throws if a tensor there has moved since.
 class Program {
 public:
     Program() = default;
@@ -216,6 +260,7 @@ public:
 private:
     void run_timed(std::vector<double>* seconds) const {
         require(defined(), "program: nothing has been recorded");
+        recorder_->check_places();
         if (Replay* const replay = recorder_->replay(); replay && !seconds) return replay->run();
         for (const auto& segment : recorder_->segments()) {
             for (const auto entry : segment.before) timed(seconds, entry, [&] { run_whole(entry); });

@@ -8,6 +8,7 @@
 #include <hwnas/core/guard.hpp>
 #include <hwnas/core/tiling.hpp>
 
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -32,12 +33,14 @@ struct Call {
     const Tiling* tiling = nullptr;  ///< how it is cut, if it can be
 };
 
-/// A call of a recorded step and its condition.
+/// A call of a recorded step, its condition, and the earlier calls of the step, by number, that must have ended before
+/// it begins; what follows from others may be left out.
 struct GuardedCall {
     Call call;
     Guard guard;
+    std::vector<std::uint32_t> after = {};
 };
-/// A recorded step as a device keeps it: run() starts all its calls in order.
+/// A recorded step as a device keeps it: run() starts all its calls, each after those it has to wait for.
 class Replay {
 public:
     virtual ~Replay() = default;
@@ -103,14 +106,22 @@ private:
     Guard previous_;
 };
 
+/// Where the bytes of a tensor lie, kept as long as anybody refers to it; `left`: the tensor has moved elsewhere since.
+struct Place {
+    explicit Place(std::shared_ptr<void> bytes) : memory(std::move(bytes)) {}
+    std::shared_ptr<void> memory;
+    std::atomic<bool> left{false};
+};
+
 /// While a recording stands on a thread, its tensors are placed by it and its kernel calls are appended, not run.
 class Recording {
 public:
     virtual ~Recording() = default;
     virtual void* place(std::size_t bytes) = 0;  ///< an address inside the planned block
     virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
-    virtual void touch(const void* address, std::size_t bytes) = 0;  ///< memory from outside that the step uses
-    virtual void* resolve(void* address) const = 0;                  ///< the real address once finished()
+    /// Memory from outside that the step uses.
+    virtual void touch(const void* address, std::size_t bytes, const std::shared_ptr<Place>& place) = 0;
+    virtual void* resolve(void* address) const = 0;  ///< the real address once finished()
     virtual bool finished() const = 0;
     virtual void append(const Device& device, const Call& call, Guard guard) = 0;
     virtual void retain(std::shared_ptr<void> owner) = 0;  ///< keep alive as long as the program

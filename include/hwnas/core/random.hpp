@@ -5,7 +5,6 @@
 #pragma once
 
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <string_view>
@@ -57,9 +56,10 @@ HWNAS_HD inline float uniform(std::uint32_t word) {
 /// Natural logarithm of a positive normal double, the same bits on every compiler and device; error below 1e-15
 /// relative.
 HWNAS_HD inline double log(double x) {
-    const std::uint64_t bits = std::bit_cast<std::uint64_t>(x);
+    // The builtin: nvcc takes std::bit_cast in device code only with an option.
+    const std::uint64_t bits = __builtin_bit_cast(std::uint64_t, x);
     std::int64_t exponent = static_cast<std::int64_t>(bits >> 52) - 1023;
-    double mantissa = std::bit_cast<double>((bits & 0x000FFFFFFFFFFFFFull) | 0x3FF0000000000000ull);  // [1, 2)
+    double mantissa = __builtin_bit_cast(double, (bits & 0x000FFFFFFFFFFFFFull) | 0x3FF0000000000000ull);  // [1, 2)
     if (mantissa > 1.4142135623730951) {
         mantissa = mantissa * 0.5;
         exponent = exponent + 1;

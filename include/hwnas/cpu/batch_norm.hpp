@@ -14,15 +14,32 @@ template <class T, int B>
 struct NormStatisticsBody {
     [[gnu::always_inline]] static void run(const T* x, T* out, std::int64_t c, std::int64_t at, std::int64_t begin,
                                            std::int64_t end, bool resume) {
-        const NormBlock<T, B> block(c, at, begin, end);
-        T origin[block.size], sum[block.size] = {}, squares[block.size] = {};
+        const std::int64_t columns = std::min(norm_width<T, B>, c - at);
         if (!resume) {
-            const std::int64_t rows = std::min<std::int64_t>(end - begin, 8);
-            for (std::int64_t j = at; j < at + block.columns; ++j) out[j] = 0;
-            for (std::int64_t r = begin; r < begin + rows; ++r)
-                for (std::int64_t j = at; j < at + block.columns; ++j) out[j] += x[r * c + j];
-            for (std::int64_t j = at; j < at + block.columns; ++j) out[j] *= T(1) / static_cast<T>(rows);
+            // Rows from all over, since a corner of the first image may be unlike the rest.
+            const std::int64_t rows = std::min<std::int64_t>(end - begin, 8), apart = (end - begin) / rows;
+            for (std::int64_t j = at; j < at + columns; ++j) out[j] = 0;
+            for (std::int64_t r = 0; r < rows; ++r)
+                for (std::int64_t j = at; j < at + columns; ++j) out[j] += x[(begin + r * apart) * c + j];
+            for (std::int64_t j = at; j < at + columns; ++j) out[j] *= T(1) / static_cast<T>(rows);
         }
+        double totals[norm_width<T, B>] = {}, powers[norm_width<T, B>] = {};
+        for (std::int64_t first = begin; first < end; first += drained)
+            add(x, out, totals, powers, NormBlock<T, B>(c, at, first, std::min(first + drained, end)));
+        for (std::int64_t j = 0; j < columns; ++j) {
+            const auto put = [&](T& to, double value) { to = (resume ? to : T(0)) + static_cast<T>(value); };
+            put(out[c + at + j], totals[j]);
+            put(out[2 * c + at + j], powers[j]);
+        }
+    }
+
+private:
+    /// Rows whose sums T holds without losing digits to their number.
+    static constexpr std::int64_t drained = 1024;
+    [[gnu::always_inline]] static void add(const T* x, const T* out, double* totals, double* powers,
+                                           const NormBlock<T, B>& block) {
+        const std::int64_t c = block.c;
+        T origin[block.size], sum[block.size] = {}, squares[block.size] = {};
         block.repeat(origin, [&](std::int64_t j) { return out[j]; });
         block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
                          __attribute__((always_inline)) {
@@ -43,12 +60,9 @@ struct NormStatisticsBody {
                              for (int i = 0; i < n; ++i)
                                  norm_store(sum + j + i * L, s[i]), norm_store(squares + j + i * L, q[i]);
                          });
-        for (std::int64_t j = 0; j < block.columns; ++j) {  // unfold
-            T total = resume ? out[c + at + j] : T(0), square = resume ? out[2 * c + at + j] : T(0);
-            for (std::int64_t k = j; k < block.width; k += c) total += sum[k], square += squares[k];
-            out[c + at + j] = total;
-            out[2 * c + at + j] = square;
-        }
+        for (std::int64_t j = 0; j < block.columns; ++j)  // unfold
+            for (std::int64_t k = j; k < block.width; k += block.columns)
+                totals[j] += static_cast<double>(sum[k]), powers[j] += static_cast<double>(squares[k]);
     }
 };
 

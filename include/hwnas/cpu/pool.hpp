@@ -3,6 +3,8 @@
 // count depends on shapes alone, and results are reduced by chunk number, so the bits do not depend on the threads.
 #pragma once
 
+#include <hwnas/core/error.hpp>
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -43,14 +45,16 @@ public:
         : slots_(static_cast<std::size_t>(threads)),
           // Threads that share cores must not wait for each other by spinning.
           spin_limit_(threads <= static_cast<int>(std::max(1u, std::thread::hardware_concurrency())) ? 4000 : 0) {
-        for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+        try {
+            for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+        } catch (const std::exception& error) {  // the system has no more of them, or no memory for their stacks
+            const auto started = workers_.size() + 1;
+            stop();
+            fail("cpu::device: {} threads asked for, the system gives {} ({}); ask for fewer", threads, started,
+                 error.what());
+        }
     }
-    ~Pool() {
-        stop_.store(true);
-        generation_.fetch_add(1);
-        generation_.notify_all();
-        for (auto& worker : workers_) worker.join();
-    }
+    ~Pool() { stop(); }
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
 
@@ -134,6 +138,13 @@ private:
                 open_.fetch_sub(1, std::memory_order_release);
             }
         }
+    }
+    void stop() {
+        stop_.store(true);
+        generation_.fetch_add(1);
+        generation_.notify_all();
+        for (auto& worker : workers_) worker.join();
+        workers_.clear();
     }
     void work(int self) {
         const FlushDenormals flush;

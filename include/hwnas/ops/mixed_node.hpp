@@ -81,7 +81,7 @@ struct MixedEdge {
 /// filters[g, edge] + gamma[g, pool] maxpool3x3(x)), stride 1, zeros (for the pool: nothing) beyond the border. filters
 /// [G, edges, 3, 3, C] of merged_filters(), gamma [G, M]; G = 1 or one for each image. Every vertex is pushed once, as
 /// soon as it is known, and added to all nodes it feeds. Gradients of vertices, filters and gamma; those of a vertex
-/// come all at once when the last node it feeds has been passed, and its pool is computed again then.
+/// come all at once when the last node it feeds has been passed, and its pool is computed again then, on a CPU.
 template <class T>
 class MixedNodes {
 public:
@@ -109,14 +109,14 @@ public:
         shape_ = shape;
         auto source = std::make_shared<Source>();
         source->x = x.value();
-        const auto handle =
-            record_deferred(x.value(), {&x}, [source](const auto& inputs) { source->backward(inputs[0]); });
+        const auto handle = record_deferred(x.value(), {&x, &filters_, &gamma_},  // x may be a constant
+                                            [source](const auto& inputs) { source->backward(inputs[0]); });
         std::vector<int> leaving;
         bool pools = false;
         for (std::size_t e = 0; e < edges_.size(); ++e)
             if (edges_[e].from == vertex) leaving.push_back(static_cast<int>(e)), pools |= edges_[e].pool >= 0;
         Tensor<T> pooled;
-        if (pools) pooled = source->pool(nullptr);
+        if (pools) pooled = source->pool(handle.requires_grad() && !x.device().backend().cpu());
         constexpr std::size_t most = contract::max_edges;
         for (std::size_t first = 0; first < leaving.size(); first += most) {
             contract::MixedSourceForward<T> call{};
@@ -166,20 +166,20 @@ private:
     struct Source {
         Tensor<T> x;
         std::vector<Feed> feeds = {};
+        Tensor<T> pooled;          ///< kept where that is cheaper than to pool again: a GPU's memory is large
+        Tensor<std::uint8_t> tap;  ///< of pooled
 
-        Tensor<T> pool(std::uint8_t* tap) const {
-            const auto pooled = Tensor<T>::empty(x.shape(), x.device());
-            submit(x.device(), contract::MaxPoolForward<T>{pooled.data(), tap, x.data(), window(x.shape())});
-            return pooled;
+        Tensor<T> pool(bool keep) {
+            const auto y = Tensor<T>::empty(x.shape(), x.device());
+            if (keep) pooled = y, tap = Tensor<std::uint8_t>::empty(x.shape(), x.device());
+            submit(x.device(),
+                   contract::MaxPoolForward<T>{y.data(), keep ? tap.data() : nullptr, x.data(), window(x.shape())});
+            return y;
         }
         void backward(const std::shared_ptr<Node<T>>& node) {
             const Shape& shape = x.shape();
-            Tensor<T> pooled;
-            Tensor<std::uint8_t> tap;
-            if (std::any_of(feeds.begin(), feeds.end(), [](const Feed& feed) { return feed.column >= 0; })) {
-                tap = Tensor<std::uint8_t>::empty(shape, x.device());
-                pooled = pool(tap.data());
-            }
+            const bool any = std::any_of(feeds.begin(), feeds.end(), [](const Feed& feed) { return feed.column >= 0; });
+            if (any && !pooled.defined()) pool(true);
             constexpr std::size_t most = contract::max_edges;
             for (std::size_t first = 0; first < feeds.size(); first += most) {
                 const std::size_t count = std::min(most, feeds.size() - first);
@@ -223,6 +223,7 @@ private:
                            contract::MaxPoolBackward<T>{dx.data(), dpooled.data(), tap.data(), window(shape), 1});
             }
             feeds.clear();
+            pooled = {}, tap = {};
         }
     };
     struct Arrival {

@@ -255,9 +255,7 @@ private:
                     "cell: input {} arrives as {}, {} x {} was declared", i, shape, options_.height, options_.width);
         }
         const bool fused =
-            relaxation && !single_path && fusible() && relaxation->gamma.device() == vertices[0].device() &&
-            (NoGrad::active() ||
-             std::all_of(vertices.begin(), vertices.end(), [](const auto& x) { return x.requires_grad(); }));
+            relaxation && !single_path && fusible() && relaxation->gamma.device() == vertices[0].device();
         Variable<T> gamma, filters;
         std::optional<MixedNodes<T>> mixed;
         if (fused) {

@@ -18,23 +18,24 @@ class Storage {
 public:
     Storage(Device device, std::size_t bytes)
         : device_(std::move(device)), bytes_(bytes), recording_(Recording::active()) {
-        if (recording_)
+        if (recording_) {
             address_ = recording_->place(bytes);
-        else
-            address_ = device_.backend().allocate(std::max<std::size_t>(bytes, 1)), owned_ = true;
+            return;
+        }
+        const std::size_t size = std::max<std::size_t>(bytes, 1);
+        address_ = device_.backend().allocate(size);
+        place_ = std::make_shared<Place>(std::shared_ptr<void>(
+            address_, [on = device_, size](void* memory) { on.backend().release(memory, size); }));
     }
     ~Storage() {
-        if (recording_)
-            recording_->vacate(address_, bytes_);
-        else if (owned_)
-            device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
+        if (recording_) recording_->vacate(address_, bytes_);
     }
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
 
     void* address() const {
         if (recording_) return recording_->resolve(address_);
-        if (const auto& recording = Recording::active()) recording->touch(address_, bytes_);
+        if (const auto& recording = Recording::active()) recording->touch(address_, bytes_, place_);
         return address_;
     }
     std::size_t bytes() const { return bytes_; }
@@ -43,21 +44,19 @@ public:
 
     /// Moves to a part of `block` (same device); contents are the caller's business, all tensors on this storage
     /// follow.
-    void rebind(std::shared_ptr<Storage> block, std::size_t offset) {
-        require(owned_ || block_, "storage: a value of a recorded step cannot be moved");
-        if (owned_) device_.backend().release(address_, std::max<std::size_t>(bytes_, 1));
-        owned_ = false;
-        address_ = static_cast<char*>(block->address()) + offset;
-        block_ = std::move(block);
+    void rebind(const std::shared_ptr<Storage>& block, std::size_t offset) {
+        require(place_ && block->place_, "storage: a value of a recorded step cannot be moved");
+        place_->left = true;
+        place_ = std::make_shared<Place>(block->place_->memory);
+        address_ = static_cast<char*>(block->address_) + offset;
     }
 
 private:
     Device device_;
     void* address_ = nullptr;
     std::size_t bytes_ = 0;
-    bool owned_ = false;
     std::shared_ptr<Recording> recording_;
-    std::shared_ptr<Storage> block_;
+    std::shared_ptr<Place> place_;
 };
 
 template <class T>
