@@ -33,19 +33,18 @@ public:
         backward_from_ = forward;
         program_.run();  // the backward pass reads what the forward pass has left
     }
-    void forward() const { run(0, backward_from_); }
-    void backward_only() const { run(backward_from_, program_.size()); }
-    std::vector<GuardedCall> calls(bool backward_pass) const {
+    void run(bool forward_pass, bool backward_pass) const {
+        for (std::size_t i = first(forward_pass); i < end(backward_pass); ++i) program_.run_entry(i);
+    }
+    std::vector<GuardedCall> calls(bool forward_pass, bool backward_pass) const {
         std::vector<GuardedCall> list;
-        const std::size_t end = backward_pass ? program_.size() : backward_from_;
-        for (std::size_t i = backward_pass ? backward_from_ : 0; i < end; ++i) list.push_back({program_.call(i), {}});
+        for (std::size_t i = first(forward_pass); i < end(backward_pass); ++i) list.push_back({program_.call(i), {}});
         return list;
     }
 
 private:
-    void run(std::size_t from, std::size_t to) const {
-        for (std::size_t i = from; i < to; ++i) program_.run_entry(i);
-    }
+    std::size_t first(bool forward_pass) const { return forward_pass ? 0 : backward_from_; }
+    std::size_t end(bool backward_pass) const { return backward_pass ? program_.size() : backward_from_; }
     std::vector<Variable<float>> inputs_;
     Variable<float> output_;  // kept, so that no gradient is given its place
     Program program_;
@@ -59,25 +58,24 @@ void add_op(const Op& op) {
         return fmt::format("{}/{}/{}", op.name, direction, op.shape);
     };
     if (on_gpu()) {
-        const auto add = [&](const std::string& direction, const Work& work, bool activations, bool parameters) {
-            add_graph_benchmark(name(direction), work, [=] {
-                const auto recorded = std::make_shared<Recorded>(op, activations, parameters);
-                return Copied{recorded->calls(activations || parameters), recorded};
+        const auto add = [&](const Gradient& g, bool forward_pass) {
+            add_graph_benchmark(name(g.name), g.work, [=] {
+                const auto recorded = std::make_shared<Recorded>(op, g.activations, g.parameters);
+                return Copied{recorded->calls(forward_pass, g.activations || g.parameters), recorded};
             });
         };
-        add("forward", op.forward, false, false);
-        for (const auto& gradient : op.backward)
-            add(gradient.name, gradient.work, gradient.activations, gradient.parameters);
+        add({"forward", op.forward, false, false}, true);
+        for (const auto& gradient : op.backward) add(gradient, gradient.with_forward);
         return;
     }
     add_benchmark(name("forward"), [op](benchmark::State& state) {
         const Recorded recorded(op, false, false);
-        measure(state, op.forward, [&] { recorded.forward(); });
+        measure(state, op.forward, [&] { recorded.run(true, false); });
     });
     for (const auto& gradient : op.backward)
         add_benchmark(name(gradient.name), [op, gradient](benchmark::State& state) {
             const Recorded recorded(op, gradient.activations, gradient.parameters);
-            measure(state, gradient.work, [&] { recorded.backward_only(); });
+            measure(state, gradient.work, [&] { recorded.run(gradient.with_forward, true); });
         });
 }
 

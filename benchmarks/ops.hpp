@@ -19,6 +19,7 @@ struct Gradient {
     std::string name = "backward";
     Work work = {};
     bool activations = true, parameters = true;
+    bool with_forward = false;  ///< time both passes: the backward pass overwrites what the forward pass has left
 };
 
 struct Op {

@@ -10,6 +10,7 @@
 //   gather_batch             5 X                2 X     bytes in, floats out
 //   adam/step                28 P               12 P    values and two moments read and written, gradients read
 //   adam/zero_grad           4 P                -
+//   merged_filters           4 (W + F) / 4 (2 W + F)    2 F / 4 F      F = elements of the filters, one set a draw
 //   mixed_cell forward       4 (A + 4) n        2 * 9 * 14 n + 2 * 2 C n     A = 2 inputs of n elements, 4 nodes of n
 //     forward_backward       4 * 3 (2 + 4) n    three times that   all nodes kept on chip: 18 arrays of n in all
 #include "ops.hpp"
@@ -135,6 +136,27 @@ void add_adam(std::int64_t parameters) {
     });
 }
 
+/// The filters of a cell's 14 edges from convolution and identity, for one draw of gamma or one an image.
+void add_merged_filters(std::int64_t draws, std::int64_t channels) {
+    constexpr int edges = 14;
+    const double w = static_cast<double>(edges * 9 * channels), filters = static_cast<double>(draws) * w;
+    std::vector<Input> inputs(edges, {{3, 3, channels}, Role::parameter});
+    inputs.push_back({{draws, edges * 3}});
+    add_op({.name = "merged_filters",
+            .shape = fmt::format("{}x{}_of{}", edges, channels, draws),
+            .inputs = inputs,
+            .apply =
+                [channels](const auto& v) {
+                    std::vector<FilterTerm<float>> terms;
+                    for (int e = 0; e < edges; ++e)
+                        terms.push_back({e, 3 * e, v[static_cast<std::size_t>(e)]}),
+                            terms.push_back({e, 3 * e + 1, {}});
+                    return merged_filters(terms, v.back(), edges, channels);
+                },
+            .forward = {f32 * (w + filters), 2 * filters},
+            .backward = {{.work = {f32 * (2 * w + filters), 4 * filters}}}});
+}
+
 /// A cell of the space `paper` on two inputs of its own extents, mixed evenly. Its backward pass reuses the memory of
 /// what it has passed, so that it cannot run twice on one forward pass: both are timed together.
 void add_mixed_cell(const Extent& x, bool fused) {
@@ -178,6 +200,8 @@ void add_mixed_cell(const Extent& x, bool fused) {
     add_gather_batch(128);
     add_adam(55'066);  // the supernet `pointwise`
     add_adam(4'000'000);
+    for (const std::int64_t channels : {16, 32, 64}) add_merged_filters(1, channels);
+    add_merged_filters(128, 16);
     for (const std::int64_t n : {128, 2})
         for (const Extent& x : {Extent{n, 28, 16}, Extent{n, 14, 32}, Extent{n, 7, 64}, Extent{n, 28, 12}})
             add_mixed_cell(x, true);

@@ -7,6 +7,11 @@
 //     backward_weight        4 (X + Y)          2 k^2 Y
 //     backward               4 (2 X + Y)        4 k^2 Y      both, dy read once
 //   conv                     the same with 4 W for the weights and Cin times the operations
+//   separable_conv forward   4 (X + Y + W)      2 k^2 U + 2 Cin Y    U: elements between its two convolutions
+//     backward               4 (2 X + Y + 2 W)  4 k^2 U + 4 Cin Y
+//   relu_conv_norm forward   4 (X + W + 3 Y)    2 k^2 Cin Y + 10 Y + X    what is normalised is written and read
+//     forward_backward       4 (3 X + 3 W + 7 Y)   three times the convolution and ReLU, 20 Y    backward: that and
+//                                                  dy are read twice; gated: 3 Y and 7 Y operations more
 //   max_pool forward         4 X + 5 Y          -            one byte an output says where it came from
 //     backward               5 Y + 4 X          -
 //   average_pool             4 (X + Y)          k^2 Y        either way
@@ -54,6 +59,47 @@ void add_conv(const Extent& x, std::int64_t channels, const Window& window) {
                          {"backward", {f32 * (2 * in + out + 2 * weights), 2 * one.flops}}}});
 }
 
+void add_separable_conv(const Extent& x, std::int64_t channels, const Window& window) {
+    const double in = x.elements(), taps = window.kernel * window.kernel, between = window.outputs(x),
+                 c = static_cast<double>(x.c), out = between / c * static_cast<double>(channels),
+                 weights = taps * c + c * static_cast<double>(channels), flops = 2 * taps * between + 2 * c * out;
+    add_op({.name = "separable_conv",
+            .shape = fmt::format("{}_to{}{}", x.str(), channels, window.str()),
+            .inputs = {{x.shape()},
+                       {{window.kernel, window.kernel, x.c}, Role::parameter},
+                       {{1, 1, x.c, channels}, Role::parameter}},
+            .apply = [stride = window.stride](
+                         const auto& v) { return separable_conv(v[0], v[1], v[2], {.stride = stride}); },
+            .forward = {f32 * (in + out + weights), flops},
+            .backward = {{.work = {f32 * (2 * in + out + 2 * weights), 2 * flops}}}});
+}
+
+/// gated: as at a node of the space `pointwise`, else as at an input of a cell.
+void add_relu_conv_norm(const Extent& x, std::int64_t channels, const Window& window, bool gated) {
+    const double in = x.elements(), taps = window.kernel * window.kernel,
+                 out = window.outputs(x) / static_cast<double>(x.c) * static_cast<double>(channels),
+                 weights = taps * static_cast<double>(x.c * channels),
+                 convolution = 2 * taps * static_cast<double>(x.c) * out;
+    std::vector<Input> inputs{{x.shape()},
+                              {{window.kernel, window.kernel, x.c, channels}, Role::parameter},
+                              {{channels}, Role::parameter},
+                              {{channels}, Role::parameter}};
+    if (gated) inputs.push_back({{2}});
+    add_op({.name = "relu_conv_norm",
+            .shape = fmt::format("{}_to{}{}{}", x.str(), channels, window.str(), gated ? "_gated" : ""),
+            .inputs = inputs,
+            .apply =
+                [gated, stride = window.stride](const auto& v) {
+                    return relu_conv_norm(v[0], v[1], v[2], v[3], BatchNormState<float>{}, Phase::train,
+                                          {.stride = stride}, {}, gated ? SkipGate<float>{v[4], 0} : SkipGate<float>{});
+                },
+            .forward = {f32 * (in + weights + 3 * out), convolution + (gated ? 13 : 10) * out + in},
+            .backward = {
+                {.name = "forward_backward",
+                 .work = {f32 * (3 * in + 3 * weights + 7 * out), 3 * convolution + (gated ? 27 : 20) * out + 3 * in},
+                 .with_forward = true}}});
+}
+
 void add_max_pool(const Extent& x, const Window& window) {
     const double in = x.elements(), out = window.outputs(x);
     const PoolOptions options{.kernel = window.kernel, .stride = window.stride};
@@ -82,6 +128,8 @@ void add_average_pool(const Extent& x, const Window& window) {
     for (const auto& x : extents()) {
         add_depthwise_conv(x, {});
         add_conv(x, x.c, {.kernel = 1});
+        add_separable_conv(x, x.c, {});
+        add_relu_conv_norm(x, x.c, {.kernel = 1}, true);
         add_max_pool(x, {});
     }
     if (on_gpu()) {
@@ -92,12 +140,15 @@ void add_average_pool(const Extent& x, const Window& window) {
     }
     for (const std::int64_t n : on_gpu() ? std::vector<std::int64_t>{256} : std::vector<std::int64_t>{128, 2}) {
         const Extent x{n, 28, 16};
-        for (const Window& window : {Window{5}, Window{7}, Window{3, 2}}) add_depthwise_conv(x, window);
+        for (const Window& window : {Window{5}, Window{7}, Window{3, 2}, Window{5, 2}, Window{7, 2}})
+            add_depthwise_conv(x, window);
         add_max_pool(x, {3, 2});
         add_average_pool(x, {2, 2});  // where cells halve their inputs
         add_average_pool(x, {3});
         add_conv({n, 28, 1}, 16, {3});   // the stem
         add_conv({n, 14, 64}, 32, {1});  // a cell's input
+        add_relu_conv_norm({n, 14, 64}, 32, {1}, false);
+        add_separable_conv(x, 16, {3, 2});  // where the cells of `separable` halve their inputs
         add_conv(x, 16, {3});
     }
     return true;

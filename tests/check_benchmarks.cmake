@@ -1,6 +1,38 @@
-# One benchmark of each family runs, under its name, with its counters, and they are above 0. No times are judged.
+# Every op has a benchmark. One benchmark of each family runs, under its name, with its counters, and they are above 0.
+# No times are judged.
 # -DPROGRAM=hwnas_benchmarks
 cmake_minimum_required(VERSION 3.24)
+
+# Headers of include/hwnas/ops that hold no op: reshape moves nothing, step counts steps, window computes extents.
+set(no_ops reshape step window)
+# Headers whose benchmarks have other names.
+set(benchmarks_of_mixed_node merged_filters mixed_cell)
+
+execute_process(COMMAND ${CMAKE_COMMAND} -E env HWNAS_THREADS=2 ${PROGRAM} --benchmark_list_tests
+                RESULT_VARIABLE code OUTPUT_VARIABLE listed ERROR_VARIABLE errors)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} --benchmark_list_tests ends with ${code}:\n${errors}")
+endif()
+file(GLOB headers RELATIVE ${CMAKE_CURRENT_LIST_DIR}/../include/hwnas/ops
+     ${CMAKE_CURRENT_LIST_DIR}/../include/hwnas/ops/*.hpp)
+if(NOT headers)
+  message(FATAL_ERROR "no ops found beside ${CMAKE_CURRENT_LIST_DIR}")
+endif()
+foreach(header IN LISTS headers)
+  string(REGEX REPLACE "\\.hpp$" "" stem "${header}")
+  if(stem IN_LIST no_ops)
+    continue()
+  endif()
+  set(wanted ${stem})
+  if(DEFINED benchmarks_of_${stem})
+    set(wanted ${benchmarks_of_${stem}})
+  endif()
+  foreach(name IN LISTS wanted)
+    if(NOT "\n${listed}" MATCHES "\n${name}/")
+      message(FATAL_ERROR "ops/${header} has no benchmark ${name}/...; add one to benchmarks/ops_*.cpp")
+    endif()
+  endforeach()
+endforeach()
 
 set(peak "GFLOP/s" of_peak)
 set(op "GB/s" "GFLOP/s" of_copy)
@@ -11,14 +43,18 @@ set(expected
     "depthwise_conv/forward/n2_28x28x12_k3:${op};of_peak"
     "depthwise_conv/backward_weight/n2_28x28x12_k3:${op};of_peak"
     "conv/backward/n2_7x7x64_to64_k1:${op}"
+    "separable_conv/backward/n2_7x7x64_to64_k3:${op}"
+    "relu_conv_norm/forward_backward/n2_7x7x64_to64_k1_gated:${op}"
     "max_pool/backward/n2_7x7x64_k3:GB/s;of_copy"
     "average_pool/forward/n2_28x28x16_k2_s2:${op}"
     "batch_norm/backward/n2_7x7x64:${op}"
     "weighted_sum/backward/n2_7x7x64_of3:${op}"
+    "weighted_norm_sum/backward/n2_7x7x64_of2:${op}"
     "linear/forward/128x256_to10:${op}"
     "cross_entropy/backward/128x10:${op}"
     "gumbel_softmax/forward/28x3:GB/s;of_copy"
     "adam/step/55066:${op}"
+    "merged_filters/backward/14x16_of1:${op}"
     "mixed_cell/forward_backward/n2_7x7x64:${op}"
     "search_step/paper/128:${step}"
     "train_step/paper/128:${step}"

@@ -81,9 +81,8 @@ TEST_CASE("depthwise_conv computes the wanted gradients only", "[ops]") {
 }
 
 TEST_CASE("depthwise_conv: NaN and infinity reach the windows that see them and no other", "[ops]") {
-    const auto isa = GENERATE(cpu::Isa::portable, cpu::best_isa());
-    const auto device = test_device(2, isa);
-    const std::int64_t c = 12;
+    const auto device = test_device(2, GENERATE(from_range(test_isas())));
+    const std::int64_t c = GENERATE(13, 29, 16);  // vectors of 16, 8 and 4 channels, a single one
     for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
         auto values = random_values<float>(6 * 9 * c, 1);
         for (std::int64_t i = 0; i < c; ++i) values[static_cast<std::size_t>((1 * 9 + 7) * c + i)] = bad;

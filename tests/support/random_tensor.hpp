@@ -13,6 +13,14 @@ inline Device test_device(int threads = 2, cpu::Isa isa = cpu::best_isa()) {
     return cpu::device({.threads = threads, .isa = isa});
 }
 
+/// Every kernel entry that this machine runs: portable, AVX2, AVX-512.
+inline std::vector<cpu::Isa> test_isas() {
+    std::vector<cpu::Isa> all;
+    for (const auto isa : {cpu::Isa::portable, cpu::Isa::avx2, cpu::Isa::avx512})
+        if (isa <= cpu::best_isa()) all.push_back(isa);
+    return all;
+}
+
 /// Uniform in [low, high).
 template <class T>
 std::vector<T> random_values(std::int64_t n, std::uint64_t seed, double low = -1.0, double high = 1.0) {

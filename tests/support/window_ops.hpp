@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the tests of windowed ops share: awkward windows, and checks of an op against a slow reference in double, on
-// both kernel entries, in float and double, at several thread counts, eager and recorded.
+// every kernel entry, in float and double, at several thread counts, eager and recorded.
 #pragma once
 
 #include "support/catch.hpp"
@@ -115,8 +115,8 @@ void check_op(F&& op, const std::vector<std::vector<double>>& inputs, const std:
               const Outcome<double>& expected) {
     static const auto isas = [] {
         std::vector<std::vector<Device>> all;
-        for (const auto isa : {cpu::Isa::portable, cpu::Isa::avx2, cpu::Isa::avx512})
-            if (isa <= cpu::best_isa()) all.push_back({test_device(1, isa), test_device(2, isa), test_device(5, isa)});
+        for (const auto isa : test_isas())
+            all.push_back({test_device(1, isa), test_device(2, isa), test_device(5, isa)});
         return all;
     }();
     const auto close = [&](const auto& found, double tolerance) {

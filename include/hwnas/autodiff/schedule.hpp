@@ -2,7 +2,8 @@
 // In which order a recorded step runs on a CPU. Calls that work image by image are grouped, and a group runs on a few
 // images after the other, all its calls, so that what one call writes the next still finds in the cache; what lives
 // inside a group only gets memory for those few images. Sums over the batch, and what reads them, end a group. The
-// order depends on the calls alone, and the result has the bits of the recorded order but for the association of sums.
+// result has the bits of the recorded order but for the association of sums. With fewer images than threads (and 32
+// at most) calls run one by one: the order depends on the number of threads there, memory always, the bits never.
 #pragma once
 
 #include <hwnas/autodiff/memory_plan.hpp>

@@ -38,8 +38,9 @@ private:
     static constexpr std::int64_t drained = 1024;
     [[gnu::always_inline]] static void add(const T* x, const T* out, double* totals, double* powers,
                                            const NormBlock<T, B>& block) {
+        constexpr auto size = NormBlock<T, B>::size;
         const std::int64_t c = block.c;
-        T origin[block.size], sum[block.size] = {}, squares[block.size] = {};
+        T origin[size], sum[size] = {}, squares[size] = {};
         block.repeat(origin, [&](std::int64_t j) { return out[j]; });
         block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
                          __attribute__((always_inline)) {

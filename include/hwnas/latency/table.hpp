@@ -33,7 +33,7 @@ struct LatencyTable {
     std::string space = {};   ///< whose units these are
     std::string device = {};  ///< the processor, in its own words
     std::string backend = "cpu";
-    std::string isa = {};  ///< kernels in use: "avx2+fma", "portable"
+    std::string isa = {};  ///< kernels in use: "avx512", "avx2+fma", "portable"
     int threads = 1;
     std::int64_t batch = 1;  ///< N of every input
     std::string dtype = "float32";

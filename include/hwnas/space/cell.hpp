@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Cell: a small graph whose every edge chooses among primitives; a module like any other, usable in any network.
-// Relaxed, every node is one weighted sum over (edge, primitive); discrete, each edge owns just its chosen primitive.
+// Relaxed, a node weighs what all primitives on its edges give by gamma: bare ones merged (ops/mixed_node.hpp), others
+// one by one. Discrete, each edge owns just its chosen primitive.
 #pragma once
 
 #include <hwnas/autodiff/program.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Calls: a node of a relaxed cell whose primitives are bare and per channel. What an edge does but for its max pool is
-// one 3x3 filter: the gamma-weighted sum of its convolutions' filters, of a centre tap for the identity, of ninths for
-// an average pool. Filters are [G, edges, 9, c]; G is the number of draws of gamma, 1 or one an image.
+// one 3x3 filter: the gamma-weighted sum of its convolutions' filters and of a centre tap for the identity. Filters are
+// [G, edges, 9, c]; G is the number of draws of gamma, 1 or one an image.
 #pragma once
 
 #include <hwnas/core/contract/types.hpp>
