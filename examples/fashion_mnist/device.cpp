@@ -23,20 +23,22 @@ std::string compiler() {
 }  // namespace
 
 int run_profile(const ProfileCommand& command) {
-    const auto device = hwnas::cpu::device({.threads = 1});
+    const auto device = make_device(command.around);
     const auto space = hwnas::SearchSpace::named(command.space, {.channels = command.channels});
     if (!command.out.empty() && fs::is_directory(command.out))
         hwnas::fail("{}: is a directory, give the name of a file", command.out);
     hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
-    const auto table = hwnas::profile(
-        space, device,
-        {.batch = command.batch, .threads = std::max(1, command.around.threads), .progress = [&](double done) {
-             line.update([&] { return fmt::format("measuring: {:3.0f} %", 100 * done); });
-         }});
+    const auto table = hwnas::profile(space, device,
+                                      {.batch = command.batch > 0 ? std::optional(command.batch) : std::nullopt,
+                                       .threads = std::max(1, command.around.threads),
+                                       .progress = [&](double done) {
+                                           line.update([&] { return fmt::format("measuring: {:3.0f} %", 100 * done); });
+                                       }});
     line.finish();
     if (!command.out.empty()) io::write_latency_table(command.out, table);
-    say("device", fmt::format("{}, {} kernels, {} thread{}", table.device, table.isa, table.threads,
-                              table.threads == 1 ? "" : "s"));
+    say("device", device.backend().cpu() ? fmt::format("{}, {} kernels, {} thread{}", table.device, table.isa,
+                                                       table.threads, table.threads == 1 ? "" : "s")
+                                         : table.device);
     say("space", describe(space));
     say("method", fmt::format("batch {}: {}", table.batch, table.method));
     hwnas::TextTable text;

@@ -67,9 +67,7 @@ bool names_device(const std::string& text) {
     return numbered && text.find_first_not_of("0123456789", 5) == std::string::npos;
 }
 
-void add_surroundings(CLI::App& app, Surroundings& around) {
-    add(app, "--threads", around.threads, {0, 1'024},
-        "threads of the CPU; 0: all cores. The result is the same at any number");
+void add_device(CLI::App& app, Surroundings& around) {
     app.add_option_function<std::string>(
            "--device",
            [&around](const std::string& text) {
@@ -82,6 +80,12 @@ void add_surroundings(CLI::App& app, Surroundings& around) {
         ->type_name("NAME")
         ->default_str("auto")
         ->take_last();
+}
+
+void add_surroundings(CLI::App& app, Surroundings& around) {
+    add(app, "--threads", around.threads, {0, 1'024},
+        "threads of the CPU; 0: all cores. The result is the same at any number");
+    add_device(app, around);
     add(app, "--data", around.data, {}, "directory of Fashion-MNIST (else $HWNAS_DATA, or where apt puts it)");
     app.add_flag("--quiet", around.quiet, "no progress")->disable_flag_override();
     app.add_flag_callback("--no-verify", [&around] { around.verify = false; })->disable_flag_override()->group("");
@@ -180,7 +184,8 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*profile, "--space", p.space, {.choices = {"paper", "pointwise", "separable"}},
         "search space: paper, pointwise, separable");
     add(*profile, "--channels", p.channels, {1, 4'096}, "channels of the first cell");
-    add(*profile, "--batch", p.batch, {1, 10'000}, "images a run");
+    add(*profile, "--batch", p.batch, {0, 10'000}, "images a run; 0: 1 on a CPU, 64 on a GPU");
+    add_device(*profile, p.around);
     add(*profile, "--threads", p.around.threads, {1, 1'024}, "threads of the networks that are timed");
     profile->add_flag("--quiet", p.around.quiet, "no progress")->disable_flag_override();
 

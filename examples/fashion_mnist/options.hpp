@@ -96,7 +96,7 @@ struct EvaluateCommand {
 struct ProfileCommand {
     Surroundings around;
     std::string out, space = "pointwise";
-    std::int64_t channels = 16, batch = 1;
+    std::int64_t channels = 16, batch = 0;
 };
 
 struct Command {

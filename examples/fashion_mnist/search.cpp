@@ -106,17 +106,16 @@ hwnas::LatencyTable measured_table(const SearchCommand& command, const hwnas::Se
                                    const hwnas::Device& device, Timing& timing) {
     hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
     const double start = seconds_now();
-    // Units are timed one by one, which only a CPU allows: a search on a GPU without a table is one for this CPU.
-    const auto timed = device.backend().cpu() ? device : hwnas::cpu::device({.threads = 1});
     auto table =
-        hwnas::profile(space, timed, {.progress = [&](double done) {
+        hwnas::profile(space, device, {.progress = [&](double done) {
                            line.update([&] { return fmt::format("measuring latencies: {:3.0f} %", 100 * done); });
                        }});
     line.finish();
     timing.profile_seconds = seconds_now() - start;
-    say("latency", fmt::format("{} units measured in {}: one image, one thread{}", table.rows.size(),
-                               hwnas::duration(timing.profile_seconds),
-                               device.backend().cpu() ? "" : " of this machine's processor"));
+    say("latency",
+        fmt::format("{} units measured in {}: {}", table.rows.size(), hwnas::duration(timing.profile_seconds),
+                    device.backend().cpu() ? "one image, one thread"
+                                           : fmt::format("{} images on {}", table.batch, device.name())));
     return table;
 }
 
@@ -288,8 +287,9 @@ io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family,
                                 .predicted_ms = family.latency()->predict(genotype)};
         for (std::size_t m = 0; m < s.size(); ++m) member.complexity.emplace_back(a.primitives[m], s[m]);
         const auto& table = family.latency()->table();
-        // Where the table is from a CPU, so is the measurement.
-        const hwnas::Network timed(space, genotype, hwnas::cpu::device({.threads = 1}), hwnas::seed(config.seed));
+        // A table of a CPU is compared with a measurement on this one.
+        const auto on = table.backend == "cpu" ? hwnas::cpu::device({.threads = 1}) : family.supernet().device();
+        const hwnas::Network timed(space, genotype, on, hwnas::seed(config.seed));
         member.measured_ms = hwnas::measure(timed, {.batch = table.batch, .threads = table.threads}).median;
         result.family.push_back(std::move(member));
     }
