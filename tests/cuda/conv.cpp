@@ -30,6 +30,7 @@ TEST_CASE("conv on the device agrees with the CPU at every kind of window", "[cu
     const std::int64_t out_channels[] = {16, 1, 3, 8, 12, 17, 33};
     std::size_t turn = 0;
     for (const auto& window : window_cases()) {
+        if (emulated() && window.x.elements() > 30'000) continue;  // ten seconds more
         check_case(device, window, out_channels[turn % 7], turn % 2 == 1);
         ++turn;
     }
