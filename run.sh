@@ -6,15 +6,17 @@ CDPATH='' cd -- "$(dirname -- "$0")"
 root=$PWD
 case $0 in */*) command=$0 ;; *) command=./$0 ;; esac # as it can be typed again: `sh run.sh` says run.sh
 
-program_verbs="search profile info train evaluate"
+program_verbs="search best train study evaluate profile latency-fit export info"
 
 usage() {
     cat <<TXT
 usage: ./run.sh [verb] [arguments]
 
   (nothing)           a short search on Fashion-MNIST: search --quick
-  search [options]    search an architecture; also: profile, info, train, evaluate
+  search [options]    search an architecture; also: best, train, study, evaluate,
+                      profile, latency-fit, export, info
   test [ctest args]   build tests and examples, run them
+  fuzz [target] [s]   look for input that a reader of files cannot take: 60 seconds each, or one target
   bench [filter]      build and run the benchmarks; flags go to Google Benchmark
   bench peers [filter] the same work by hwnas and by PyTorch or ONNX Runtime, alternately; \`--help\` has its options
   shell               a shell in which the programs and the data set are found
@@ -37,7 +39,7 @@ case "${1-}" in
     -*) ;;
     *) verb=$1; shift ;;
 esac
-case " $program_verbs test bench shell " in
+case " $program_verbs test fuzz bench shell " in
     *" $verb "*) ;;
     *) say "unknown verb '$verb'"; usage >&2; exit 2 ;;
 esac
@@ -50,6 +52,7 @@ mkdir -p build
 packages="libeigen3-dev libfmt-dev libfmt9 nlohmann-json3-dev libcli11-dev zlib1g-dev"
 case $verb in
     test) packages="$packages catch2 libbenchmark-dev" ;;
+    fuzz) packages="$packages catch2 clang-19 libclang-rt-19-dev" ;;
     bench) packages="$packages libbenchmark-dev" ;;
 esac
 [ -n "${HWNAS_DATA-}" ] || packages="$packages dataset-fashion-mnist"
@@ -183,8 +186,22 @@ fetch_peers() {
     done
 }
 
+# What the tests read our files with, from the Python package index: what cannot be had they skip, and say so.
+fetch_readers() {
+    venv=$root/build/onnx
+    if "$venv/bin/python" -c "import numpy, onnx, onnxruntime, safetensors" >/dev/null 2>&1; then return 0; fi
+    have python3 || return 0
+    if ! python3 -c "import ensurepip" >/dev/null 2>&1 && have apt-get && can_be_root; then
+        as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv || return 0
+    fi
+    say "fetching onnx, onnxruntime, safetensors for the tests into build/onnx"
+    { timeout 60 python3 -m venv "$venv" && timeout 180 "$venv/bin/pip" install --retries 1 numpy onnx onnxruntime safetensors; } \
+        >>"$log" 2>&1 </dev/null || say "that failed (whole output: build/build.log); tests that need them are skipped"
+}
+
 case $verb in
     test)
+        fetch_readers
         build test
         skips=build/test/Testing/Temporary/LastTestsDisabled.log
         rm -f "$skips"
@@ -193,6 +210,24 @@ case $verb in
         skipped=$(grep -c '^[0-9]*:cuda:' "$skips" 2>/dev/null) || skipped=0
         [ "$skipped" -eq 0 ] || say "$skipped tests of CUDA kernels need a GPU and were skipped; \`ctest -L emulated\` ran them in emulation"
         exit "$status"
+        ;;
+    fuzz)
+        targets="idx latency_table genotype safetensors config"
+        case " $targets " in *" ${1-} "*) targets=$1; shift ;; esac
+        seconds=${1-60}
+        case $seconds in '' | *[!0-9]*) say "fuzz: '$seconds' is neither a target ($targets) nor a number of seconds"; exit 2 ;; esac
+        have clang++-19 || die "fuzz needs clang 19 and its runtime library: apt-get install clang-19 libclang-rt-19-dev"
+        found=0
+        for target in $targets; do
+            build fuzz "fuzz_$target"
+            mkdir -p "build/fuzz/found/$target"
+            say "fuzz $target for $seconds s; findings go to build/fuzz/found"
+            # Inputs that reach new code are kept there and come first the next time.
+            build/fuzz/tests/fuzz_"$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=65536 -verbosity=0 \
+                -print_final_stats=1 -artifact_prefix="build/fuzz/found/$target-" "build/fuzz/found/$target" "tests/fuzz/corpus/$target" || found=1
+        done
+        [ "$found" = 0 ] && say "no findings"
+        exit "$found"
         ;;
     bench)
         if [ "${1-}" = peers ]; then

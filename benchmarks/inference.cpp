@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // inference/<space>/<batch>/threads:<t>: run() of a prepared network, input in place. The network is the one that
-// peers/export_network.cpp writes as ONNX. items_per_second: images.
+// peers/export_network.cpp writes as ONNX. items_per_second: images; of_floor: percent of what arithmetic alone would
+// allow.
 #include "support.hpp"
 
 namespace hwnas::benchmarks {
@@ -17,6 +18,7 @@ void inference(benchmark::State& state, const std::string& name, std::int64_t ba
     for (auto _ : state) prepared.run();
     state.SetItemsProcessed(state.iterations() * batch);
     state.counters["parameters"] = static_cast<double>(network.size().parameters);
+    report_floor(state, state.iterations() * batch, 2 * macs(space, network.genotype()), threads_used);
 }
 
 [[maybe_unused]] const bool added = [] {

@@ -114,6 +114,18 @@ void add_gather_batch(std::int64_t n) {
             .forward = {5 * x, 2 * x}});
 }
 
+void add_augment(std::int64_t n) {
+    const double elements = static_cast<double>(n) * 28 * 28;
+    add_op({.name = "augment",
+            .shape = fmt::format("n{}_28x28x1", n),
+            .apply =
+                [=](const auto&) {
+                    const auto x = Tensor<float>::full({n, 28, 28, 1}, 0.5f, device());
+                    return augment(Variable<float>(x), Tensor<std::int64_t>::scalar(0, device()),
+                                   Seed{1}.stream("augment"), {.shift = 2, .flip = true, .erase = 0.5});
+                },
+            .forward = {2 * f32 * elements, 0}});
+}
 void add_adam(std::int64_t parameters) {
     const double p = static_cast<double>(parameters);
     const auto adam = [parameters] {
@@ -198,6 +210,7 @@ void add_mixed_cell(const Extent& x, bool fused) {
     add_losses(128, 10);
     add_draws(28, 3);
     add_gather_batch(128);
+    add_augment(128);
     add_adam(55'066);  // the supernet `pointwise`
     add_adam(4'000'000);
     for (const std::int64_t channels : {16, 32, 64}) add_merged_filters(1, channels);

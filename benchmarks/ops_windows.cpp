@@ -15,6 +15,9 @@
 //   max_pool forward         4 X + 5 Y          -            one byte an output says where it came from
 //     backward               5 Y + 4 X          -
 //   average_pool             4 (X + Y)          k^2 Y        either way
+//   node_sum of5 forward     4 (5 + 1) Y        (2 * 18 + 3) Y    a derived node: two convolutions of 3x3, and three
+//                                                                 values as they are, two vertices and a pool's
+//     backward               4 (4 + 1) Y        2 * 2 * 18 Y      of the two convolutions alone
 #include "ops.hpp"
 
 namespace hwnas::benchmarks {
@@ -124,6 +127,23 @@ void add_average_pool(const Extent& x, const Window& window) {
             .backward = {{.work = work}}});
 }
 
+/// A node of a derived cell that five edges lead to: two convolve, one brings a pool, two bring their vertices.
+void add_node_sum(const Extent& x) {
+    const double y = x.elements();
+    const Input filter{{3, 3, x.c}, Role::parameter};
+    add_op({.name = "node_sum",
+            .shape = x.str() + "_of5",
+            .inputs = {{x.shape()}, {x.shape()}, {x.shape()}, {x.shape()}, {x.shape()}, filter, filter},
+            .apply =
+                [](const auto& v) {
+                    using Source = NodeSource<float>;
+                    return node_sum<float>(
+                        {{Source(v[0]), v[5]}, {Source(v[1]), v[6]}, {Source(v[2])}, {Source(v[3])}, {Source(v[4])}});
+                },
+            .forward = {f32 * 6 * y, 39 * y},
+            .backward = {{.work = {f32 * 5 * y, 72 * y}}}});
+}
+
 [[maybe_unused]] const bool added = [] {
     for (const auto& x : extents()) {
         add_depthwise_conv(x, {});
@@ -131,6 +151,7 @@ void add_average_pool(const Extent& x, const Window& window) {
         add_separable_conv(x, x.c, {});
         add_relu_conv_norm(x, x.c, {.kernel = 1}, true);
         add_max_pool(x, {});
+        add_node_sum(x);
     }
     if (on_gpu()) {
         add_depthwise_conv({128, 112, 96}, {3, 2});

@@ -3,7 +3,8 @@
 // batch gathered and normalised, S, the hypernetwork, Gumbel-Softmax, forward, all loss terms, backward, Adam, metrics.
 // train_step/<space>/<batch>: one step of fit() on a fixed derived network that uses all primitives of its space.
 // search/<space>/<batch>/epochs:20, on a GPU: a whole search.
-// items_per_second: images.
+// items_per_second: images. of_floor: percent of what arithmetic alone would allow; the forward pass is counted three
+// times, since either gradient costs as much.
 #include "support.hpp"
 
 namespace hwnas::benchmarks {
@@ -67,6 +68,7 @@ void search_step(benchmark::State& state, const std::string& name, std::int64_t 
                                {.epochs = endless, .batch = batch, .on_step = counted(state)}};
     trainer.fit(random_images());
     count(state, batch, parameters);
+    report_floor(state, state.iterations() * batch, 6 * relaxed_macs(space), threads());
 }
 
 void train_step(benchmark::State& state, const std::string& name, std::int64_t batch) {
@@ -74,6 +76,7 @@ void train_step(benchmark::State& state, const std::string& name, std::int64_t b
     const Network network{space, mixed_genotype(space), device(), seed(42)};
     fit(network, random_images(), {.epochs = endless, .batch = batch, .on_step = counted(state)});
     count(state, batch, network.size().parameters);
+    report_floor(state, state.iterations() * batch, 6 * macs(space, network.genotype()), threads());
 }
 
 /// A whole search, data upload included.

@@ -245,6 +245,27 @@ Genotype mixed_genotype(const SearchSpace& space) {
     return Genotype::from_choices(architecture, choices);
 }
 
+double macs(const SearchSpace& space, const Genotype& genotype) {
+    return static_cast<double>(Network::network_size(space, genotype).macs);
+}
+double relaxed_macs(const SearchSpace& space) {
+    // What one primitive adds on every edge it adds to all others: sums over networks of one primitive each, which have
+    // the rest in common. A pool has no multiplications, and no transform behind it.
+    const auto& architecture = space.architecture();
+    double sum = 0, rest = HUGE_VAL;
+    for (int m = 0; m < architecture.k(); ++m) {
+        const std::vector<int> everywhere(static_cast<std::size_t>(architecture.rows()), m);
+        const double one = macs(space, Genotype::from_choices(architecture, everywhere));
+        sum += one, rest = std::min(rest, one);
+    }
+    return sum - (architecture.k() - 1) * rest;
+}
+void report_floor(benchmark::State& state, std::int64_t images, double operations, int used) {
+    if (fma_peak() <= 0) return;
+    state.counters["of_floor"] = benchmark::Counter(
+        100 * static_cast<double>(images) * operations / (fma_peak() / threads() * used), benchmark::Counter::kIsRate);
+}
+
 const Dataset& random_images() {
     static const Dataset data = [] {
         constexpr std::int64_t count = 55'000, classes = 10;

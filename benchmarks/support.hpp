@@ -73,6 +73,13 @@ void add_graph_benchmark(const std::string& name, const Work& work, std::functio
 const std::vector<std::string>& spaces();
 /// A fixed member of a space that uses all its primitives: row r of its choices has primitive r modulo their number.
 Genotype mixed_genotype(const SearchSpace& space);
+/// Multiply-accumulates of one image forward: of a network, and of the relaxed network of a space, where the
+/// convolution and the identity of an edge are one filter if both are bare.
+double macs(const SearchSpace& space, const Genotype& genotype);
+double relaxed_macs(const SearchSpace& space);
+/// Adds the counter of_floor: percent of the images a second at which `operations` a image would run at the peak of
+/// `threads` threads. Not on a GPU.
+void report_floor(benchmark::State& state, std::int64_t images, double operations, int threads);
 /// 55,000 images of random bytes and random labels: what a step costs does not depend on what it sees.
 const Dataset& random_images();
 

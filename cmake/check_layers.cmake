@@ -116,10 +116,11 @@ foreach(header IN LISTS seen)
   endforeach()
 endforeach()
 
-# The umbrella reaches every header, but those of io and what stands in for them by the program's choice.
+# The umbrella reaches every header, but those of io, what stands in for them by the program's choice, and fits of latency
+# models, whose Eigen factorisations take seconds to compile: they are included by name.
 reached_from(hwnas/hwnas.hpp seen)
 foreach(header IN LISTS headers)
-  if(NOT header IN_LIST seen AND NOT header MATCHES "^hwnas/(io/|cpu/(compiled_)?kernels\\.hpp)")
+  if(NOT header IN_LIST seen AND NOT header MATCHES "^hwnas/(io/|cpu/(compiled_)?kernels\\.hpp|latency/(coded_model|fit|grouped_ridge|profile_networks)\\.hpp)")
     list(APPEND breaches "hwnas/hwnas.hpp does not reach ${header}")
   endif()
 endforeach()

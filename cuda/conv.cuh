@@ -18,7 +18,7 @@ struct ConvSource {
     const float* in;
     i32 h, w, in_h, in_w, in_c;  // pixels of the rows; extents of `in`
     i32 kernel, stride, padding, dilation;
-    bool transposed;
+    bool transposed, rectify;  // rectify: `in` is read as max(in, 0)
 
     __host__ __device__ bool pointwise() const { return kernel == 1 && stride == 1 && padding == 0; }
     __host__ __device__ i32 columns() const { return kernel * kernel * in_c; }
@@ -52,6 +52,17 @@ struct ConvRow {
     /// V neighbouring columns from `column` on; zero outside.
     template <int V>
     __device__ Pack<V> read(const ConvSource& s, i32 column) const {
+        auto pack = stored<V>(s, column);
+        if (s.rectify)
+#pragma unroll
+            for (int e = 0; e < V; ++e)
+                if (pack[e] < 0.0f) pack[e] = 0.0f;  // keeps NaN
+        return pack;
+    }
+
+private:
+    template <int V>
+    __device__ Pack<V> stored(const ConvSource& s, i32 column) const {
         if (!inside || column >= s.columns()) return zeros<V>();
         if (s.pointwise()) return load<V>(s.in + image * s.in_c + column);
         const i32 tap = column / s.in_c, channel = column - tap * s.in_c, ky = tap / s.kernel;
@@ -173,17 +184,18 @@ void for_countable_images(const contract::Window& s, F&& f) {
     const i64 most = std::max<i64>(1, ((i64{1} << 31) - 1) / std::max<i64>(1, std::max(s.h * s.w, s.oh * s.ow)));
     for (i64 first = 0; first < s.n; first += most) f(first, std::min(most, s.n - first));
 }
-inline ConvSource conv_source(const contract::Window& s, const float* in, i64 in_c, bool transposed) {
+inline ConvSource conv_source(const contract::Window& s, const float* in, i64 in_c, bool transposed,
+                              bool rectify = false) {
     const auto small = [](i64 v) { return static_cast<i32>(v); };
     ConvSource source{in,       small(s.oh), small(s.ow), small(s.h), small(s.w), small(in_c),
-                      s.kernel, s.stride,    s.padding,   s.dilation, transposed};
+                      s.kernel, s.stride,    s.padding,   s.dilation, transposed, rectify};
     if (transposed) std::swap(source.h, source.in_h), std::swap(source.w, source.in_w);
     return source;
 }
 inline void launch(const Stream& stream, const contract::ConvForward<float>& s) {
     for_countable_images(s.window, [&](i64 first, i64 images) {
         const contract::Window& v = s.window;
-        start_conv_rows(stream, conv_source(v, s.x + first * v.h * v.w * v.c, v.c, false),
+        start_conv_rows(stream, conv_source(v, s.x + first * v.h * v.w * v.c, v.c, false, s.rectify != 0),
                         s.y + first * v.oh * v.ow * s.out_channels, s.w, s.bias, images * v.oh * v.ow,
                         static_cast<i32>(s.out_channels), false);
     });
@@ -283,7 +295,7 @@ private:
 };
 template <int TK, int TC>
 void start_conv_weight(const Stream& stream, const contract::ConvBackwardWeight<float>& s) {
-    const auto source = conv_source(s.window, s.x, s.window.c, false);
+    const auto source = conv_source(s.window, s.x, s.window.c, false, s.rectify != 0);
     const i32 out_c = static_cast<i32>(s.out_channels);
     const i32 column_tiles = static_cast<i32>(blocks_of(source.columns(), TK)),
               channel_tiles = static_cast<i32>(blocks_of(out_c, TC));

@@ -48,7 +48,8 @@ public:
         int pack, column, row, end;  ///< rows row, row + step, ... below end
     };
 
-    Strips(const Stream& stream, i64 n, i64 h, i64 w, i64 packs, int columns, int step = 1)
+    /// rows: of a strip, 0: long strips, as many as keep the device full.
+    Strips(const Stream& stream, i64 n, i64 h, i64 w, i64 packs, int columns, int step = 1, int rows = 0)
         : packs_(packs),
           groups_(step * blocks_of(blocks_of(w, step), columns)),
           step_(step),
@@ -57,13 +58,16 @@ public:
           n_(n),
           h_(static_cast<int>(h)),
           w_(static_cast<int>(w)),
-          columns_(columns) {
-        // Long strips read little twice; but the device wants to be full, several times over where that is cheap.
-        const i64 lines = blocks_of(h, step), whole = n * packs * groups_.value() * step,
-                  full = i64{1024} * stream.multiprocessors;
-        const i64 strips =
-            std::max({std::min(lines / 16, 8 * full / whole), std::min(blocks_of(lines, 4), full / whole), i64{1}});
-        rows_ = static_cast<int>(blocks_of(lines, strips));
+          columns_(columns),
+          rows_(rows) {
+        const i64 lines = blocks_of(h, step);
+        if (rows == 0) {
+            // Long strips read little twice; but the device wants to be full, several times over where that is cheap.
+            const i64 whole = n * packs * groups_.value() * step, full = i64{1024} * stream.multiprocessors;
+            const i64 strips =
+                std::max({std::min(lines / 16, 8 * full / whole), std::min(blocks_of(lines, 4), full / whole), i64{1}});
+            rows_ = static_cast<int>(blocks_of(lines, strips));
+        }
         const i64 items = packs * groups_.value() * step * blocks_of(lines, rows_);
         items_ = Divisor(items);
         images_ = static_cast<int>(std::max<i64>(1, threads / items));

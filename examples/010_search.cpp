@@ -26,7 +26,7 @@ int main() try {
     const hwnas::Budget budget = example::loosened({.latency_ms = 0.4, .parameters = 30'000});
     hwnas::Choice best = family.best(budget, data.validation);  // or throws InfeasibleBudget, carrying the smallest
     fmt::print("{}\n{:.3f} ms predicted, {:.3f} measured, {} parameters\n", best.genotype, best.predicted_ms,
-               best.measured_ms, best.parameters);
+               *best.measured_ms, best.parameters);
     hwnas::fit(best.network, data.train, {.epochs = example::epochs(30)});
     hwnas::io::write_onnx(best.network, "fashion.onnx");
     fmt::print("{:.1f} % of the test images, fashion.onnx written\n",

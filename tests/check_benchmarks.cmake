@@ -36,7 +36,7 @@ endforeach()
 
 set(peak "GFLOP/s" of_peak)
 set(op "GB/s" "GFLOP/s" of_copy)
-set(step items_per_second parameters)
+set(step items_per_second parameters of_floor)
 set(expected
     "peak/fma:${peak}"
     "peak/copy/200KB:GB/s;of_copy"
@@ -47,6 +47,8 @@ set(expected
     "relu_conv_norm/forward_backward/n2_7x7x64_to64_k1_gated:${op}"
     "max_pool/backward/n2_7x7x64_k3:GB/s;of_copy"
     "average_pool/forward/n2_28x28x16_k2_s2:${op}"
+    "node_sum/forward/n2_7x7x64_of5:${op}"
+    "node_sum/backward/n2_28x28x12_of5:${op}"
     "batch_norm/backward/n2_7x7x64:${op}"
     "weighted_sum/backward/n2_7x7x64_of3:${op}"
     "weighted_norm_sum/backward/n2_7x7x64_of2:${op}"

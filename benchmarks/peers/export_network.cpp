@@ -5,6 +5,7 @@
 #include "../support.hpp"
 
 #include <hwnas/io/onnx.hpp>
+#include <hwnas/supernet/prepared.hpp>
 
 #include <cstdio>
 

@@ -4,7 +4,7 @@
 
 #include <hwnas/cuda.hpp>
 #include <hwnas/io/latency_table.hpp>
-#include <hwnas/latency/profiler.hpp>
+#include <hwnas/latency/profile_networks.hpp>
 #include <hwnas/version.hpp>
 
 #include <zlib.h>
@@ -28,12 +28,13 @@ int run_profile(const ProfileCommand& command) {
     if (!command.out.empty() && fs::is_directory(command.out))
         hwnas::fail("{}: is a directory, give the name of a file", command.out);
     hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(command.around.quiet));
-    const auto table = hwnas::profile(space, device,
-                                      {.batch = command.batch > 0 ? std::optional(command.batch) : std::nullopt,
-                                       .threads = std::max(1, command.around.threads),
-                                       .progress = [&](double done) {
-                                           line.update([&] { return fmt::format("measuring: {:3.0f} %", 100 * done); });
-                                       }});
+    hwnas::ProfileOptions options{
+        .batch = command.batch > 0 ? std::optional(command.batch) : std::nullopt,
+        .threads = std::max(1, command.around.threads),
+        .progress = [&](double done) { line.update([&] { return fmt::format("measuring: {:3.0f} %", 100 * done); }); }};
+    if (command.whole) options.networks = 60;
+    const auto table =
+        command.whole ? hwnas::profile_networks(space, device, options) : hwnas::profile(space, device, options);
     line.finish();
     if (!command.out.empty()) io::write_latency_table(command.out, table);
     say("device", device.backend().cpu() ? fmt::format("{}, {} kernels, {} thread{}", table.device, table.isa,
@@ -41,6 +42,16 @@ int run_profile(const ProfileCommand& command) {
                                          : table.device);
     say("space", describe(space));
     say("method", fmt::format("batch {}: {}", table.batch, table.method));
+    if (const auto& q = table.quality) {
+        say("measured",
+            fmt::format("{} rounds in {}; {} of {} medians known to 2 % (95 % confidence), the widest interval "
+                        "{:.1f} %",
+                        hwnas::with_commas(q->rounds), hwnas::duration(q->seconds), q->settled, table.rows.size(),
+                        100 * q->widest));
+        say("machine", fmt::format("{:.1f} % drift, corrected; {:.1f} % of the samples are outliers; units add up to "
+                                   "networks times {:.3f}",
+                                   100 * q->drift, 100 * q->outliers, q->factor));
+    }
     hwnas::TextTable text;
     text.add({"unit", "input", "stride", "median ms", "mean ms", "p90 ms", "samples"});
     for (const auto& row : table.rows)

@@ -15,12 +15,20 @@ int run(const app::Command& command) {
     switch (command.verb) {
         case Verb::search:
             return app::run_search(command.search);
+        case Verb::best:
+            return app::run_best(command.best);
         case Verb::train:
             return app::run_train(command.train);
+        case Verb::study:
+            return app::run_study(command.study);
         case Verb::evaluate:
             return app::run_evaluate(command.evaluate);
         case Verb::profile:
             return app::run_profile(command.profile);
+        case Verb::export_:
+            return app::run_export(command.export_);
+        case Verb::latency_fit:
+            return app::run_latency_fit(command.latency_fit);
         case Verb::info:
             return app::run_info(command.info);
         case Verb::none:

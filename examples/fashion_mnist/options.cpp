@@ -153,11 +153,48 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     search->add_flag("--quick", s.quick, "a short search: fewer images and epochs")->disable_flag_override();
     add_surroundings(*search, s.around);
 
+    auto& b = command.best;
+    auto* best = sub("best", "the most accurate network of a search within a budget", Command::Verb::best);
+    add(*best, "--run", b.run, {}, "directory of a search that has ended");
+    add(*best, "--latency-ms", b.latency_ms, {1e-9, 1e9},
+        "milliseconds, as in the run's latency table; measured here if the table is of here")
+        ->default_str("none");
+    add(*best, "--parameters", b.parameters, {1, 1e15}, "parameters in total")->default_str("none");
+    add(*best, "--macs", b.macs, {1, 1e18}, "multiply-adds for one image")->default_str("none");
+    best->add_option_function<std::vector<std::string>>(
+            "--count",
+            [&b](const std::vector<std::string>& words) {
+                for (const auto& word : words) {
+                    const auto at = word.find("<=");
+                    if (at == 0 || at == std::string::npos)
+                        throw UsageError(
+                            fmt::format("--count: \"{}\" is not PRIMITIVE<=N, like \"identity<=9\"", word));
+                    int most = 0;
+                    read("--count", word.substr(at + 2), {0, 1e6}, most);
+                    b.counts.emplace_back(word.substr(0, at), most);
+                }
+            },
+            "edges that may choose a primitive, at most; may be given several times")
+        ->type_name("PRIMITIVE<=N")
+        ->allow_extra_args(false);
+    add(*best, "--candidates", b.candidates, {1, 100'000}, "networks to score on the validation images");
+    add(*best, "--margin", b.margin, {0, 900},
+        "per cent between prediction and budget, where the table is of another device")
+        ->default_str("10");
+    add(*best, "--measure", b.measure, {.choices = {"auto", "always", "never"}},
+        "auto (if the table is of this machine), always, never");
+    add(*best, "--out", b.out, {}, "directory for the network [RUN/best]");
+    best->add_flag("--json", b.json, "print one JSON object and nothing else")->disable_flag_override();
+    add_surroundings(*best, b.around);
+
     auto& t = command.train;
     auto* train = sub("train", "train a derived network from scratch", Command::Verb::train);
     add(*train, "--run", t.run, {}, "directory of a search, with --profile");
     add(*train, "--profile", t.profile, {.choices = {"A", "B", "C"}}, "which of its family: A, B, C");
-    add(*train, "--arch", t.arch, {}, "or a genotype: 'normal:|...| reduction:|...|'")->type_name("TEXT");
+    add(*train, "--arch", t.arch, {}, "or a genotype: 'normal:|...| reduction:|...|', or a file of one")
+        ->type_name("TEXT|FILE");
+    add(*train, "--network", t.network, {}, "or the architecture of a saved network, like those of `best`");
+    train->add_flag("--further", t.further, "start from the weights in --network")->disable_flag_override();
     add(*train, "--space", t.space, {.choices = {"paper", "pointwise", "separable"}}, "space of --arch")
         ->each([&t](const std::string&) { t.space_given = true; });
     add(*train, "--channels", t.channels, {1, 4'096}, "channels of the first cell (with --run: as searched)")
@@ -165,6 +202,13 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*train, "--epochs", t.epochs, {1, 10'000}, "times the training images are passed");
     add(*train, "--batch", t.batch, {2, 10'000}, "images a step");
     add(*train, "--learning-rate", t.learning_rate, {1e-8, 10}, "its peak");
+    add(*train, "--warmup", t.warmup, {0, 10'000}, "epochs over which it rises");
+    add(*train, "--weight-decay", t.weight_decay, {0, 10}, "decoupled");
+    add(*train, "--label-smoothing", t.label_smoothing, {0, 0.99}, "share of the target that all classes share");
+    add(*train, "--shift", t.shift, {0, 27}, "pixels by which an image moves at most");
+    train->add_flag("--flip", t.flip, "mirror every other image")->disable_flag_override();
+    add(*train, "--erase", t.erase, {0, 1}, "how often a rectangle of the image is erased");
+    add(*train, "--average", t.average, {0, 0.999999}, "decay of the moving average of the weights; 0: none");
     add(*train, "--seed", t.seed, {0, 1.8e19}, "of initial weights and data order");
     add(*train, "--images", t.images, {0, 60'000}, "train on the first N images; 0: all");
     add(*train, "--validation", t.validation, {0, 59'990}, "images kept out of training")
@@ -172,6 +216,17 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         ->each([&t](const std::string&) { t.validation_given = true; });
     add(*train, "--out", t.out, {}, "directory for weights and result [RUN/retrained, or runs/<UTC time>-train]");
     add_surroundings(*train, t.around);
+
+    auto& y = command.study;
+    auto* study = sub("study", "the evaluation of a finished search, job by job", Command::Verb::study);
+    add(*study, "--run", y.run, {}, "directory of a search that has ended");
+    add(*study, "--out", y.out, {}, "directory of the study [RUN/study]");
+    add(*study, "--only", y.only, {}, "jobs with this in their name")->type_name("TEXT");
+    add(*study, "--hours", y.hours, {0, 10'000}, "begin no job that would end later; 0: all");
+    study->add_flag("--list", y.list, "show the jobs and run none")->disable_flag_override();
+    study->add_flag("--quick", y.quick, "a little of everything, of no value but to see it work")
+        ->disable_flag_override();
+    add_surroundings(*study, y.around);
 
     auto* evaluate = sub("evaluate", "accuracy and latency of a saved network", Command::Verb::evaluate);
     add(*evaluate, "--weights", command.evaluate.weights, {}, "safetensors file that train wrote");
@@ -187,7 +242,47 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*profile, "--batch", p.batch, {0, 10'000}, "images a run; 0: 1 on a CPU, 64 on a GPU");
     add_device(*profile, p.around);
     add(*profile, "--threads", p.around.threads, {1, 1'024}, "threads of the networks that are timed");
+    profile->add_flag("--whole", p.whole, "time whole networks only; least squares finds the units' times")
+        ->disable_flag_override();
     profile->add_flag("--quiet", p.around.quiet, "no progress")->disable_flag_override();
+
+    auto& x = command.export_;
+    auto* exporting = sub("export", "a network or an architecture for other programs", Command::Verb::export_);
+    add(*exporting, "--run", x.run, {}, "directory of a search, with --profile or --arch");
+    add(*exporting, "--profile", x.profile, {.choices = {"A", "B", "C"}}, "which of its family: A, B, C");
+    add(*exporting, "--network", x.network, {}, "or a network that train wrote (.safetensors)");
+    add(*exporting, "--arch", x.arch, {}, "or a genotype: 'normal:|...| reduction:|...|', or a file of one")
+        ->type_name("TEXT|FILE");
+    add(*exporting, "--format", x.format,
+        {.choices = {"onnx", "safetensors", "hpp", "json", "nasbench201", "darts", "dot"}},
+        "onnx, safetensors, hpp (a C++ header): the network; json, nasbench201, darts, dot: its architecture [by the "
+        "name of the file]");
+    add(*exporting, "--output", x.output, {}, "file to write; - is standard output, for text")->type_name("FILE");
+    add(*exporting, "--space", x.space, {.choices = {"paper", "pointwise", "separable"}}, "space of --arch")
+        ->each([&x](const std::string&) { x.space_given = true; });
+    add(*exporting, "--channels", x.channels, {1, 4'096}, "of --untrained networks: channels of the first cell")
+        ->each([&x](const std::string&) { x.channels_given = true; });
+    exporting->add_flag_callback(
+                 "--no-fold", [&x] { x.fold = false; }, "onnx, hpp: keep batch norms as they are")
+        ->disable_flag_override();
+    add(*exporting, "--namespace", x.name_space, {}, "hpp: namespace of the model")->type_name("NAME");
+    exporting
+        ->add_flag("--untrained", x.untrained,
+                   "allow a network with initial weights, for --arch: to time it elsewhere before it is trained")
+        ->disable_flag_override();
+    add(*exporting, "--seed", x.seed, {0, 1.8e19}, "of initial weights");
+    auto& l = command.latency_fit;
+    auto* fit =
+        sub("latency-fit", "fit a latency model to measured networks, test it on others", Command::Verb::latency_fit);
+    add(*fit, "file", l.file, {}, "CSV file: a column arch, one digit a position, and columns of milliseconds");
+    add(*fit, "--space", l.space, {.choices = {"nasbench201", "fbnet"}}, "space of the networks: nasbench201, fbnet");
+    add(*fit, "--column", l.column, {}, "column of the times")->type_name("NAME");
+    add(*fit, "--train", l.train, {3, 1e9}, "random networks to fit to; the others are the test");
+    add(*fit, "--seed", l.seed, {0, 1.8e19}, "which networks those are");
+    fit->add_flag("--plain", l.plain, "plain ridge regression instead, to compare with")->disable_flag_override();
+    fit->add_flag("--table", l.table, "all columns fitted to 30, 100 and 1,000 networks, beside plain ridge regression")
+        ->disable_flag_override();
+    add(*fit, "--seeds", l.seeds, {1, 100}, "seeds that --table takes medians over");
 
     auto* info = sub("info", "versions, devices, kernels, data", Command::Verb::info);
     add_surroundings(*info, command.info);
@@ -210,9 +305,12 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     }
     if (app.get_subcommands().empty()) {
         const auto extras = app.remaining();
-        const std::vector<std::string> verbs{"search", "train", "evaluate", "profile", "info"};
+        const std::vector<std::string> verbs{"search",  "best",        "train",  "study", "evaluate",
+                                             "profile", "latency-fit", "export", "info"};
         if (extras.empty())
-            throw UsageError("no command given (search, train, evaluate, profile, info; --help says more)");
+            throw UsageError(
+                "no command given (search, best, train, study, evaluate, profile, latency-fit, export, "
+                "info; --help says more)");
         throw UsageError(fmt::format("unknown command \"{}\"{}", extras.front(), nearest(extras.front(), verbs)));
     }
     refuse_extras(*app.get_subcommands().front());

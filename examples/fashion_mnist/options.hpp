@@ -42,6 +42,7 @@ struct SearchConfig {
     double learning_rate = 2e-3;
     double complexity_weight = 8.0, latency_weight = 0.1;
     std::string complexity_cost = "count";
+    std::string condition = "complexity";
     std::string hyper_form = "mlp";
     int pivots = 16;
     std::int64_t images = 0;
@@ -64,6 +65,8 @@ void for_each_option(Config& c, F&& f) {
     f("latency_weight", c.latency_weight, Rule{0, 1'000}, "kappa of the objective");
     f("complexity_cost", c.complexity_cost, Rule{.choices = {"count", "parameters", "latency"}},
       "what a choice costs: count, parameters, latency");
+    f("condition", c.condition, Rule{.choices = {"complexity", "complexity_latency"}},
+      "complexity, or complexity_latency: one run for every latency weight from 0 to --latency-weight");
     f("hyper_form", c.hyper_form, Rule{.choices = {"mlp", "pivots"}}, "hypernetwork: mlp, pivots");
     f("pivots", c.pivots, Rule{1, 1'000}, "pivots of that form");
     f("images", c.images, Rule{0, 60'000}, "train on the first N images; 0: all");
@@ -78,14 +81,34 @@ struct SearchCommand {
     bool quick = false;
 };
 
+/// Limits on the command line; what is not given limits nothing.
+struct BestCommand {
+    Surroundings around;
+    std::string run, out, measure = "auto";
+    double latency_ms = 0;                  ///< 0: none
+    std::int64_t parameters = 0, macs = 0;  ///< 0: none
+    std::vector<std::pair<std::string, int>> counts = {};
+    int candidates = 48;
+    double margin = -1;  ///< per cent; below 0: the library's
+    bool json = false;
+};
+
 struct TrainCommand {
     Surroundings around;
-    std::string run, profile, arch, out, space = "pointwise";
+    std::string run, profile, arch, network, out, space = "pointwise";
     std::int64_t channels = 16, batch = 128, images = 0, validation = 5'000;
-    bool space_given = false, channels_given = false, validation_given = false;
-    int epochs = 30;
-    double learning_rate = 3e-3;
+    bool space_given = false, channels_given = false, validation_given = false, further = false;
+    int epochs = 30, shift = 0;
+    double learning_rate = 3e-3, warmup = 1, weight_decay = 1e-2, label_smoothing = 0.05, erase = 0, average = 0;
+    bool flip = false;
     std::uint64_t seed = 42;
+};
+
+struct StudyCommand {
+    Surroundings around;
+    std::string run, out, only;
+    double hours = 0;  ///< no job begins that would end later; 0: all
+    bool list = false, quick = false;
 };
 
 struct EvaluateCommand {
@@ -93,18 +116,40 @@ struct EvaluateCommand {
     std::string weights;
 };
 
+/// A network or an architecture in a form that other programs read.
+struct ExportCommand {
+    std::string run, profile, arch, network, format, output, space = "pointwise", name_space = "model", data;
+    std::int64_t channels = 16;
+    bool space_given = false, channels_given = false, fold = true, untrained = false;
+    std::uint64_t seed = 42;
+};
+
 struct ProfileCommand {
     Surroundings around;
     std::string out, space = "pointwise";
     std::int64_t channels = 16, batch = 0;
+    bool whole = false;
+};
+
+struct LatencyFitCommand {
+    std::string file, space, column;
+    std::int64_t train = 0;
+    std::uint64_t seed = 42;
+    int seeds = 5;
+    bool plain = false, table = false;
 };
 
 struct Command {
-    enum class Verb { none, search, train, evaluate, profile, info } verb = Verb::none;
+    enum class Verb { none, search, best, train, study, evaluate, profile, latency_fit, export_, info };
+    Verb verb = Verb::none;
     SearchCommand search;
+    BestCommand best;
     TrainCommand train;
+    StudyCommand study;
     EvaluateCommand evaluate;
     ProfileCommand profile;
+    ExportCommand export_;
+    LatencyFitCommand latency_fit;
     Surroundings info;
     std::string help;  ///< to be printed instead of running anything
 };
@@ -117,9 +162,13 @@ SearchConfig default_search();
 Command parse(int argc, char** argv, const SearchConfig& defaults);
 
 int run_search(const SearchCommand& command);
+int run_best(const BestCommand& command);
 int run_train(const TrainCommand& command);
+int run_study(const StudyCommand& command);
 int run_evaluate(const EvaluateCommand& command);
 int run_profile(const ProfileCommand& command);
+int run_export(const ExportCommand& command);
+int run_latency_fit(const LatencyFitCommand& command);
 int run_info(const Surroundings& around);
 
 }  // namespace app

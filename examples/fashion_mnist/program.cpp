@@ -3,6 +3,7 @@
 #include "program.hpp"
 
 #include <hwnas/cuda.hpp>
+#include <hwnas/io/genotype.hpp>
 
 #include <atomic>
 #include <csignal>
@@ -118,6 +119,27 @@ hwnas::Device make_device(const Surroundings& around) {
     if (name == "cpu" || (name == "auto" && hwnas::cuda::device_count() == 0))
         return hwnas::cpu::device({.threads = around.threads});
     return hwnas::cuda::device(name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0);
+}
+
+hwnas::Genotype read_arch(const std::string& arch, std::string& space, bool space_given) {
+    const bool text = arch.find('|') != std::string::npos;
+    if (!text && !fs::exists(arch))
+        throw UsageError(fmt::format(
+            "--arch: \"{}\" is neither a genotype (normal:|op~from|...| reduction:|...|) nor a file of one", arch));
+    try {
+        auto genotype = text ? hwnas::io::genotype_from_text(arch, "--arch") : hwnas::io::read_genotype(arch);
+        if (!genotype.space.empty() && !space_given) space = genotype.space;
+        if (!genotype.space.empty() && genotype.space != space)
+            throw UsageError(fmt::format("--arch: a genotype of space {}, {} is asked for", genotype.space, space));
+        genotype.space = space;
+        // Whether it fits is for the space to say: here, as a mistake in --arch.
+        (void)genotype.choices(hwnas::SearchSpace::named(space).architecture());
+        return genotype;
+    } catch (const UsageError&) {
+        throw;
+    } catch (const hwnas::Error& error) {
+        throw UsageError(error.what());
+    }
 }
 
 std::string describe(const hwnas::SearchSpace& space) {

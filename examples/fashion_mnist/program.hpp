@@ -5,6 +5,7 @@
 #include <hwnas/cpu/device.hpp>
 #include <hwnas/io/fashion_mnist.hpp>
 #include <hwnas/report/progress.hpp>
+#include <hwnas/space/genotype.hpp>
 #include <hwnas/space/search_space.hpp>
 #include <hwnas/train/fit.hpp>
 
@@ -48,6 +49,9 @@ void say_data(const hwnas::io::FashionMnist& data);
 /// The device that --device names.
 hwnas::Device make_device(const Surroundings& around);
 hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, const hwnas::Dataset& data);
+/// What --arch says: the one line, or a file of it or of JSON; a mistake in it is one of the command line. A file that
+/// names its space sets `space` unless that was given, and must agree with it otherwise.
+hwnas::Genotype read_arch(const std::string& arch, std::string& space, bool space_given);
 std::string describe(const hwnas::SearchSpace& space);
 /// "20261123-142530", UTC.
 std::string utc_stamp();

@@ -35,6 +35,7 @@ void read_config(const std::filesystem::path& file, SearchConfig& config, Surrou
     io::check_schema(json, config_schema, name);
     const auto options = io::require<io::Json>(json, "options", name);
     for_each_option(config, [&]<class T>(const char* key, T& member, const Rule& rule, const char*) {
+        if (std::string_view(key) == "condition" && !options.contains(key)) return;  // older than this option
         const auto value = io::require<T>(options, key, name);
         if constexpr (std::same_as<T, std::string>) {
             if (std::find(rule.choices.begin(), rule.choices.end(), value) == rule.choices.end())

@@ -3,14 +3,12 @@
 #include "family_table.hpp"
 #include "program.hpp"
 #include "run_directory.hpp"
+#include "searched.hpp"
 
-#include <hwnas/family/family.hpp>
 #include <hwnas/io/checkpoint.hpp>
 #include <hwnas/io/genotype.hpp>
 #include <hwnas/io/latency_table.hpp>
 #include <hwnas/io/result.hpp>
-#include <hwnas/train/single_level_trainer.hpp>
-#include <hwnas/version.hpp>
 
 namespace app {
 namespace {
@@ -134,13 +132,7 @@ public:
     /// The family, or none when Ctrl-C came first.
     std::optional<hwnas::Family> train(const hwnas::SearchSpace& space, const hwnas::Device& device,
                                        const hwnas::LatencyTable& table, const hwnas::Dataset& data) {
-        hwnas::TrainerOptions options{.epochs = config_.epochs,
-                                      .batch = config_.batch,
-                                      .mode = hwnas::search_mode(config_.mode),
-                                      .learning_rate = config_.learning_rate,
-                                      .complexity_weight = config_.complexity_weight,
-                                      .latency_weight = config_.latency_weight,
-                                      .complexity_cost = hwnas::complexity_cost(config_.complexity_cost)};
+        hwnas::TrainerOptions options = trainer_options(config_);
         options.on_step = [this](const hwnas::TrainingProgress& progress) {
             meter_.step(progress);
             return !stop_requested();
@@ -149,18 +141,12 @@ public:
             add_metrics(progress);
             save();
         };
-        const auto form = config_.hyper_form == "mlp" ? hwnas::HyperNetForm::mlp : hwnas::HyperNetForm::pivots;
-        hwnas::SuperNet supernet(space, device, hwnas::seed(config_.seed));
-        hwnas::HyperNet hypernet(space, device, hwnas::seed(config_.seed), {.form = form, .pivots = config_.pivots});
+        auto& trainer = trainer_.emplace(make_trainer(config_, space, device, table, std::move(options)));
         say("supernet",
-            fmt::format("{} parameters; hypernetwork ({}) {}", hwnas::with_commas(supernet.state().parameter_count()),
-                        config_.hyper_form, hwnas::with_commas(hypernet.state().parameter_count())));
-        auto& trainer = trainer_.emplace(std::move(supernet), std::move(hypernet), hwnas::LatencyModel(space, table),
-                                         std::move(options));
-        options_ = config_json(config_);
-        options_["train_images"] = data.count;
-        options_["version"] = hwnas::version;
-        options_["latency_sha256"] = io::sha256(io::read_file(run_ / "latency.json"));
+            fmt::format("{} parameters; hypernetwork ({}) {}",
+                        hwnas::with_commas(trainer.supernet().state().parameter_count()), config_.hyper_form,
+                        hwnas::with_commas(trainer.hypernet().state().parameter_count())));
+        options_ = checkpoint_options(config_, data.count, run_);
         trainer.begin(data);
         steps_ = trainer.steps_per_epoch();
         const std::int64_t begun = restore();
@@ -320,6 +306,8 @@ int run_search(const SearchCommand& asked) {
     if (config.latency_weight == 0 && config.complexity_weight == 0)
         throw UsageError(
             "--complexity-weight and --latency-weight are both 0: nothing would tell the architectures apart");
+    if (config.condition == "complexity_latency" && config.latency_weight == 0)
+        throw UsageError("--condition complexity_latency: --latency-weight is the largest weight it covers, and is 0");
     const bool resume = !command.resume.empty();
     // All that can be wrong is looked at before anything is written.
     const auto data = load_data(command.around, config.images, config.validation);
@@ -380,6 +368,9 @@ int run_search(const SearchCommand& asked) {
         fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),
                     hwnas::with_commas(static_cast<std::int64_t>(rate)), hwnas::duration(timing.evaluation_seconds)));
     say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));
+    say("or", command_line({"best", "--run", run.string(), "--latency-ms",
+                            fmt::format("{:.3g}", result.family.front().measured_ms)}) +
+                  ": the most accurate network within a budget");
     say("run", run.string());
     return 0;
 }

@@ -15,8 +15,11 @@ namespace io = hwnas::io;
 
 /// What to train and under which name, with the options of its search where it has one.
 hwnas::Genotype choose(TrainCommand& command, std::string& name) {
-    if (command.arch.empty() == command.profile.empty())
-        throw UsageError("train: give --run DIR with --profile A, B or C, or --arch 'normal:...'");
+    const int ways = !command.arch.empty() + !command.profile.empty() + !command.network.empty();
+    if (ways != 1)
+        throw UsageError("train: give --run DIR with --profile A, B or C, or --network FILE, or --arch 'normal:...'");
+    if (command.further && command.network.empty())
+        throw UsageError("train: --further goes on from the weights of --network FILE, which is missing");
     if (!command.profile.empty() && command.run.empty())
         throw UsageError("train: --profile needs --run, the directory of a search");
     if (!command.run.empty()) {
@@ -32,13 +35,24 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
         if (!around.verify) command.around.verify = false;
         if (command.channels != config.channels) name = fmt::format("-{}", command.channels);
     }
+    if (!command.network.empty()) {
+        const auto saved = io::load_network(command.network, hwnas::cpu::device({.threads = 1}));
+        const auto& o = saved.space().options();
+        if ((command.space_given || !command.run.empty()) && command.space != saved.space().name())
+            throw UsageError(fmt::format("train: {} is a network of space {}, not {}", command.network,
+                                         saved.space().name(), command.space));
+        if (command.further && command.channels_given && command.channels != o.channels)
+            throw UsageError(fmt::format("train: --further: the weights in {} are of {} channels, not {}",
+                                         command.network, o.channels, command.channels));
+        command.space = saved.space().name();
+        if (!command.channels_given) command.channels = o.channels;
+        name = fs::path(command.network).stem().string() +
+               (command.channels != o.channels ? fmt::format("-{}", command.channels) : "");
+        return saved.genotype();
+    }
     if (command.profile.empty()) {
         name = "network" + name;
-        try {
-            return hwnas::Genotype::parse(command.arch, command.space);
-        } catch (const hwnas::Error& error) {
-            throw UsageError(fmt::format("--arch: {}", error.what()));
-        }
+        return read_arch(command.arch, command.space, command.space_given || !command.run.empty());
     }
     name = command.profile + name;
     const fs::path file = fs::path(command.run) / "genotypes" / (command.profile + ".json");
@@ -60,6 +74,12 @@ int run_train(const TrainCommand& asked) {
     const auto device = make_device(command.around);
     const auto space = make_space(command.space, command.channels, data.train);
     const hwnas::Network network(space, genotype, device, hwnas::seed(command.seed));
+    if (command.further) {
+        const auto saved = io::load_network(command.network, device);
+        io::check_same_options(command.network, io::detail::space_json(saved.space()).dump(),
+                               io::detail::space_json(space), "the data");
+        network.inherit(saved.state());
+    }
     const fs::path out = !command.out.empty()   ? fs::path(command.out)
                          : !command.run.empty() ? fs::path(command.run) / "retrained"
                                                 : fs::path("runs") / (utc_stamp() + "-train");
@@ -86,6 +106,11 @@ int run_train(const TrainCommand& asked) {
         {.epochs = command.epochs,
          .batch = command.batch,
          .learning_rate = command.learning_rate,
+         .warmup = command.warmup,
+         .weight_decay = command.weight_decay,
+         .label_smoothing = command.label_smoothing,
+         .augment = {.shift = command.shift, .flip = command.flip, .erase = command.erase},
+         .average = command.average,
          .seed = hwnas::seed(command.seed),
          .on_step = [&](const hwnas::TrainingProgress& progress) {
              const bool epoch_ends = progress.step == progress.steps;
@@ -94,6 +119,8 @@ int run_train(const TrainCommand& asked) {
              return !stop_requested();
          }});
     meter.finish();
+    if (fitted.finished && command.average > 0 && validation.count > 0)
+        validated = hwnas::evaluate(network, validation).metric;  // of the average
     if (!fitted.finished) {
         complain(
             "interrupted, nothing is written; training a network starts over: a search can be resumed, this cannot");
@@ -114,7 +141,16 @@ int run_train(const TrainCommand& asked) {
          {"epochs", command.epochs},
          {"batch", command.batch},
          {"learning_rate", command.learning_rate},
+         {"recipe",
+          {{"warmup", command.warmup},
+           {"weight_decay", command.weight_decay},
+           {"label_smoothing", command.label_smoothing},
+           {"shift", command.shift},
+           {"flip", command.flip},
+           {"erase", command.erase},
+           {"average", command.average}}},
          {"seed", command.seed},
+         {"from_weights", command.further ? io::Json(command.network) : io::Json(nullptr)},
          {"train_images", data.train.count},
          {"parameters", {{"total", network.size().parameters}, {"primitives", network.size().primitive_parameters}}},
          {"macs", network.size().macs},

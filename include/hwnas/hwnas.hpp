@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// hwnas: neural architecture search for your own hardware. Includes everything but io/, in layer order.
+// hwnas: neural architecture search for your own hardware. Includes everything in layer order, but io/ and what
+// factorises matrices with Eigen, which takes seconds to compile: latency/{fit,coded_model,profile_networks}.hpp.
 #pragma once
 
 #include <hwnas/version.hpp>
 
 // core: shapes, errors, randomness, the contract with devices
+#include <hwnas/core/augmentation.hpp>
 #include <hwnas/core/contract.hpp>
 #include <hwnas/core/device.hpp>
 #include <hwnas/core/error.hpp>
@@ -26,6 +28,7 @@
 // ops
 #include <hwnas/ops/accuracy.hpp>
 #include <hwnas/ops/add.hpp>
+#include <hwnas/ops/augment.hpp>
 #include <hwnas/ops/average_pool.hpp>
 #include <hwnas/ops/batch_norm.hpp>
 #include <hwnas/ops/concat.hpp>
@@ -41,6 +44,7 @@
 #include <hwnas/ops/mixed_node.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/node_gate.hpp>
+#include <hwnas/ops/node_sum.hpp>
 #include <hwnas/ops/relu.hpp>
 #include <hwnas/ops/relu_conv_norm.hpp>
 #include <hwnas/ops/reshape.hpp>
@@ -58,6 +62,7 @@
 #include <hwnas/nn/parameter.hpp>
 #include <hwnas/space/architecture.hpp>
 #include <hwnas/space/cell.hpp>
+#include <hwnas/space/cell_options.hpp>
 #include <hwnas/space/feature_map.hpp>
 #include <hwnas/space/genotype.hpp>
 #include <hwnas/space/primitive.hpp>
@@ -68,7 +73,10 @@
 // networks, the hypernetwork, latency
 #include <hwnas/hypernet/hypernet.hpp>
 #include <hwnas/hypernet/simplex.hpp>
+#include <hwnas/latency/agreement.hpp>
+#include <hwnas/latency/coded_space.hpp>
 #include <hwnas/latency/model.hpp>
+#include <hwnas/latency/operation_table.hpp>
 #include <hwnas/latency/profiler.hpp>
 #include <hwnas/latency/table.hpp>
 #include <hwnas/supernet/network.hpp>
@@ -82,8 +90,14 @@
 #include <hwnas/train/single_level_trainer.hpp>
 #include <hwnas/train/task.hpp>
 // what a search leaves, and how it is shown
+#include <hwnas/family/best.hpp>
 #include <hwnas/family/budget.hpp>
+#include <hwnas/family/control.hpp>
 #include <hwnas/family/family.hpp>
+#include <hwnas/family/member.hpp>
+#include <hwnas/family/repeated_measurement.hpp>
+#include <hwnas/family/scores.hpp>
+#include <hwnas/family/selection.hpp>
 #include <hwnas/family/statistics.hpp>
 #include <hwnas/report/progress.hpp>
 #include <hwnas/report/table.hpp>

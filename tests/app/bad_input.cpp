@@ -34,7 +34,10 @@ std::vector<std::string> tiny_search(const std::string& data, std::vector<std::s
 TEST_CASE("usage errors are one line and exit with 2", "[app]") {
     const TemporaryDirectory directory;
     const auto says = [&](const std::vector<std::string>& arguments) { return answer(directory, arguments); };
-    CHECK(says({}) == "2 fashion_mnist: no command given (search, train, evaluate, profile, info; --help says more)\n");
+    CHECK(
+        says({}) ==
+        "2 fashion_mnist: no command given (search, best, train, study, evaluate, profile, latency-fit, export, info; "
+        "--help says more)\n");
     CHECK(says({"serach"}) == "2 fashion_mnist: unknown command \"serach\", did you mean search?\n");
     CHECK(says({"search", "--epoch", "3"}) ==
           "2 fashion_mnist: search: unknown option \"--epoch\", did you mean --epochs?\n");
@@ -73,8 +76,9 @@ TEST_CASE("usage errors are one line and exit with 2", "[app]") {
     CHECK(says({"search", "--quick=3"}).rfind("2 fashion_mnist: ", 0) == 0);
     CHECK(says({"profile", "--threads", "0"}) ==
           "2 fashion_mnist: --threads: \"0\" is not a whole number from 1 to 1024\n");
-    CHECK(says({"train"}) ==
-          "2 fashion_mnist: train: give --run DIR with --profile A, B or C, or --arch 'normal:...'\n");
+    CHECK(
+        says({"train"}) ==
+        "2 fashion_mnist: train: give --run DIR with --profile A, B or C, or --network FILE, or --arch 'normal:...'\n");
     CHECK(says({"train", "--profile", "A"}) ==
           "2 fashion_mnist: train: --profile needs --run, the directory of a search\n");
     CHECK(says({"evaluate"}) == "2 fashion_mnist: evaluate: --weights FILE is missing, the file that train wrote\n");
@@ -263,10 +267,12 @@ TEST_CASE("train and evaluate refuse what does not fit", "[app]") {
     };
     CHECK(answer(directory, with({"train", "--run", "none", "--profile", "A"})) ==
           "1 fashion_mnist: none/config.json: cannot be opened (No such file or directory)\n");
-    CHECK(answer(directory, with({"train", "--arch", "normal:"}))
-              .rfind("2 fashion_mnist: --arch: genotype: no \"|\" at character 8", 0) == 0);
+    CHECK(answer(directory, with({"train", "--arch", "normal:"})) ==
+          "2 fashion_mnist: --arch: \"normal:\" is neither a genotype (normal:|op~from|...| reduction:|...|) nor a "
+          "file of "
+          "one\n");
     CHECK(answer(directory, with({"train", "--arch", "normal:|swim~0|swim~1|"}))
-              .rfind("1 fashion_mnist: genotype: 1 groups of cells, space pointwise has 2", 0) == 0);
+              .rfind("2 fashion_mnist: genotype: 1 groups of cells, space pointwise has 2", 0) == 0);
     CHECK(answer(directory, {"evaluate", "--weights", "none"}) ==
           "1 fashion_mnist: none: cannot be opened (No such file or directory)\n");
     directory.put("junk", "not safetensors at all");

@@ -31,9 +31,10 @@ struct Finished {
 class Child {
 public:
     /// file_limit: bytes a written file may have (a full disk); 0 is none.
-    Child(const TemporaryDirectory& directory, const std::vector<std::string>& arguments, std::uint64_t file_limit = 0)
+    Child(const TemporaryDirectory& directory, const std::vector<std::string>& arguments, std::uint64_t file_limit = 0,
+          const char* program = HWNAS_PROGRAM)
         : out_(directory / "stdout"), err_(directory / "stderr") {
-        std::vector<std::string> words{HWNAS_PROGRAM};
+        std::vector<std::string> words{program};
         words.insert(words.end(), arguments.begin(), arguments.end());
         std::vector<char*> argv;
         for (auto& word : words) argv.push_back(word.data());
@@ -77,8 +78,8 @@ private:
 };
 
 inline Finished run(const TemporaryDirectory& directory, const std::vector<std::string>& arguments,
-                    std::uint64_t file_limit = 0) {
-    return Child(directory, arguments, file_limit).wait();
+                    std::uint64_t file_limit = 0, const char* program = HWNAS_PROGRAM) {
+    return Child(directory, arguments, file_limit, program).wait();
 }
 
 /// Waits, at most a minute, until done() holds.

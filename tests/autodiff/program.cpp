@@ -65,7 +65,7 @@ TEST_CASE("memory plan: places never overlap, are aligned, and holes are used ag
     CHECK(plan.size() == size);
 }
 
-TEST_CASE("memory plan: what was released is given again; growth uses a hole at the end", "[autodiff][program]") {
+TEST_CASE("memory plan: what was released is given again, growth uses a hole at the end", "[autodiff][program]") {
     detail::MemoryPlan plan;
     const auto a = plan.place(100), b = plan.place(64);
     CHECK(a == 0);
@@ -78,7 +78,7 @@ TEST_CASE("memory plan: what was released is given again; growth uses a hole at 
     CHECK(plan.size() == 128 + 1024);
 }
 
-TEST_CASE("a recorded step runs as often as one likes on changing inputs; kept tensors hold its values",
+TEST_CASE("a recorded step runs as often as one likes on changing inputs, kept tensors hold its values",
           "[autodiff][program]") {
     const auto device = test_device();
     const auto x = Tensor<float>::full({5}, 1, device);
@@ -124,7 +124,7 @@ TEST_CASE("nothing runs while a step is recorded, and its values cannot be read 
     CHECK_THROWS_WITH(kept.storage()->rebind(x.storage(), 0), "storage: a value of a recorded step cannot be moved");
 }
 
-TEST_CASE("one recording at a time on a thread, on one device; an exception ends it", "[autodiff][program]") {
+TEST_CASE("one recording at a time on a thread, on one device, an exception ends it", "[autodiff][program]") {
     const auto device = test_device(), other = test_device();
     const auto nothing = [] {};
     CHECK_THROWS_WITH(Program::record(device, [&] { (void)Program::record(device, nothing); }),

@@ -5,10 +5,17 @@
 #include <hwnas/io/json.hpp>
 #include <hwnas/ops/relu.hpp>
 #include <hwnas/ops/sum.hpp>
+#include <hwnas/version.hpp>
 
-#ifdef HWNAS_COMPILED_KERNELS
+#if defined(HWNAS_COMPILED_KERNELS) && !defined(HWNAS_CONSUMER_ALONE)
+#define HWNAS_CONSUMER_DEVICE
 #include <hwnas/cuda.hpp>
 #endif
+
+#include <string>
+
+double slope_in_second(const hwnas::Device& device);  // second.cpp
+const char* version_in_second();
 
 int main() {
     using namespace hwnas;
@@ -17,8 +24,9 @@ int main() {
     backward(sum(relu(x)));
     const auto slope = x.grad().to_vector();
     io::write_json("consumer.json", {{"slope", slope}});
-    const bool right = io::read_json("consumer.json")["slope"] == io::Json{0.0, 1.0};
-#ifdef HWNAS_COMPILED_KERNELS
+    const bool right = io::read_json("consumer.json")["slope"] == io::Json{0.0, 1.0} &&
+                       slope_in_second(device) == 1.0 && std::string(version) == version_in_second();
+#ifdef HWNAS_CONSUMER_DEVICE
     fmt::print("{} accelerators\n", cuda::device_count());
 #endif
     fmt::print("{}\n", right ? "slope 0 and 1" : "wrong slope");

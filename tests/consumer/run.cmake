@@ -1,13 +1,63 @@
-# Builds and runs tests/consumer: INSTALLED ON against a fresh installation of build directory BUILD, OFF against SOURCE.
+# Builds and runs tests/consumer in one STYLE (its CMakeLists.txt knows three) or with pkgconfig; `install` puts build
+# directory BUILD into PREFIX, which installed, pkgconfig and refused use. OUT: a directory of its own.
 file(REMOVE_RECURSE ${OUT})
-if(INSTALLED)
-  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${OUT}/prefix OUTPUT_QUIET
-                          COMMAND_ERROR_IS_FATAL ANY)
-  set(where -DCMAKE_PREFIX_PATH=${OUT}/prefix)
-else()
-  set(where -DHWNAS_SOURCE_DIR=${SOURCE} -DHWNAS_BUILD_CUDA=OFF) # as where there is no nvcc; and it takes a minute
+file(MAKE_DIRECTORY ${OUT})
+if(STYLE STREQUAL install)
+  file(REMOVE_RECURSE ${PREFIX})
+  execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+  return()
 endif()
-execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${OUT}/build -G ${GENERATOR} ${where} -DCMAKE_BUILD_TYPE=Debug
-                        -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_FLAGS=${FLAGS} COMMAND_ERROR_IS_FATAL ANY)
-execute_process(COMMAND ${CMAKE_COMMAND} --build ${OUT}/build COMMAND_ERROR_IS_FATAL ANY)
+if(STYLE STREQUAL refused)
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/refused -B ${OUT}/build -G ${GENERATOR}
+                          -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_PREFIX_PATH=${PREFIX} -DHAS_CUDA=${HAS_CUDA}
+                  COMMAND_ERROR_IS_FATAL ANY)
+  return()
+endif()
+if(STYLE STREQUAL pkgconfig)
+  find_program(pkg_config NAMES pkg-config pkgconf)
+  if(NOT pkg_config)
+    message("SKIPPED: no pkg-config")
+    return()
+  endif()
+  file(GLOB_RECURSE file ${PREFIX}/hwnas-io.pc)
+  cmake_path(GET file PARENT_PATH directory)
+  set(ENV{PKG_CONFIG_PATH} "${directory}:$ENV{PKG_CONFIG_PATH}")
+  execute_process(COMMAND ${pkg_config} --print-errors --exists nlohmann_json eigen3 fmt zlib RESULT_VARIABLE missing)
+  if(missing)
+    message("SKIPPED: pkg-config does not know the libraries that hwnas needs")
+    return()
+  endif()
+  foreach(modules IN ITEMS "hwnas-io" "hwnas-io;hwnas-kernels")
+    execute_process(COMMAND ${pkg_config} --cflags --libs ${modules} OUTPUT_VARIABLE flags COMMAND_ERROR_IS_FATAL ANY
+                            OUTPUT_STRIP_TRAILING_WHITESPACE)
+    separate_arguments(flags UNIX_COMMAND "${flags}")
+    if(modules STREQUAL "hwnas-io")
+      set(sources light.cpp)
+    else()
+      set(sources consumer.cpp second.cpp)
+      list(APPEND flags -DHWNAS_CONSUMER_ALONE)
+    endif()
+    list(TRANSFORM sources PREPEND ${SOURCE}/tests/consumer/)
+    separate_arguments(more UNIX_COMMAND "${FLAGS}")
+    execute_process(COMMAND ${COMPILER} -std=c++20 -O0 ${more} ${sources} -o ${OUT}/consumer ${flags} COMMAND_ERROR_IS_FATAL ANY)
+    execute_process(COMMAND ${OUT}/consumer WORKING_DIRECTORY ${OUT} COMMAND_ERROR_IS_FATAL ANY)
+  endforeach()
+  execute_process(COMMAND ${pkg_config} --atleast-version=99 hwnas RESULT_VARIABLE refused)
+  if(refused EQUAL 0)
+    message(FATAL_ERROR "pkg-config takes this hwnas for version 99")
+  endif()
+  return()
+endif()
+
+set(where -DHWNAS_SOURCE_DIR=${SOURCE} -DHWNAS_BUILD_CUDA=OFF) # as where there is no nvcc; and it takes a minute
+set(light OFF)
+if(STYLE STREQUAL installed)
+  set(where -DCMAKE_PREFIX_PATH=${PREFIX})
+elseif(STYLE STREQUAL fetchcontent)
+  set(light ON)
+endif()
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer -B ${OUT}/build -G ${GENERATOR} ${where} -DSTYLE=${STYLE}
+                        -DLIGHT=${light} -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_CXX_FLAGS=${FLAGS}
+                        COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} --build ${OUT}/build --target consumer COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${OUT}/build/consumer WORKING_DIRECTORY ${OUT} COMMAND_ERROR_IS_FATAL ANY)

@@ -72,6 +72,8 @@ std::map<std::string, std::size_t> first_numbers() {
         FIRST(MixedSourceForward, n),
         FIRST(MixedSourceBackward, n),
         FIRST(MixedSourceReduce, c),
+        FIRST(NodeSum, n),
+        FIRST(Augment, n),
 #undef FIRST
         {contract::Advance::name, offsetof(contract::Advance, by)}};
 }

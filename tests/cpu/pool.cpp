@@ -75,18 +75,38 @@ TEST_CASE("two user threads may share a device", "[cpu]") {
     CHECK(other == 19 * 20 / 2 + 20 + 20'000);
 }
 
-TEST_CASE("for_range cuts a range by its grain alone", "[cpu]") {
-    cpu::Context context(3, cpu::best_isa());
-    for (const std::int64_t n : {0, 1, 9, 10, 11, 35}) {
-        std::vector<std::atomic<int>> seen(static_cast<std::size_t>(n));
-        std::atomic<bool> cut_right{true};
-        context.for_range(n, 10, [&](std::int64_t begin, std::int64_t end) {
-            if (begin % 10 != 0 || end != std::min(n, begin + 10)) cut_right = false;
-            for (std::int64_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
-        });
-        CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& count) { return count == 1; }));
-        CHECK(cut_right);
-    }
+TEST_CASE("for_range cuts a range by its grain alone, into one piece or an even number of them", "[cpu]") {
+    struct {
+        std::int64_t n, unit;
+        std::vector<std::int64_t> ends;
+    } const cases[] = {{0, 1, {}},
+                       {1, 1, {1}},
+                       {9, 1, {9}},
+                       {10, 1, {10}},
+                       {11, 1, {6, 11}},
+                       {28, 1, {7, 14, 21, 28}},
+                       {35, 1, {9, 18, 27, 35}},
+                       {18, 8, {16, 18}},
+                       {49, 8, {16, 32, 48, 49}}};
+    for (const int threads : {1, 3})
+        for (const auto& c : cases) {
+            INFO(c.n << " in units of " << c.unit << " on " << threads << " threads");
+            cpu::Context context(threads, cpu::best_isa());
+            std::vector<std::atomic<int>> seen(static_cast<std::size_t>(c.n));
+            std::mutex mutex;
+            std::vector<std::int64_t> ends;
+            context.for_range(
+                c.n, 10,
+                [&](std::int64_t begin, std::int64_t end) {
+                    for (std::int64_t i = begin; i < end; ++i) ++seen[static_cast<std::size_t>(i)];
+                    const std::lock_guard lock(mutex);
+                    ends.push_back(end);
+                },
+                c.unit);
+            std::sort(ends.begin(), ends.end());
+            CHECK(ends == c.ends);
+            CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& count) { return count == 1; }));
+        }
 }
 
 TEST_CASE("denormals are flushed inside chunks on every thread, and as they were outside", "[cpu]") {

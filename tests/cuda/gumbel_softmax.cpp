@@ -75,7 +75,7 @@ TEST_CASE("gumbel_softmax on the device adds noise with the CPU's bits", "[cuda]
     CHECK(run(alpha, {1, rows, 2}, true, test_device()).selected == chosen);
 }
 
-TEST_CASE("gumbel_softmax on the device neither overflows nor hides NaN; the first of equals is selected", "[cuda]") {
+TEST_CASE("gumbel_softmax on the device neither overflows nor hides NaN, the first of equals is selected", "[cuda]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     for (const std::int64_t columns : {3, 16, 40, 70})
         for (const std::int64_t at : {std::int64_t{0}, columns / 2, columns - 1})

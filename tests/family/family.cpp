@@ -1,29 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include "train/tiny.hpp"
+#include "family/searched.hpp"
 
 #include <hwnas/family/statistics.hpp>
 
 using namespace hwnas;
 using namespace hwnas::testing;
-using Catch::Matchers::ContainsSubstring;
-
-namespace {
-
-/// One search for all tests here: 4 classes, penalties that matter.
-const Family& searched() {
-    static const Family family = [] {
-        const auto space =
-            SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 4, .cells = 2, .nodes = 2});
-        auto trainer = tiny_trainer(
-            space, test_device(1),
-            {.epochs = 12, .batch = 32, .hyper_learning_rate = 1e-2, .complexity_weight = 3, .latency_weight = 0.05},
-            made_up_table(space));
-        return trainer.fit(shades(512, 1));
-    }();
-    return family;
-}
-
-}  // namespace
 
 TEST_CASE("family: S gives architectures", "[family]") {
     const auto& family = searched();
@@ -76,78 +57,33 @@ TEST_CASE("family: three accuracies, never mixed", "[family]") {
     CHECK(again.recalibrated == accuracy.recalibrated);
 }
 
-TEST_CASE("family: the best within a budget", "[family]") {
+TEST_CASE("family: samples and sweeps", "[family]") {
     const auto& family = searched();
-    const auto validation = shades(300, 3);
-    auto any = family.best({}, validation, 4);
-    CHECK(any.accuracy > 0.5);
-    CHECK(any.parameters == any.network.state().parameter_count());
-    CHECK(any.parameters == any.network.size().parameters);
-    CHECK(any.macs == any.network.size().macs);
-    CHECK(any.measured_ms > 0);
-    CHECK(any.predicted_ms == family.latency()->predict(any.genotype));
-    CHECK(any.genotype == family.at(any.complexity));
-    CHECK(std::abs(evaluate(any.network, validation).metric - any.accuracy) <
-          1e-6);  // what was scored is what is returned
-    const auto smaller = family.best({.parameters = any.parameters - 1}, validation, 4);
-    CHECK(smaller.parameters < any.parameters);
-    const auto fewer = family.best({.macs = any.macs - 1}, validation, 4);
-    CHECK(fewer.macs < any.macs);
-    CHECK(family.best({.latency_ms = 1e6}, validation, 2).measured_ms < 1e6);
-    // It is ready to be trained further, and the family stays as it was.
-    const auto before = family.mixture(uniform_complexity(3));
-    fit(any.network, shades(128, 1), {.epochs = 1, .batch = 32});
-    CHECK(family.mixture(uniform_complexity(3)) == before);
-    try {
-        family.best({.parameters = 10}, validation);
-        FAIL("a budget of 10 parameters was kept");
-    } catch (const InfeasibleBudget& error) {
-        CHECK_THAT(error.what(),
-                   ContainsSubstring("best: no network of the family keeps 10 parameters; the nearest has "));
-        CHECK(error.parameters ==
-              BasicNetwork<float>::network_size(family.supernet().space(), error.smallest).parameters);
-        CHECK(error.parameters > 10);
-        // Nothing in the family is smaller.
-        for (std::uint64_t i = 0; i < 50; ++i) {
-            const auto other = family.at(random_complexity(3, seed(9).stream("others"), i));
-            CHECK(BasicNetwork<float>::network_size(family.supernet().space(), other).parameters >= error.parameters);
-        }
+    const auto& space = family.supernet().space();
+    const auto sample = family.sample(40, seed(3));
+    REQUIRE(sample.size() == 40);
+    for (const auto& member : sample) {
+        CHECK(member.genotype == family.at(member.complexity));
+        CHECK(member.genotype.choices(family.architecture()) == member.choices);
+        CHECK(member.size.parameters == Network::network_size(space, member.genotype).parameters);
+        CHECK(member.predicted_ms == family.latency()->predict(member.genotype));
+        CHECK_FALSE(member.latency_weight);
+        CHECK_FALSE(member.accuracy);
     }
+    CHECK(family.sample(40, seed(3))[7].complexity == sample[7].complexity);
+    CHECK(family.sample(40, seed(4))[7].complexity != sample[7].complexity);
+    const auto sweep = family.sweep();
+    std::set<std::vector<int>> distinct;
+    for (const auto& member : sweep) distinct.insert(member.choices);
+    CHECK(distinct.size() == sweep.size());
+    CHECK(distinct.contains(family.choices(uniform_complexity(3))));
+    for (int m = 0; m < 3; ++m) CHECK(distinct.contains(family.choices(penalised(3, m, 1))));
+    CHECK(sweep.size() >= family.sweep({.samples = 100, .points = 5}).size());
+    CHECK_THROWS_WITH(family.sample(-1), "family: a sample of -1");
+    CHECK_THROWS_WITH(family.sweep({.points = 0}), "family: a sweep of 4000 samples and 0 points; at least 0 and 1");
     CHECK_THROWS_WITH(
-        family.best({.latency_ms = 1e-9, .parameters = 5'000, .macs = 1'000'000}, validation),
-        ContainsSubstring(
-            "best: no network of the family keeps 1e-09 ms, 5000 parameters, 1000000 MACs; the nearest has "));
-    // The limit in the way decides which network is shown.
-    const auto nearest = [&](const Budget& budget) {
-        try {
-            family.best(budget, validation, 2);
-        } catch (const InfeasibleBudget& error) {
-            return error;
-        }
-        throw std::logic_error("the budget was kept");
-    };
-    double least_ms = HUGE_VAL;
-    std::int64_t least_macs = std::numeric_limits<std::int64_t>::max();
-    for (std::uint64_t i = 0; i < 50; ++i) {
-        const auto other = family.at(random_complexity(3, seed(9).stream("others"), i));
-        least_ms = std::min(least_ms, family.latency()->predict(other));
-        least_macs = std::min(least_macs, BasicNetwork<float>::network_size(family.supernet().space(), other).macs);
-    }
-    const auto slow = nearest({.latency_ms = 1e-9});
-    CHECK(slow.latency_ms <= least_ms);
-    CHECK(slow.latency_ms == family.latency()->predict(slow.smallest));
-    CHECK(nearest({.macs = 1}).macs <= least_macs);
-    const auto untimed = BasicFamily<SuperNet>(
-        family.supernet().clone(), family.hypernet().clone(), std::nullopt,
-        std::make_shared<DeviceDataset>(DeviceDataset::upload(validation, family.supernet().device())),
-        classification<float>());
-    CHECK_THROWS_WITH(untimed.best({.latency_ms = 1}, validation),
-                      "best: a latency budget needs a family searched with a LatencyModel");
-    CHECK(untimed.best({}, validation, 2).measured_ms == 0);
-    CHECK_THROWS_WITH(untimed.best({.parameters = 10}, validation),
-                      ContainsSubstring("keeps 10 parameters; the nearest has ") && !ContainsSubstring(" ms"));
-    CHECK_THROWS_WITH(family.best({}, validation, 0), "best: 0 candidates");
-    CHECK_THROWS_WITH(family.control(10, 1), "control: 10 samples, 1 points; at least 0 and 2");
+        family.at(uniform_complexity(3), 0.1),
+        "family: it was searched at one latency weight (HyperNetOptions::latency_weight searches for all)");
 }
 
 TEST_CASE("statistics: ranks and Spearman", "[family]") {

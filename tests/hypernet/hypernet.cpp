@@ -56,6 +56,64 @@ TEST_CASE("hypernet: starts near uniform and knows S", "[hypernet]") {
     CHECK(HyperNet(space, device).state().parameter_count() == 9'876);
 }
 
+TEST_CASE("hypernet: conditioned on the latency weight too", "[hypernet]") {
+    const auto device = test_device(1);
+    for (auto options : forms) {
+        options.latency_weight = true;
+        const BasicHyperNet<double> net(4, 3, device, seed(1), options);
+        std::vector<Variable<double>> leaves;
+        std::uint64_t i = 0;
+        for (const auto& p : net.state().parameters) {
+            if (p.name != "pivots")
+                p.variable.value().assign(random_tensor<double>(p.variable.shape(), ++i, device).to_vector());
+            leaves.push_back(p.variable);
+        }
+        const auto s = Variable<double>::leaf(tensor_of({0.2, 0.5, 0.3}, device));
+        const auto weight = Variable<double>::leaf(tensor_of({0.4}, device));
+        leaves.push_back(s), leaves.push_back(weight);
+        CHECK(difference_error([&] { return net.forward(s, weight); }, leaves) < 1e-6);
+        CHECK(net.logits({0.2, 0.5, 0.3}, 0.1) != net.logits({0.2, 0.5, 0.3}, 0.9));
+        CHECK(net.logits({0.2, 0.5, 0.3}) == net.logits({0.2, 0.5, 0.3}, 0.5));
+        CHECK(net.clone().logits({0.2, 0.5, 0.3}, 0.1) == net.logits({0.2, 0.5, 0.3}, 0.1));
+        CHECK_THROWS_WITH(net.forward(s),
+                          "hypernet: a latency weight is missing, the condition has one "
+                          "(HyperNetOptions::latency_weight is true)");
+        CHECK_THROWS_WITH(net.forward(s, s), "hypernet: latency weight of shape [3], expected [1]");
+        CHECK_THROWS_WITH(net.logits({0.2, 0.5, 0.3}, 1.5),
+                          "hypernet: latency weight 1.5 of its largest value is outside 0 to 1");
+        options.latency_weight = false;
+        CHECK_THROWS_WITH(BasicHyperNet<double>(4, 3, device, seed(1), options).forward(s, weight),
+                          "hypernet: a latency weight is given, but nothing depends on it "
+                          "(HyperNetOptions::latency_weight is false)");
+    }
+}
+
+TEST_CASE("hypernet: many conditions at once have the bits of each alone", "[hypernet]") {
+    for (const auto isa : {cpu::best_isa(), cpu::Isa::portable})
+        for (const bool weighted : {false, true})
+            for (auto options : {HyperNetOptions{}, HyperNetOptions{.form = HyperNetForm::pivots}}) {
+                options.latency_weight = weighted;
+                const HyperNet net(28, 3, test_device(2, isa), seed(42), options);
+                std::vector<Condition> conditions;
+                std::vector<double> alone;
+                for (std::uint64_t i = 0; i < 1'100; ++i) {
+                    conditions.push_back(
+                        {random_complexity(3, seed(1).stream("many"), i), static_cast<double>(i % 11) / 10});
+                    if (i % 50) continue;
+                    const auto alpha = net.logits(conditions.back().s, conditions.back().weight);
+                    alone.insert(alone.end(), alpha.begin(), alpha.end());
+                }
+                const auto all = net.logits(conditions);
+                REQUIRE(all.size() == 1'100 * 84);
+                std::vector<double> among;
+                for (std::size_t i = 0; i < 1'100; i += 50)
+                    among.insert(among.end(), all.begin() + static_cast<std::ptrdiff_t>(i * 84),
+                                 all.begin() + static_cast<std::ptrdiff_t>((i + 1) * 84));
+                CHECK(relative_error(among, alone) < 1e-6);  // few rows are added up in another order
+                CHECK(net.logits(std::vector<Condition>{}).empty());
+            }
+}
+
 TEST_CASE("hypernet: the nearest pivot wins", "[hypernet]") {
     const auto device = test_device(1);
     const BasicHyperNet<double> net(1, 3, device, seed(1),

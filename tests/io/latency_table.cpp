@@ -44,6 +44,11 @@ TEST_CASE("a latency table comes back bit for bit", "[io][latency]") {
     CHECK(io::read_latency_table(path) == two_rows());
     CHECK(io::read_json(path)["schema"] == "hwnas-latency/1");
     CHECK(io::read_json(path).begin().key() == "schema");
+    auto measured = two_rows();
+    measured.rows[1].interval = {0.25, 1.0 / 3};
+    measured.quality = LatencyQuality{70, 1.5, 2, 0.01, 0.02, 0.03, 1.04};
+    io::write_latency_table(path, measured);
+    CHECK(io::read_latency_table(path) == measured);
     const LatencyTable empty;
     io::write_latency_table(path, empty);
     CHECK(io::read_latency_table(path) == empty);
@@ -107,6 +112,10 @@ TEST_CASE("a latency table that says something else is refused with its place", 
           "t.json: row 0: number where an object with key \"unit\" is expected");
     CHECK(message([](Json& j) { j["rows"].push_back(j["rows"][0]); }) ==
           "t.json: row 2: depthwise_conv_3x3 [3, 28, 28, 16] stride 1 is in the table already");
+    CHECK(message([](Json& j) { j["rows"][0]["median_ci95"] = {0.2, 0.1}; }) ==
+          "t.json: row 0: key \"median_ci95\" is [0.2, 0.1], two times in ascending order are expected");
+    CHECK(message([](Json& j) { j["quality"] = {{"rounds", 3}}; }) == "t.json: quality: key \"seconds\" is missing");
+    CHECK(message([](Json& j) { j["quality"] = 3; }).rfind("t.json: quality: ", 0) == 0);
     for (const auto& [key, value] : good.items())
         CHECK(message([&](Json& j) { j.erase(key); }) == fmt::format("t.json: key \"{}\" is missing", key));
     for (const auto& [key, value] : good["rows"][1].items())

@@ -6,6 +6,7 @@
 
 #include <hwnas/cpu/device.hpp>
 #include <hwnas/io/onnx.hpp>
+#include <hwnas/supernet/prepared.hpp>
 
 #include <algorithm>
 #include <cmath>

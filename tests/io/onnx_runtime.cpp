@@ -5,9 +5,13 @@
 #include <hwnas/ops/scale.hpp>
 #include <hwnas/ops/softmax.hpp>
 
-#include <cstdlib>
+#include <hwnas/io/checkpoint.hpp>
+#include <hwnas/io/fashion_mnist.hpp>
+#include <hwnas/train/fit.hpp>
 
+#include "io/foreign_python.hpp"
 #include "io/onnx_networks.hpp"
+#include "io/real_images.hpp"
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
@@ -16,18 +20,6 @@ using namespace hwnas_test::onnx;
 namespace io = hwnas::io;
 
 namespace {
-
-/// A Python with onnx and onnxruntime, or nothing: $HWNAS_ONNX_PYTHON, a virtual environment "onnx" in the build
-/// directory, python3.
-std::string python_with_onnx() {
-    std::vector<std::string> candidates{"../onnx/bin/python", "onnx/bin/python",
-                                        HWNAS_SOURCE_DIR "/build/onnx/bin/python", "python3"};
-    if (const char* given = std::getenv("HWNAS_ONNX_PYTHON")) candidates.insert(candidates.begin(), given);
-    for (const auto& python : candidates)
-        if (std::system(("'" + python + "' -c 'import numpy, onnx, onnxruntime' >/dev/null 2>&1").c_str()) == 0)
-            return python;
-    return "";
-}
 
 constexpr const char* script = R"(
 import os, sys, numpy, onnx, onnxruntime
@@ -49,11 +41,8 @@ for line in open('list'):
 }  // namespace
 
 TEST_CASE("onnx.checker accepts the file and ONNX Runtime computes the same logits", "[io][onnx]") {
-    const std::string python = python_with_onnx();
-    if (python.empty())
-        SKIP(
-            "no Python with onnx and onnxruntime: python3 -m venv build/onnx && build/onnx/bin/pip install onnx "
-            "onnxruntime");
+    const std::string python = hwnas_test::python_with("numpy, onnx, onnxruntime");
+    if (python.empty()) SKIP(hwnas_test::no_foreign_python);
     const TemporaryDirectory directory;
     directory.put("check.py", script);
     std::string list;
@@ -86,12 +75,114 @@ TEST_CASE("onnx.checker accepts the file and ONNX Runtime computes the same logi
             },
             [](const Site&) { return PrimitiveState{.weights = {{"a", {120, 5}, 0.1}, {"b", {5, 120}, 0.3}}}; }));
     directory.put("list", list);
-    const std::string output = (directory / "output").string();
-    const int status = std::system(fmt::format("'{}' '{}' '{}' >'{}' 2>&1", python, (directory / "check.py").string(),
-                                               directory.path().string(), output)
-                                       .c_str());
-    const std::string text = io::read_file(output);
-    CAPTURE(text);
-    CHECK(status == 0);
-    CHECK(std::count(text.begin(), text.end(), '\n') == networks);
+    const auto ran = hwnas_test::python(directory, python, script);
+    CAPTURE(ran.output);
+    CHECK(ran.status == 0);
+    CHECK(std::count(ran.output.begin(), ran.output.end(), '\n') == networks);
+}
+
+TEST_CASE("ONNX Runtime agrees on real images with networks of every space, folded or not, at any batch",
+          "[io][onnx]") {
+    const std::string python = hwnas_test::python_with("numpy, onnx, onnxruntime");
+    if (python.empty()) SKIP(hwnas_test::no_foreign_python);
+    const auto images = hwnas_test::real_images(1'000);
+    if (images.empty()) SKIP("no Fashion-MNIST: apt-get install dataset-fashion-mnist");
+    const TemporaryDirectory directory;
+    io::write_file_atomic(directory / "images", io::as_chars(std::span<const float>(images)));
+    for (const std::string name : {"paper", "pointwise", "separable"}) {
+        const auto network = hwnas_test::trained_network(name);
+        const auto logits = prepared_logits(network, images, 1'000);
+        io::write_file_atomic(directory / (name + ".logits"), io::as_chars(std::span<const float>(logits)));
+        io::write_onnx(network, directory / (name + ".folded.onnx"));
+        io::write_onnx(network, directory / (name + ".whole.onnx"), {.fold = false});
+    }
+    const auto ran = hwnas_test::python(directory, python, R"(
+import os, sys, numpy, onnx, onnxruntime
+os.chdir(sys.argv[1])
+x = numpy.fromfile('images', numpy.float32).reshape(-1, 1, 28, 28)
+for name in ('paper', 'pointwise', 'separable'):
+    y = numpy.fromfile(name + '.logits', numpy.float32).reshape(1000, 10)
+    assert len(set(y.argmax(1))) > 3, name + ' says the same of all images'
+    for form in ('folded', 'whole'):
+        model = onnx.load(f'{name}.{form}.onnx')
+        onnx.checker.check_model(model, full_check=True)
+        norms = sum(node.op_type == 'BatchNormalization' for node in model.graph.node)
+        session = onnxruntime.InferenceSession(f'{name}.{form}.onnx', providers=['CPUExecutionProvider'])
+        assert session.get_inputs()[0].shape == ['N', 1, 28, 28], session.get_inputs()[0].shape
+        for batch, count in ((1, 100), (7, 1000), (1000, 1000)):
+            theirs = numpy.concatenate([session.run(None, {'input': x[i:i + batch]})[0] for i in range(0, count, batch)])
+            worst = numpy.abs(theirs - y[:len(theirs)]).max()
+            assert worst <= 1e-4, (name, form, batch, worst)
+            assert (theirs.argmax(1) == y[:len(theirs)].argmax(1)).all(), (name, form, batch)
+        print(name, form, 'norms' if norms else 'no norms')
+)");
+    CAPTURE(ran.output);
+    CHECK(ran.status == 0);
+    CHECK(ran.output ==
+          "paper folded no norms\npaper whole norms\npointwise folded no norms\npointwise whole norms\n"
+          "separable folded no norms\nseparable whole norms\n");
+}
+
+TEST_CASE("a network composed by hand exports from the function that runs it", "[io][onnx]") {
+    const auto device = cpu::device({.threads = 1});
+    const Initializer<float> init(device, seed(3));
+    const ConvNorm<float> stem(init.in("stem"), 3, 2, 4);
+    const Linear<float> head(init.in("head"), 4, 3);
+    const ImageShape image{.height = 6, .width = 5, .channels = 2};
+    const auto whole = [&](const Variable<float>& x) { return head(global_average_pool(relu(stem(x, Phase::eval)))); };
+    const auto per_pixel = [&](const Variable<float>& x) { return relu(stem(x, Phase::eval)); };
+    const auto model = hwnas_test::onnx::read(io::onnx_bytes(device, image, whole, {.name = "own"}));
+    CHECK(model.name == "own");
+    CHECK(model.count("BatchNormalization") == 1);
+    const auto images = uniform(3 * 6 * 5 * 2, 3, -2, 2);
+    const auto x = Variable<float>(Tensor<float>::from(images, {3, 6, 5, 2}, device));
+    CHECK(difference(hwnas_test::onnx::run(model, images, {3, 6, 5, 2}).values, whole(x).value().to_vector()) < 2e-6);
+    const auto maps = hwnas_test::onnx::read(io::onnx_bytes(device, image, per_pixel));
+    CHECK(maps.outputs[0].dims == std::vector<std::string>{"N", "4", "6", "5"});
+    const auto untouched = hwnas_test::onnx::read(io::onnx_bytes(device, image, [](const auto& in) { return in; }));
+    CHECK(untouched.count("Identity") == 1);
+    CHECK(hwnas_test::error_of([&] {
+              io::onnx_bytes(device, image, [&](const auto& in) { return reshape(whole(in), {6}); });
+          }) == "onnx: 2 images give an output of shape [6], [N, C] or [N, H, W, C] is expected");
+}
+
+TEST_CASE("the reference library reads a saved network's weights by their names", "[io][safetensors]") {
+    const std::string python = hwnas_test::python_with("numpy, safetensors.numpy");
+    if (python.empty()) SKIP(hwnas_test::no_foreign_python);
+    const TemporaryDirectory directory;
+    std::string expected;
+    for (const std::string name : {"paper", "pointwise", "separable"}) {
+        const auto network = network_of(SearchSpace::named(name, small), -1);
+        io::save_network(directory / (name + ".safetensors"), network);
+        const auto add = [&](const std::string& tensor, const Tensor<float>& value) {
+            io::write_file_atomic(directory / "raw", io::as_chars(std::span<const float>(value.to_vector())));
+            expected += fmt::format("{} {} {} {}\n", name, tensor, fmt::join(io::detail::extents(value.shape()), "x"),
+                                    io::sha256(io::read_file(directory / "raw")));
+        };
+        for (const auto& parameter : network.state().parameters) add(parameter.name, parameter.variable.value());
+        for (const auto& buffer : network.state().buffers) add(buffer.name, buffer.tensor);
+    }
+    const auto ran = hwnas_test::python(directory, python, R"(
+import hashlib, os, sys
+from safetensors import safe_open
+os.chdir(sys.argv[1])
+for name in ('paper', 'pointwise', 'separable'):
+    with safe_open(name + '.safetensors', framework='numpy') as file:
+        assert file.metadata()['schema'] == 'hwnas-network/1'
+        assert file.metadata()['genotype'].startswith('normal:|')
+        for key in file.keys():
+            value = file.get_tensor(key)
+            print(name, key, 'x'.join(map(str, value.shape)), hashlib.sha256(value.tobytes()).hexdigest())
+)");
+    const auto sorted = [](const std::string& text) {
+        std::vector<std::string> lines;
+        for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1)
+            lines.push_back(text.substr(at, text.find('\n', at) - at));
+        std::sort(lines.begin(), lines.end());
+        return lines;
+    };
+    CAPTURE(ran.output);
+    CHECK(ran.status == 0);
+    CHECK(sorted(ran.output) == sorted(expected));
+    CHECK(ran.output.find("pointwise cell_0/edge_0/depthwise_conv_3x3/weight 3x3x4 ") != std::string::npos);
 }

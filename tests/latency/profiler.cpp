@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // profile(): complete tables for every kind of space, and the errors. How well they predict is in profiler_slow.cpp.
+#include <hwnas/latency/profile_networks.hpp>
 #include <hwnas/latency/profiler.hpp>
 
 #include <set>
@@ -105,6 +106,87 @@ TEST_CASE("statistics of samples", "[latency]") {
     CHECK(hwnas::detail::latency_statistics(one).deviation == 0);
     CHECK(hwnas::detail::latency_statistics(one).p90 == 2);
     CHECK(hwnas::detail::latency_statistics(none).count == 0);
+}
+
+TEST_CASE("the interval of a median is that of the binomial distribution", "[latency]") {
+    using hwnas::detail::outside_median_interval;
+    // Published ranks of the sign test: below 6 there is none; n = 6: 1 and 6; 10: 2 and 9; 20: 6 and 15; 50: 18
+    // and 33.
+    CHECK_FALSE(outside_median_interval(0));
+    CHECK_FALSE(outside_median_interval(5));
+    CHECK(outside_median_interval(6) == 0u);
+    CHECK(outside_median_interval(10) == 1u);
+    CHECK(outside_median_interval(20) == 5u);
+    CHECK(outside_median_interval(50) == 17u);
+    std::vector<double> samples{10, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    const auto found = hwnas::detail::latency_statistics(samples);
+    CHECK((found.low == 2 && found.high == 9));
+    CHECK_FALSE(hwnas::detail::settled(found));
+    CHECK(hwnas::detail::settled(found, 7));
+    std::vector<double> few{1, 1, 1};
+    CHECK_FALSE(hwnas::detail::settled(hwnas::detail::latency_statistics(few)));
+    std::vector<double> same(6, 1.0);
+    CHECK(hwnas::detail::settled(hwnas::detail::latency_statistics(same)));
+    // It holds the median of an exponential distribution in about 95 % of repetitions.
+    int held = 0;
+    for (std::uint64_t trial = 0; trial < 2'000; ++trial) {
+        std::vector<double> drawn;
+        for (std::uint64_t i = 0; i < 41; ++i)
+            drawn.push_back(
+                -std::log((random::words_at(seed(9).stream("interval"), trial, i).w[0] + 0.5) / 4294967296.0));
+        const auto statistics = hwnas::detail::latency_statistics(drawn);
+        held += statistics.low <= std::log(2.0) && std::log(2.0) <= statistics.high;
+    }
+    CHECK(held >= 0.94 * 2'000);
+    CHECK(held <= 0.99 * 2'000);
+}
+
+TEST_CASE("drift is found and taken out, outliers are counted", "[latency]") {
+    std::vector<double> a, b;
+    for (int r = 0; r < 100; ++r) {
+        const double speed = r < 40 ? 1 : 1.2;
+        a.push_back(2 * speed), b.push_back(5 * speed);
+    }
+    a[7] = 100;  // an outlier does not bend it
+    const hwnas::detail::Drift drift({&a, &b});
+    CHECK_THAT(drift.range(), Catch::Matchers::WithinRel(0.2, 1e-9));
+    std::vector<double> parts;  // two samples a round
+    for (int r = 0; r < 100; ++r) parts.insert(parts.end(), {r < 40 ? 1.0 : 1.2, r < 40 ? 1.0 : 1.2});
+    auto corrected = drift.corrected(parts, 100);
+    CHECK_THAT(*std::max_element(corrected.begin(), corrected.end()),
+               Catch::Matchers::WithinRel(*std::min_element(corrected.begin(), corrected.end()), 1e-12));
+    CHECK_THAT(hwnas::detail::latency_statistics(a).outliers, Catch::Matchers::WithinAbs(0.01, 1e-12));
+    const std::vector<double> few(19, 1.0);
+    CHECK(hwnas::detail::Drift({&few}).range() == 0);
+    CHECK(hwnas::detail::Drift({&few}).corrected({1, 2}, 1) == std::vector<double>{1, 2});
+}
+
+TEST_CASE("a profile ends when its medians are known, and says what happened", "[latency]") {
+    int rounds = 0;
+    hwnas::detail::repeat_until(8, 1e9, [&] { ++rounds; }, [&] { return rounds >= 20; }, [](double) {});
+    CHECK(rounds == 22);  // looked at after 8, then when grown by a quarter: 10, 12, 15, 18, 22
+    const auto space = SearchSpace::paper({.image = {8, 8, 1}, .channels = 4, .cells = 1, .nodes = 2});
+    const auto table = profile(space, test_device(1), {.seconds = 0.5});
+    REQUIRE(table.quality);
+    const auto& q = *table.quality;
+    CHECK(q.rounds >= 3);
+    CHECK((q.seconds > 0 && q.seconds < 60));
+    CHECK((q.settled >= 0 && q.settled <= std::ssize(table.rows)));
+    CHECK((q.drift >= 0 && q.outliers >= 0 && q.outliers < 1 && q.factor > 0));
+    for (const auto& row : table.rows)
+        if (row.interval) CHECK(((*row.interval)[0] <= row.median && row.median <= (*row.interval)[1]));
+}
+
+TEST_CASE("marginal times come from whole networks where units cannot be timed", "[latency]") {
+    const auto space = SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 2, .nodes = 2});
+    const auto table =
+        profile_networks(space, test_device(1), {.repeats = 5, .warmup = 1, .seconds = 1, .networks = 12});
+    CHECK(table.rows.size() == made_up_table(space).rows.size());
+    CHECK(table.method == "15 whole networks run in turn; fitted to 15 whole networks by regularised least squares");
+    CHECK(table.library == version);
+    const LatencyModel model(space, table);
+    const auto& a = space.architecture();
+    CHECK(model.predict(Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), 0))) > 0);
 }
 
 TEST_CASE("profile and measure refuse what cannot be timed", "[latency]") {

@@ -55,3 +55,26 @@ TEST_CASE("a missing row is named, with the nearest ones", "[latency]") {
                       "latency table: no row for identity [1, 2, 2, 1] stride 2, the table is empty (profile the "
                       "space, or read a table)");
 }
+
+TEST_CASE("a table of something else is refused", "[latency]") {
+    LatencyTable table{.space = "pointwise", .backend = "cuda:0", .threads = 1, .batch = 64};
+    CHECK(table.device_kind() == "cuda");
+    CHECK_NOTHROW(table.check({}));
+    CHECK_NOTHROW(table.check({.space = "pointwise", .device_kind = "cuda", .batch = 64, .threads = 1}));
+    CHECK_THROWS_WITH(table.check({.space = "paper"}),
+                      "latency table: holds times of space pointwise, paper is asked "
+                      "for (profile that, or pass its table)");
+    CHECK_THROWS_WITH(
+        table.check({.device_kind = "cpu"}, "phone.json"),
+        "phone.json: holds times of device kind cuda, cpu is asked for (profile that, or pass its table)");
+    CHECK_THROWS_WITH(table.check({.batch = 1}),
+                      "latency table: holds times of batch 64, 1 is asked for (profile "
+                      "that, or pass its table)");
+    CHECK_THROWS_WITH(table.check({.threads = 2}),
+                      "latency table: holds times of thread count 1, 2 is asked for "
+                      "(profile that, or pass its table)");
+    table.dtype = "int8";
+    CHECK_THROWS_WITH(table.check({}),
+                      "latency table: holds times of dtype int8, float32 is asked for (profile that, "
+                      "or pass its table)");
+}

@@ -10,7 +10,7 @@
 using namespace hwnas;
 using namespace hwnas::testing;
 
-TEST_CASE("accuracy counts rows whose first largest logit is the label; NaN is wrong", "[ops]") {
+TEST_CASE("accuracy counts rows whose first largest logit is the label, NaN is wrong", "[ops]") {
     const auto device = test_device();
     const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
     const auto share = [&](const std::vector<double>& row, std::int32_t label) {

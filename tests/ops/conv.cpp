@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <hwnas/ops/conv.hpp>
+#include <hwnas/ops/relu.hpp>
 
 #include "support/window_ops.hpp"
 
@@ -69,6 +70,38 @@ TEST_CASE("conv and its gradients equal a plain loop at every kind of window", "
         check_case(window, out_channels[turn % 7], turn % 2 == 1);
         ++turn;
     }
+}
+
+TEST_CASE("relu_conv and its gradients equal relu, then conv", "[ops]") {
+    struct {
+        Shape x, w;
+        ConvOptions options = {};
+    } const cases[] = {{{2, 5, 4, 3}, {1, 1, 3, 5}},
+                       {{3, 9, 7, 16}, {1, 1, 16, 16}},
+                       {{2, 7, 7, 64}, {1, 1, 64, 48}},
+                       {{2, 5, 5, 130}, {1, 1, 130, 17}},
+                       {{1, 1, 3, 20}, {1, 1, 20, 10}},
+                       {{2, 8, 9, 12}, {1, 1, 12, 8}, {.stride = 2, .padding = 0}},
+                       {{2, 8, 8, 1}, {3, 3, 1, 16}},
+                       {{2, 6, 7, 5}, {3, 3, 5, 7}, {.stride = 2}},
+                       {{1, 4, 5, 100}, {3, 3, 100, 9}, {.dilation = 2}}};
+    for (const auto& c : cases)
+        for (const bool bias : {false, true}) {
+            INFO(fmt::format("{} {} bias {}", c.x, c.w, bias));
+            std::vector<std::vector<double>> inputs{random_values<double>(c.x.elements(), 1),
+                                                    random_values<double>(c.w.elements(), 2)};
+            std::vector<Shape> shapes{c.x, c.w};
+            if (bias) inputs.push_back(random_values<double>(c.w[3], 3)), shapes.push_back({c.w[3]});
+            const auto fused = [&](const auto& v) {
+                using V = typename std::decay_t<decltype(v)>::value_type;
+                return relu_conv(v[0], v[1], bias ? v[2] : V(), c.options);
+            };
+            const auto apart = [&](const auto& v) {
+                using V = typename std::decay_t<decltype(v)>::value_type;
+                return conv(relu(v[0]), v[1], bias ? v[2] : V(), c.options);
+            };
+            check_op(fused, inputs, shapes, run_op<double>(apart, inputs, shapes, test_device(1)));
+        }
 }
 
 TEST_CASE("1x1 conv and its gradients equal a plain loop at every channel count", "[ops]") {

@@ -39,7 +39,7 @@ std::vector<double> mean_draw(const std::vector<float>& gamma, std::size_t k) {
 
 }  // namespace
 
-TEST_CASE("gumbel_softmax equals a plain loop; its noise is a function of key, step and position", "[ops]") {
+TEST_CASE("gumbel_softmax equals a plain loop, its noise is a function of key, step and position", "[ops]") {
     struct Case {
         std::int64_t groups, rows, columns;
     };
@@ -122,7 +122,7 @@ TEST_CASE("the mean of relaxed draws is softmax(alpha) only as the temperature f
     }
 }
 
-TEST_CASE("gumbel_softmax gradient agrees with finite differences; straight-through has the relaxed one",
+TEST_CASE("gumbel_softmax gradient agrees with finite differences, straight-through has the relaxed one",
           "[ops][gradcheck]") {
     const auto device = test_device();
     struct Case {
@@ -155,7 +155,7 @@ TEST_CASE("gumbel_softmax gradient agrees with finite differences; straight-thro
           }()) < 1e-5);
 }
 
-TEST_CASE("gumbel_softmax neither overflows nor hides NaN; the first of equals is selected", "[ops]") {
+TEST_CASE("gumbel_softmax neither overflows nor hides NaN, the first of equals is selected", "[ops]") {
     const auto device = test_device();
     const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
     // At 1e30 the noise is below the last digit: a tie, which the first wins.

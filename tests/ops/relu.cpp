@@ -35,7 +35,7 @@ TEST_CASE("relu gradient agrees with finite differences", "[ops][gradcheck]") {
     CHECK(result.passed);
 }
 
-TEST_CASE("relu: the same bits at 1, 2 and 5 threads; two uses add up, a recorded step repeats", "[ops]") {
+TEST_CASE("relu: the same bits at 1, 2 and 5 threads, two uses add up, a recorded step repeats", "[ops]") {
     const auto op = [](const auto& v) { return relu(v[0]); };
     const std::vector<std::vector<double>> inputs{random_values<double>(40'001, 1)};
     Outcome<double> expected{inputs[0], {random_values<double>(40'001, 77)}};

@@ -143,6 +143,29 @@ TEST_CASE("network: inherits by name and equals the supernet at one-hot gamma", 
         }
 }
 
+TEST_CASE("prepared: no batch norm is left, and no ReLU but those of the head and before depthwise filters",
+          "[supernet]") {
+    const auto device = test_device(1);
+    for (const char* name : names) {
+        INFO(name);
+        const auto space = SearchSpace::named(name);
+        std::vector<int> choices;
+        for (int row = 0; row < space.architecture().rows(); ++row) choices.push_back(row % 3);
+        const auto genotype = Genotype::from_choices(space.architecture(), choices);
+        const Prepared prepared(Network(space, genotype, device), 1);
+        std::map<std::string, int> calls, rectified;
+        for (std::size_t i = 0; i < prepared.program().size(); ++i) {
+            ++calls[prepared.program().kernel(i)];
+            if (std::string_view(prepared.program().kernel(i)) == "relu_forward")
+                ++rectified[prepared.program().label(i).substr(0, prepared.program().label(i).find('/'))];
+        }
+        for (const auto& [kernel, count] : calls) CHECK(kernel.find("batch_norm") == std::string::npos);
+        CHECK(calls["weighted_sum_forward"] == 0);
+        for (const auto& [label, count] : rectified) CHECK((label == "head" || std::string_view(name) == "separable"));
+        CHECK(rectified["head"] == 4);  // one for each node of the last cell
+    }
+}
+
 TEST_CASE("supernet: a clone is equal and independent", "[supernet]") {
     const auto device = test_device();
     const auto space = SearchSpace::pointwise(tiny());

@@ -71,6 +71,79 @@ TEST_CASE("fit: stops when asked, and tells bad options and losses", "[train]") 
                       "finite in the data)");
 }
 
+TEST_CASE("fit: every part of the recipe, deterministic at any number of threads", "[train]") {
+    const auto train = shades(256, 1), test = shades(200, 2);
+    const FitOptions plain{.epochs = 12, .batch = 32, .label_smoothing = 0};
+    const auto bits = [&](int threads, const FitOptions& options) {
+        const auto network = fresh(test_device(threads));
+        CHECK(fit(network, train, options).finished);
+        std::vector<float> values;
+        for (const auto& p : network.state().parameters)
+            for (const float x : p.variable.value().to_vector()) values.push_back(x);
+        for (const auto& b : network.state().buffers)
+            for (const float x : b.tensor.to_vector()) values.push_back(x);
+        return std::pair(values, evaluate(network, test).metric);
+    };
+    const auto with = [&](auto change) {
+        auto options = plain;
+        change(options);
+        return options;
+    };
+    const auto before = bits(1, plain);
+    CHECK(before.second > 0.9);
+    for (const auto& options :
+         {with([](auto& o) { o.augment.shift = 1; }), with([](auto& o) { o.augment.flip = true; }),
+          with([](auto& o) { o.augment.erase = 0.5; }), with([](auto& o) { o.warmup = 0.5; }),
+          with([](auto& o) { o.label_smoothing = 0.1; }), with([](auto& o) { o.average = 0.9; })}) {
+        const auto one = bits(1, options);
+        CHECK((one.first != before.first));
+        CHECK(one.second > 0.7);  // it learns: by chance 0.25
+        CHECK((bits(2, options).first == one.first));
+        CHECK((bits(5, options).first == one.first));
+    }
+    const auto all = with([](auto& o) { o.augment = {.shift = 1, .flip = true, .erase = 0.3}, o.average = 0.9; });
+    CHECK((bits(2, all).first == bits(1, all).first));
+    CHECK((bits(1, with([&](auto& o) { o = all, o.seed = seed(2); })).first != bits(1, all).first));
+
+    const auto network = fresh(test_device(1));
+    CHECK_THROWS_WITH(fit(network, train, {.average = 1}), "fit: average 1 is not in 0 to 1 (1 excluded)");
+    CHECK_THROWS_WITH(fit(network, train, {.epochs = 3, .warmup = 3}), "fit: 3 epochs of warm-up are not in 0 to 3");
+    CHECK_THROWS_WITH(fit(network, train, {.epochs = 3, .batch = 32, .augment = {.shift = 8}}),
+                      "augment: a shift of up to 8 pixels in images of 8 x 8");
+}
+
+TEST_CASE("fit: the average of the weights is what it says", "[train]") {
+    // The weights after every step, averaged on the host.
+    const auto train = shades(96, 1);
+    const double decay = 0.8;
+    const auto device = test_device(1);
+    const auto averaged = fresh(device), followed = fresh(device);
+    fit(averaged, train, {.epochs = 2, .batch = 32, .average = decay});
+    std::vector<double> sum;
+    double weight = 0;
+    fit(followed, train, {.epochs = 2, .batch = 32, .on_step = [&](const TrainingProgress&) {
+                              std::size_t i = 0;
+                              for (const auto& p : followed.state().parameters)
+                                  for (const float x : p.variable.value().to_vector()) {
+                                      if (i == sum.size()) sum.push_back(0);
+                                      sum[i] = decay * sum[i] + (1 - decay) * static_cast<double>(x), ++i;
+                                  }
+                              weight = decay * weight + (1 - decay);
+                              return true;
+                          }});
+    std::size_t i = 0;
+    double worst = 0;
+    for (const auto& p : averaged.state().parameters)
+        for (const float x : p.variable.value().to_vector())
+            worst = std::max(worst, std::abs(static_cast<double>(x) - sum[i++] / weight));
+    CHECK(i == sum.size());
+    CHECK(worst < 1e-5);
+    // Its batch norms have statistics of its own: recalibrating changes nothing.
+    const auto found = evaluate(averaged, train).loss;
+    recalibrate(averaged, train);
+    CHECK(evaluate(averaged, train).loss == found);
+}
+
 TEST_CASE("task: a loss is enough, and its mean is then what is reported", "[train]") {
     const auto device = test_device(1);
     const auto network = fresh(device, 1);

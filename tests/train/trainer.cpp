@@ -131,6 +131,78 @@ TEST_CASE("trainer: the same bits at 1, 2 and 5 threads, and after a stop", "[tr
         }
 }
 
+TEST_CASE("trainer: one run for every latency weight", "[train]") {
+    const auto data = shades(96, 1, 10);
+    const auto conditioned = [&](int threads, TrainerOptions options, HyperNetForm form = HyperNetForm::mlp) {
+        const auto device = test_device(threads);
+        return SingleLevelTrainer<SuperNet>(
+            SuperNet(tiny_space(), device, seed(42)),
+            HyperNet(tiny_space(), device, seed(42), {.form = form, .hidden = 32, .latency_weight = true}),
+            LatencyModel(tiny_space(), stored_table()), std::move(options));
+    };
+    TrainerOptions options{.epochs = 2, .batch = 32, .latency_weight = 2};
+    for (const auto form : {HyperNetForm::mlp, HyperNetForm::pivots}) {
+        options.on_step = {};
+        auto whole = conditioned(1, options, form);
+        whole.fit(data);
+        const auto one = bytes_of(whole.state());
+        for (const int threads : {2, 5}) {
+            auto other = conditioned(threads, options, form);
+            other.fit(data);
+            check_same(bytes_of(other.state()), one);
+        }
+        options.on_step = [](const TrainingProgress& progress) { return progress.epoch == 0 || progress.step < 2; };
+        auto first = conditioned(2, options, form);
+        first.fit(data);
+        options.on_step = {};
+        auto second = conditioned(1, options, form);
+        second.begin(data);
+        const auto from = first.state(), to = second.state();
+        for (std::size_t i = 0; i < from.size(); ++i)
+            std::visit([&](const auto& t) { std::get<std::decay_t<decltype(t)>>(to[i].tensor).assign(t.to_vector()); },
+                       from[i].tensor);
+        second.fit();
+        check_same(bytes_of(second.state()), one);
+    }
+
+    // Nothing but latency in the loss: the larger its weight, the faster the network, in one run.
+    auto trainer = conditioned(1, {.epochs = 40,
+                                   .batch = 32,
+                                   .hyper_learning_rate = 2e-2,
+                                   .hyper_warmup = 0,
+                                   .complexity_weight = 1,
+                                   .complexity_curvature = 1,
+                                   .latency_weight = 3,
+                                   .task = no_task()});
+    const auto family = trainer.fit(shades(128, 1, 10));
+    CHECK(family.conditioned_on_latency());
+    CHECK(family.largest_latency_weight() == 3);
+    const auto s = uniform_complexity(3);
+    const auto expected = [&](double kappa) {
+        const auto gamma = family.mixture(s, kappa);
+        const auto rows = static_cast<std::int64_t>(family.architecture().rows());
+        return family.latency()
+            ->expected(Variable<float>(Tensor<float>::from(std::vector<float>(gamma.begin(), gamma.end()), {1, rows, 3},
+                                                           family.supernet().device())))
+            .value()
+            .item();
+    };
+    CHECK(expected(1.5) < 0.99 * expected(0));
+    CHECK(expected(3) < 0.99 * expected(1.5));
+    CHECK(family.latency()->predict(family.at(s, 3)) <= family.latency()->predict(family.at(s, 0)));
+    CHECK(family.at(s) == family.at(s, 1.5));
+    CHECK_THROWS_WITH(family.at(s, 3.5), "family: latency weight 3.5 is outside 0 to 3, what the search drew");
+    std::set<double> weights;
+    for (const auto& member : family.sweep({.samples = 200, .points = 10})) {
+        weights.insert(member.latency_weight.value());
+        CHECK(family.at(member.complexity, member.latency_weight) == member.genotype);
+    }
+    CHECK(weights.size() >= 3);
+    CHECK_THROWS_WITH(conditioned(1, {.latency_weight = 0}),
+                      "trainer: the hypernetwork is conditioned on the latency "
+                      "weight, of which latency_weight 0 leaves nothing");
+}
+
 TEST_CASE("trainer: a tiny search learns", "[train]") {
     for (const auto mode : modes) {
         INFO(search_mode_name(mode));

@@ -12,6 +12,7 @@
 #include <hwnas/core/contract/elementwise.hpp>
 #include <hwnas/core/contract/mixed_node.hpp>
 #include <hwnas/core/contract/mixture.hpp>
+#include <hwnas/core/contract/node_sum.hpp>
 #include <hwnas/core/contract/softmax.hpp>
 #include <hwnas/core/contract/training.hpp>
 #include <hwnas/core/contract/types.hpp>
@@ -20,7 +21,7 @@
 #include <type_traits>
 
 namespace hwnas::contract {
-inline namespace v1 {
+inline namespace v2 {
 
 /// The closed list. Its order is the number under which a device finds the kernel.
 template <class... S>
@@ -49,7 +50,8 @@ using Calls =
              GlobalAveragePoolBackward<T>, BatchNormStatistics<T>, BatchNormMerge<T>, BatchNormApply<T>,
              BatchNormFreeze<T>, BatchNormGradientSums<T>, BatchNormGradientMerge<T>, BatchNormBackward<T>, Schedule<T>,
              SimplexSample<T>, GatherBatch<T>, Adam<T>, ScalarAccumulate<T>, Advance, MergeFiltersForward<T>,
-             MergeFiltersBackward<T>, MixedSourceForward<T>, MixedSourceBackward<T>, MixedSourceReduce<T>>;
+             MergeFiltersBackward<T>, MixedSourceForward<T>, MixedSourceBackward<T>, MixedSourceReduce<T>, NodeSum<T>,
+             Augment<T>>;
 
-}  // namespace v1
+}  // namespace v2
 }  // namespace hwnas::contract

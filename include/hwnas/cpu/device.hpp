@@ -37,11 +37,14 @@ public:
         for (std::int64_t chunk = 0; chunk < chunks; ++chunk) Pool::call(f, chunk, 0);
     }
 
-    /// f(begin, end) over [0, n) in pieces of `grain`; for work whose pieces do not interact.
+    /// f(begin, end) over [0, n) in pieces of about `grain`, all but the last a multiple of `unit`; for work whose
+    /// pieces do not interact. Their number is one or even: two threads share the work of one image fairly.
     template <class F>
-    void for_range(std::int64_t n, std::int64_t grain, F&& f) {
-        parallel((n + grain - 1) / grain,
-                 [&](std::int64_t chunk) { f(chunk * grain, std::min(n, (chunk + 1) * grain)); });
+    void for_range(std::int64_t n, std::int64_t grain, F&& f, std::int64_t unit = 1) {
+        const std::int64_t least = (n + grain - 1) / grain, pieces = least > 1 ? least + least % 2 : 1,
+                           size = ((n + pieces - 1) / pieces + unit - 1) / unit * unit;
+        parallel(n > 0 ? (n + size - 1) / size : 0,
+                 [&](std::int64_t chunk) { f(chunk * size, std::min(n, (chunk + 1) * size)); });
     }
 
 private:

@@ -11,8 +11,8 @@ namespace hwnas::cpu {
 template <class T>
 struct FilterRow {
     T* out;
-    std::int64_t w, c, step;  ///< step: c, or -c where filters are read backwards, for gradients
-    bool accumulate;
+    std::int64_t w, c, step;           ///< step: c, or -c where filters are read backwards, for gradients
+    bool accumulate, rectify = false;  ///< rectify: out is max(sum, 0)
     struct Term {
         const T *in, *f;  ///< first of three columns of the filter, `step` apart; `centre`: one [c]
         bool centre;
@@ -23,7 +23,8 @@ struct FilterRow {
     };
     Term terms[3 * contract::max_edges];
     Scaled scaled[contract::max_edges];
-    int term_count = 0, scaled_count = 0;
+    const T* offsets[contract::max_edges];  ///< [c], added to every column
+    int term_count = 0, scaled_count = 0, offset_count = 0;
 
     /// Adds the rows of one edge's input that row p of the output sees; image [h, w, c], filter [9, c].
     [[gnu::always_inline]] void add_edge(const T* image, const T* filter, std::int64_t p, std::int64_t h, int kind) {
@@ -52,14 +53,6 @@ template <class T>
     return zero(f + 4 * c, f + 5 * c) ? 0 : 1;
 }
 
-template <class V, class T>
-[[gnu::always_inline]] inline void splat_block(V& v, T x) {
-    if constexpr (std::is_same_v<V, T>)
-        v = x;
-    else
-        splat(v, x);
-}
-
 template <class T, int B, bool Constants>
 struct FilterRowBody {
     /// sum[j] += the three taps around column j, for J columns from `in` on; Left, Right: no column beyond that end.
@@ -82,7 +75,14 @@ struct FilterRowBody {
     [[gnu::always_inline]] static void strip(const FilterRow<T>& row, T* out, std::int64_t q, std::int64_t b, C c,
                                              bool accumulate) {
         const std::int64_t at = q * c + b;
-        V sum[J] = {};
+        V start{}, sum[J];
+        for (int i = 0; i < row.offset_count; ++i) {
+            V offset;
+            load_block(offset, row.offsets[i] + b);
+            start += offset;
+        }
+#pragma GCC unroll 16
+        for (int j = 0; j < J; ++j) sum[j] = start;
         for (int i = 0; i < row.term_count; ++i) {
             const auto& term = row.terms[i];
             if (term.centre) {
@@ -105,6 +105,15 @@ struct FilterRowBody {
                 load_block(x, row.scaled[i].in + at + j * c);
                 sum[j] += x * factor;
             }
+        }
+        if (row.rectify) {
+#pragma GCC unroll 16
+            for (int j = 0; j < J; ++j) {
+                if (accumulate) load_block(start, out + at + j * c), sum[j] += start;
+                sum[j] = sum[j] < V{} ? V{} : sum[j];  // keeps NaN
+                store_block(out + at + j * c, sum[j]);
+            }
+            return;
         }
 #pragma GCC unroll 16
         for (int j = 0; j < J; ++j) store_block(out + at + j * c, sum[j], accumulate);

@@ -5,6 +5,7 @@
 #include <hwnas/cpu/accuracy.hpp>
 #include <hwnas/cpu/adam.hpp>
 #include <hwnas/cpu/add.hpp>
+#include <hwnas/cpu/augment.hpp>
 #include <hwnas/cpu/average_pool.hpp>
 #include <hwnas/cpu/batch_norm.hpp>
 #include <hwnas/cpu/column_sum.hpp>
@@ -20,6 +21,7 @@
 #include <hwnas/cpu/mixed_node.hpp>
 #include <hwnas/cpu/multiply.hpp>
 #include <hwnas/cpu/node_gate.hpp>
+#include <hwnas/cpu/node_sum.hpp>
 #include <hwnas/cpu/reduce_chunks.hpp>
 #include <hwnas/cpu/relu.hpp>
 #include <hwnas/cpu/scale.hpp>

@@ -105,6 +105,38 @@ template <int R, int V, int B, class T, class Pitch>
     });
 }
 
+/// to[j width + i] = from[i pitch + j] for i < rows and j < columns.
+template <class T>
+[[gnu::always_inline]] inline void transpose_run(T* to, std::int64_t width, const T* from, std::int64_t pitch,
+                                                 std::int64_t rows, std::int64_t columns) {
+    std::int64_t i = 0;
+    if constexpr (sizeof(T) == 4)
+        for (; i + 8 <= rows; i += 8)
+            for (std::int64_t j = 0; j + 8 <= columns; j += 8) {
+                Vec<T> a[8], b[8];
+                unroll<8>([&](auto r) __attribute__((always_inline)) { load<T>(a[r], from + (i + r) * pitch + j); });
+                unroll<4>([&](auto r) __attribute__((always_inline)) {
+                    b[2 * r] = __builtin_shufflevector(a[2 * r], a[2 * r + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+                    b[2 * r + 1] = __builtin_shufflevector(a[2 * r], a[2 * r + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+                });
+                unroll<2>([&](auto r) __attribute__((always_inline)) {
+                    unroll<2>([&](auto h) __attribute__((always_inline)) {
+                        const Vec<T>&low = b[4 * r + h], &high = b[4 * r + h + 2];
+                        a[4 * r + 2 * h] = __builtin_shufflevector(low, high, 0, 1, 8, 9, 4, 5, 12, 13);
+                        a[4 * r + 2 * h + 1] = __builtin_shufflevector(low, high, 2, 3, 10, 11, 6, 7, 14, 15);
+                    });
+                });
+                unroll<4>([&](auto r) __attribute__((always_inline)) {
+                    const Vec<T> low = __builtin_shufflevector(a[r], a[r + 4], 0, 1, 2, 3, 8, 9, 10, 11),
+                                 high = __builtin_shufflevector(a[r], a[r + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+                    store<T>(to + (j + r) * width + i, low);
+                    store<T>(to + (j + r + 4) * width + i, high);
+                });
+            }
+    for (std::int64_t r = 0; r < rows; ++r)
+        for (std::int64_t j = r < i ? columns / 8 * 8 : 0; j < columns; ++j) to[j * width + r] = from[r * pitch + j];
+}
+
 /// to[i] = from[i]; a call to memcpy would cost more than most of these short runs.
 template <class T>
 [[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {
@@ -115,6 +147,18 @@ template <class T>
         store<T>(to + i, v);
     }
     for (; i < n; ++i) to[i] = from[i];
+}
+/// to[i] = max(from[i], 0), NaN kept.
+template <class T>
+[[gnu::always_inline]] inline void rectify_run(T* to, const T* from, std::int64_t n) {
+    std::int64_t i = 0;
+    for (; i + lanes<T> <= n; i += lanes<T>) {
+        Vec<T> v;
+        load<T>(v, from + i);
+        v = v < Vec<T>{} ? Vec<T>{} : v;
+        store<T>(to + i, v);
+    }
+    for (; i < n; ++i) to[i] = from[i] < T(0) ? T(0) : from[i];
 }
 template <class T>
 [[gnu::always_inline]] inline void clear_run(T* to, std::int64_t n) {

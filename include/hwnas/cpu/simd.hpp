@@ -90,6 +90,10 @@ typedef char WideBytes __attribute__((vector_size(16)));
                                              const WideFloats& yes, const WideFloats& no) {
     out = __builtin_ia32_blendmps_512_mask(no, yes, __builtin_ia32_pcmpeqd512_mask(a, b, -1));
 }
+/// value = the larger of both, a NaN above all.
+[[gnu::always_inline]] inline void raise_wide(WideFloats& value, const WideFloats& v) {
+    value = __builtin_ia32_maxps512_mask(value, v, value, __builtin_ia32_cmpps512_mask(value, value, 7, -1, 4), 4);
+}
 [[gnu::always_inline]] inline void splat(WideFloats& v, float x) {  // at -O3 the loop above is sixteen inserts
     typedef float Quarter __attribute__((vector_size(16)));
     v = __builtin_ia32_broadcastss512(Quarter{x, 0, 0, 0}, WideFloats{}, static_cast<unsigned short>(-1));
@@ -110,6 +114,9 @@ template <class V>
 [[gnu::always_inline]] inline void choose_eq(WideFloats& out, const WideInts& a, const WideInts& b,
                                              const WideFloats& yes, const WideFloats& no) {
     out = a == b ? yes : no;
+}
+[[gnu::always_inline]] inline void raise_wide(WideFloats& value, const WideFloats& v) {
+    value = (~(v <= value) & (value == value)) ? v : value;
 }
 [[gnu::always_inline]] inline void narrow(WideBytes& out, const WideInts& in) {
     out = __builtin_convertvector(in, WideBytes);

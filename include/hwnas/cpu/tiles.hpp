@@ -339,6 +339,19 @@ bool cut(contract::MixedSourceBackward<T>& s, const Images& t) {
     return true;
 }
 
+template <class T>
+i64 images(const contract::NodeSum<T>& s) {
+    return s.n;
+}
+template <class T>
+bool cut(contract::NodeSum<T>& s, const Images& t) {
+    const i64 image = s.h * s.w * s.c;
+    skip(t.first * image, s.y);
+    for (int j = 0; j < s.count; ++j) skip(t.first * image, s.x[j]);
+    s.n = t.count;
+    return true;
+}
+
 /// The functions above with the struct's type erased, for Call; null for a struct that is never cut.
 template <class S>
 const Tiling* tiling() {

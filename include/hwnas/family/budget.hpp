@@ -2,7 +2,7 @@
 // Budget: hard limits, and the error that says they cannot be met.
 #pragma once
 
-#include <hwnas/space/genotype.hpp>
+#include <hwnas/family/member.hpp>
 
 #include <limits>
 
@@ -10,25 +10,74 @@ namespace hwnas {
 
 /// Limits a network must keep; the defaults limit nothing.
 struct Budget {
-    double latency_ms =
-        std::numeric_limits<double>::infinity();  ///< measured, as in the latency table (batch, threads)
+    double latency_ms = std::numeric_limits<double>::infinity();  ///< as in the latency table (batch, threads)
     std::int64_t parameters = std::numeric_limits<std::int64_t>::max();
     std::int64_t macs = std::numeric_limits<std::int64_t>::max();
+    std::map<std::string, int> counts = {};  ///< by primitive: edges that may choose it, at most
+
+    bool timed() const { return latency_ms < std::numeric_limits<double>::infinity(); }
 };
 
-/// No network of the family keeps the budget. Carries the one that comes nearest: the smallest.
+/// What a latency stands on.
+enum class LatencyBasis {
+    none,       ///< no LatencyModel: latency is unknown
+    predicted,  ///< by the table, of another device: a margin was kept
+    measured    ///< on this device, several times
+};
+inline const char* latency_basis_name(LatencyBasis basis) {
+    return basis == LatencyBasis::measured ? "measured" : basis == LatencyBasis::predicted ? "predicted" : "none";
+}
+
+/// No network of the family keeps the budget. Carries the one that comes nearest: with these numbers as limits it fits.
 class InfeasibleBudget : public Error {
 public:
-    InfeasibleBudget(const std::string& message, Genotype genotype, double latency, std::int64_t parameter_count,
-                     std::int64_t mac_count)
+    InfeasibleBudget(const std::string& message, Genotype genotype, double latency, LatencyBasis latency_basis,
+                     const NetworkSize& size)
         : Error(message),
           smallest(std::move(genotype)),
           latency_ms(latency),
-          parameters(parameter_count),
-          macs(mac_count) {}
+          basis(latency_basis),
+          parameters(size.parameters),
+          macs(size.macs) {}
     Genotype smallest;
-    double latency_ms;  ///< measured where measuring was what failed, else predicted
+    double latency_ms;  ///< what a budget must allow for it: the upper limit of its measurements where it was measured,
+                        ///< else predicted with the margin
+    LatencyBasis basis;
     std::int64_t parameters, macs;
 };
+
+namespace detail {
+
+/// One limit that is set, as a number every member has.
+struct Limit {
+    std::string shown;  ///< "30000 parameters"
+    double most = 0;
+    std::function<double(const FamilyMember&)> value;
+};
+/// All limits but latency: their values are known exactly.
+inline std::vector<Limit> size_limits(const Budget& budget, const Architecture& architecture) {
+    std::vector<Limit> limits;
+    require(!(budget.latency_ms <= 0) && !std::isnan(budget.latency_ms), "best: a latency budget of {} ms",
+            budget.latency_ms);
+    require(budget.parameters > 0 && budget.macs > 0, "best: a budget of {} parameters and {} MACs; both are above 0",
+            budget.parameters, budget.macs);
+    if (budget.parameters != Budget{}.parameters)
+        limits.push_back({fmt::format("{} parameters", budget.parameters), static_cast<double>(budget.parameters),
+                          [](const FamilyMember& m) { return static_cast<double>(m.size.parameters); }});
+    if (budget.macs != Budget{}.macs)
+        limits.push_back({fmt::format("{} MACs", budget.macs), static_cast<double>(budget.macs),
+                          [](const FamilyMember& m) { return static_cast<double>(m.size.macs); }});
+    for (const auto& [primitive, most] : budget.counts) {
+        const int index = architecture.index(primitive);
+        require(most >= 0, "best: a budget of {} edges of {}", most, primitive);
+        limits.push_back(
+            {fmt::format("{} edges of {}", most, primitive), static_cast<double>(most), [index](const FamilyMember& m) {
+                 return static_cast<double>(std::count(m.choices.begin(), m.choices.end(), index));
+             }});
+    }
+    return limits;
+}
+
+}  // namespace detail
 
 }  // namespace hwnas

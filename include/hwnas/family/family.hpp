@@ -4,18 +4,12 @@
 // device.
 #pragma once
 
-#include <hwnas/family/budget.hpp>
-#include <hwnas/family/statistics.hpp>
+#include <hwnas/family/best.hpp>
+#include <hwnas/family/control.hpp>
 #include <hwnas/hypernet/hypernet.hpp>
-#include <hwnas/latency/model.hpp>
-#include <hwnas/latency/profiler.hpp>
 #include <hwnas/supernet/supernet.hpp>
-#include <hwnas/train/evaluate.hpp>
 
-#include <map>
 #include <memory>
-#include <optional>
-#include <set>
 
 namespace hwnas {
 
@@ -26,65 +20,62 @@ struct Accuracies {
     double recalibrated = 0;  ///< argmax, inherited weights, statistics recomputed on training batches
 };
 
-/// How well S controls the architecture.
-struct ControlReport {
-    struct Ray {
-        std::string primitive;
-        std::vector<int> counts;  ///< edges choosing it, from uniform to its vertex
-        double spearman = 0;      ///< of position and count
-    };
-    std::vector<Ray> rays;
-    int samples = 0, distinct = 0;                         ///< random S, and how many architectures they give
-    std::vector<std::pair<std::string, double>> spearman;  ///< of S_m and count_m over the random S
-};
-
-/// A network that keeps a budget.
-template <class T>
-struct BasicChoice {
-    Complexity complexity;
-    Genotype genotype;
-    BasicNetwork<T> network;  ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
-    double accuracy = 0;      ///< recalibrated, on the data best() was given
-    double predicted_ms = 0, measured_ms = 0;
-    std::int64_t parameters = 0, macs = 0;
-};
-using Choice = BasicChoice<float>;
-
 template <class Net>
 class BasicFamily {
 public:
     using T = typename Net::value_type;
+    /// latency_weight: the largest kappa the search drew, where its hypernetwork is conditioned on it.
     BasicFamily(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency,
-                std::shared_ptr<const DeviceDataset> train, BasicTask<T> task)
+                std::shared_ptr<const DeviceDataset> train, BasicTask<T> task, double latency_weight = 0)
         : supernet_(std::move(supernet)),
           hypernet_(std::move(hypernet)),
           latency_(std::move(latency)),
           train_(std::move(train)),
-          task_(std::move(task)) {}
+          task_(std::move(task)),
+          largest_weight_(latency_weight) {}
 
     const Architecture& architecture() const { return supernet_.architecture(); }
     const Net& supernet() const { return supernet_; }
     const BasicHyperNet<T>& hypernet() const { return hypernet_; }
     const std::optional<LatencyModel>& latency() const { return latency_; }
-    BasicFamily clone() const { return {supernet_.clone(), hypernet_.clone(), latency_, train_, task_}; }
+    const DeviceDataset& train_data() const { return *train_; }
+    const BasicTask<T>& task() const { return task_; }
+    /// 1 where a larger metric is better, else -1.
+    double sign() const { return task_.higher_is_better ? 1.0 : -1.0; }
+    BasicFamily clone() const {
+        BasicFamily copy(supernet_.clone(), hypernet_.clone(), latency_, train_, task_, largest_weight_);
+        *copy.scores_ = *scores_;
+        return copy;
+    }
+    /// Whether the second axis is there: a latency weight from 0 to largest_latency_weight() beside S.
+    bool conditioned_on_latency() const { return hypernet_.options().latency_weight; }
+    double largest_latency_weight() const { return largest_weight_; }
 
-    /// The number of the primitive with the largest logit in every row.
-    std::vector<int> choices(const Complexity& s) const {
-        const auto alpha = hypernet_.logits(s);
-        const auto k = static_cast<std::size_t>(architecture().k());
-        std::vector<int> result;
-        for (std::size_t row = 0; row * k < alpha.size(); ++row)
-            result.push_back(
-                static_cast<int>(std::max_element(alpha.begin() + static_cast<std::ptrdiff_t>(row * k),
-                                                  alpha.begin() + static_cast<std::ptrdiff_t>((row + 1) * k)) -
-                                 alpha.begin() - static_cast<std::ptrdiff_t>(row * k)));
+    /// The number of the primitive with the largest logit in every row. A family that is conditioned on the latency
+    /// weight takes the middle of its range unless told.
+    std::vector<int> choices(const Complexity& s, std::optional<double> latency_weight = {}) const {
+        return choices(std::vector<Condition>{condition(s, latency_weight)})[0];
+    }
+    /// The same of many conditions at once.
+    std::vector<std::vector<int>> choices(const std::vector<Condition>& conditions) const {
+        const auto alpha = hypernet_.logits(conditions);
+        const auto k = static_cast<std::size_t>(architecture().k()),
+                   rows = static_cast<std::size_t>(architecture().rows());
+        std::vector<std::vector<int>> result(conditions.size(), std::vector<int>(rows));
+        const double* logits = alpha.data();
+        for (auto& chosen : result)
+            for (std::size_t row = 0; row < rows; ++row, logits += k)
+                chosen[row] = static_cast<int>(std::max_element(logits, logits + k) - logits);
         return result;
     }
     /// The architecture at S.
-    Genotype at(const Complexity& s) const { return Genotype::from_choices(architecture(), choices(s)); }
+    Genotype at(const Complexity& s, std::optional<double> latency_weight = {}) const {
+        return Genotype::from_choices(architecture(), choices(s, latency_weight));
+    }
     /// softmax(alpha(S)), row-major [rows, k].
-    std::vector<double> mixture(const Complexity& s) const {
-        auto alpha = hypernet_.logits(s);
+    std::vector<double> mixture(const Complexity& s, std::optional<double> latency_weight = {}) const {
+        const auto [complexity, weight] = condition(s, latency_weight);
+        auto alpha = hypernet_.logits(complexity, weight);
         const auto k = static_cast<std::size_t>(architecture().k());
         for (std::size_t row = 0; row < alpha.size(); row += k) {
             const double top = *std::max_element(alpha.begin() + static_cast<std::ptrdiff_t>(row),
@@ -131,143 +122,139 @@ public:
         return accuracies(s, DeviceDataset::upload(data, supernet_.device()));
     }
 
-    /// Counts along every ray from uniform to a vertex, and over random S.
-    ControlReport control(int samples = 200, int points = 21, Seed seed = {}) const {
-        require(samples >= 0 && points >= 2, "control: {} samples, {} points; at least 0 and 2", samples, points);
-        const auto& a = architecture();
-        ControlReport report;
-        for (int m = 0; m < a.k(); ++m) {
-            ControlReport::Ray ray{a.primitives[static_cast<std::size_t>(m)], {}, 0};
-            std::vector<double> position, count;
-            for (int i = 0; i < points; ++i) {
-                const auto c = choices(on_ray(a.k(), m, static_cast<double>(i) / (points - 1)));
-                ray.counts.push_back(static_cast<int>(std::count(c.begin(), c.end(), m)));
-                position.push_back(i), count.push_back(ray.counts.back());
-            }
-            ray.spearman = spearman(position, count);
-            report.rays.push_back(std::move(ray));
-        }
-        std::set<std::vector<int>> distinct;
-        std::vector<std::vector<double>> s_of(static_cast<std::size_t>(a.k())),
-            count_of(static_cast<std::size_t>(a.k()));
-        for (int i = 0; i < samples; ++i) {
-            const auto s = random_complexity(a.k(), seed.stream("control"), static_cast<std::uint64_t>(i));
-            const auto c = choices(s);
-            distinct.insert(c);
-            for (int m = 0; m < a.k(); ++m) {
-                s_of[static_cast<std::size_t>(m)].push_back(s[static_cast<std::size_t>(m)]);
-                count_of[static_cast<std::size_t>(m)].push_back(static_cast<double>(std::count(c.begin(), c.end(), m)));
-            }
-        }
-        report.samples = samples;
-        report.distinct = static_cast<int>(distinct.size());
-        for (int m = 0; m < a.k(); ++m)
-            report.spearman.emplace_back(
-                a.primitives[static_cast<std::size_t>(m)],
-                spearman(s_of[static_cast<std::size_t>(m)], count_of[static_cast<std::size_t>(m)]));
-        return report;
+    /// Counts along every ray from uniform to a vertex, and over random S, at one latency weight.
+    ControlReport control(int samples = 200, int points = 21, Seed seed = {},
+                          std::optional<double> latency_weight = {}) const {
+        return detail::control_report(architecture(), samples, points, seed, [&](const std::vector<Complexity>& all) {
+            std::vector<Condition> conditions;
+            for (const auto& s : all) conditions.push_back(condition(s, latency_weight));
+            return choices(conditions);
+        });
     }
 
-    /// The most accurate network of the family within the budget: sweeps S, predicts, recalibrates and scores the most
-    /// promising `candidates` on `validation`, measures the best until one keeps the budget. Throws InfeasibleBudget.
-    BasicChoice<T> best(const Budget& budget, const Dataset& validation, int candidates = 12) const
+    /// The architectures of `count` random S, and latency weights where there are any, one each: their sizes and
+    /// predicted latencies.
+    std::vector<FamilyMember> sample(int count, Seed seed = {}) const
         requires requires(const Net& net) { net.space(); }
     {
-        const bool timed = budget.latency_ms < std::numeric_limits<double>::infinity();
-        require(candidates >= 1, "best: {} candidates", candidates);
-        require(!timed || latency_, "best: a latency budget needs a family searched with a LatencyModel");
-        std::vector<Candidate> all;
-        std::set<std::vector<int>> seen;
-        for (const auto& s : sweep()) {
-            const auto c = choices(s);
-            if (!seen.insert(c).second) continue;
-            Candidate candidate{s, Genotype::from_choices(architecture(), c), {}, 0, -HUGE_VAL};
-            candidate.size = BasicNetwork<T>::network_size(supernet_.space(), candidate.genotype);
-            candidate.predicted = latency_ ? latency_->predict(candidate.genotype) : 0;
-            all.push_back(std::move(candidate));
+        require(count >= 0, "family: a sample of {}", count);
+        return members(random_conditions(count, seed), false);
+    }
+    /// The different architectures of a dense sweep: uniform S, rays to every vertex, random S; all at several latency
+    /// weights where the family has that axis. In the order of the sweep.
+    std::vector<FamilyMember> sweep(const SweepOptions& options = {}) const
+        requires requires(const Net& net) { net.space(); }
+    {
+        require(options.samples >= 0 && options.points >= 1,
+                "family: a sweep of {} samples and {} points; at least 0 and 1", options.samples, options.points);
+        const int k = architecture().k(), levels = conditioned_on_latency() ? 9 : 1;
+        std::vector<Condition> points;
+        for (int level = 0; level < levels; ++level) {
+            const double weight = levels > 1 ? level / static_cast<double>(levels - 1) : 0.5;
+            points.push_back({uniform_complexity(k), weight});
+            for (int m = 0; m < k; ++m)
+                for (int i = 1; i <= options.points; ++i)
+                    points.push_back({on_ray(k, m, static_cast<double>(i) / options.points), weight});
         }
-        const auto larger = [](const Candidate& a, const Candidate& b) {
-            return a.predicted != b.predicted ? a.predicted > b.predicted : a.size.macs > b.size.macs;
-        };
-        std::sort(all.begin(), all.end(), larger);
-        const auto keeps_size = [&](const Candidate& c) {
-            return c.size.parameters <= budget.parameters && c.size.macs <= budget.macs;
-        };
-        const auto fits = [&](const Candidate& c) { return keeps_size(c) && c.predicted <= budget.latency_ms; };
-        std::vector<Candidate> open;
-        for (const auto& candidate : all)
-            if (fits(candidate)) open.push_back(candidate);
-        const auto data = DeviceDataset::upload(validation, supernet_.device());
-        std::map<std::vector<int>, double> measured_ms;
-        while (!open.empty()) {
-            // Larger networks first: within a family they are the more accurate ones.
-            const auto count = std::min<std::size_t>(open.size(), static_cast<std::size_t>(candidates));
-            std::vector<Candidate> batch(open.begin(), open.begin() + static_cast<std::ptrdiff_t>(count));
-            open.erase(open.begin(), open.begin() + static_cast<std::ptrdiff_t>(count));
-            for (auto& candidate : batch) {
-                const auto trial = network(candidate.genotype);
-                recalibrate(trial, *train_);
-                const double metric = evaluate(trial, data, task_).metric;
-                candidate.score = task_.higher_is_better ? metric : -metric;
-            }
-            std::sort(batch.begin(), batch.end(), [&](const Candidate& a, const Candidate& b) {
-                return a.score != b.score ? a.score > b.score : larger(a, b);
-            });
-            for (const auto& candidate : batch) {
-                auto winner = network(candidate.genotype);
-                recalibrate(winner, *train_);
-                const double milliseconds =
-                    latency_ ? measure(winner, {.batch = latency_->table().batch, .threads = latency_->table().threads})
-                                   .median
-                             : 0.0;
-                measured_ms[candidate.genotype.choices(architecture())] = milliseconds;
-                if (milliseconds > budget.latency_ms) continue;
-                return {candidate.s,
-                        candidate.genotype,
-                        std::move(winner),
-                        task_.higher_is_better ? candidate.score : -candidate.score,
-                        candidate.predicted,
-                        milliseconds,
-                        candidate.size.parameters,
-                        candidate.size.macs};
-            }
+        const auto more = random_conditions(options.samples, options.seed);
+        points.insert(points.end(), more.begin(), more.end());
+        return members(points, true);
+    }
+
+    /// Recalibrates and scores one member on `data`; known scores are taken from scores().
+    void score(FamilyMember& member, const Dataset& data, const RecalibrationOptions& recalibration = {},
+               ScoringProgress progress = {}, const std::function<void(const ScoringProgress&)>& tell = {}) const
+        requires requires(const Net& net) { net.space(); }
+    {
+        const auto key = key_of(data, recalibration);
+        member.accuracy = scores_->find(key, member.choices);
+        progress.cached = member.accuracy.has_value();
+        if (!progress.cached) {
+            const auto trial = network(member.genotype);
+            recalibrate(trial, *train_, recalibration);
+            member.accuracy = evaluate(trial, on_device_, task_).metric;
+            scores_->insert(key, member.choices, *member.accuracy);
         }
-        throw infeasible(budget, all, keeps_size, measured_ms);
+        progress.member = &member;
+        if (tell) tell(progress);
+    }
+    /// Every score that was paid for; to be kept with the family, and to be filled from what was kept.
+    ScoreCache& scores() const { return *scores_; }
+
+    /// The members of the sweep that none beats in accuracy, latency and parameters at once, among `candidates` that
+    /// are spread over all of it and scored on `validation`; by latency, rising.
+    std::vector<FamilyMember> front(const Dataset& validation, const BestOptions& options = {.candidates = 48}) const
+        requires requires(const Net& net) { net.space(); }
+    {
+        require(options.candidates >= 1, "front: {} candidates", options.candidates);
+        const auto all = sweep(options.sweep);
+        std::vector<const std::vector<int>*> choices;
+        for (const auto& member : all) choices.push_back(&member.choices);
+        const auto picked =
+            detail::spread(choices, std::vector<double>(all.size(), 1.0), static_cast<std::size_t>(options.candidates));
+        std::vector<FamilyMember> scored;
+        for (const auto i : picked) {
+            scored.push_back(all[i]);
+            score(scored.back(), validation, options.recalibration,
+                  {static_cast<int>(scored.size()), static_cast<int>(picked.size())}, options.progress);
+        }
+        std::vector<FamilyMember> front;
+        for (const auto i : non_dominated(scored, task_.higher_is_better)) front.push_back(scored[i]);
+        return front;
+    }
+
+    /// The most accurate network of the family within the budget: sweeps S, predicts, recalibrates and scores
+    /// promising ones on `validation`, and measures the best until one keeps the budget. With a latency table of
+    /// another device nothing is measured and predictions keep the budget with a margin. Throws InfeasibleBudget.
+    BasicChoice<T> best(const Budget& budget, const Dataset& validation, const BestOptions& options = {}) const
+        requires requires(const Net& net) { net.space(); }
+    {
+        return detail::BestSearch<BasicFamily>(*this, budget, validation, options).run();
     }
 
 private:
-    struct Candidate {
-        Complexity s;
-        Genotype genotype;
-        NetworkSize size;
-        double predicted = 0, score = -HUGE_VAL;
-    };
-    /// Says what cannot be kept, with the network that comes nearest to the limit in the way.
-    template <class KeepsSize>
-    InfeasibleBudget infeasible(const Budget& budget, const std::vector<Candidate>& all, const KeepsSize& keeps_size,
-                                const std::map<std::vector<int>, double>& measured_ms) const {
-        const auto keeps_parameters = [&](const Candidate& c) { return c.size.parameters <= budget.parameters; };
-        const bool size_fits = std::any_of(all.begin(), all.end(), keeps_size),
-                   parameters_fit = std::any_of(all.begin(), all.end(), keeps_parameters);
-        // Among those that keep the limits before it, the least by the first limit that none keeps.
-        const auto key = [&](const Candidate& c) {
-            if (!parameters_fit) return static_cast<double>(c.size.parameters);
-            if (!size_fits) return keeps_parameters(c) ? static_cast<double>(c.size.macs) : HUGE_VAL;
-            const auto measured = measured_ms.find(c.genotype.choices(architecture()));
-            return !keeps_size(c) ? HUGE_VAL : measured != measured_ms.end() ? measured->second : c.predicted;
-        };
-        const Candidate& nearest = *std::min_element(
-            all.begin(), all.end(), [&](const Candidate& a, const Candidate& b) { return key(a) < key(b); });
-        const auto measured = measured_ms.find(nearest.genotype.choices(architecture()));
-        const double milliseconds = measured != measured_ms.end() ? measured->second : nearest.predicted;
-        std::vector<std::string> asked;
-        if (budget.latency_ms < Budget{}.latency_ms) asked.push_back(fmt::format("{:.4g} ms", budget.latency_ms));
-        if (budget.parameters != Budget{}.parameters) asked.push_back(fmt::format("{} parameters", budget.parameters));
-        if (budget.macs != Budget{}.macs) asked.push_back(fmt::format("{} MACs", budget.macs));
-        return {fmt::format("best: no network of the family keeps {}; the nearest has {}{} parameters, {} MACs",
-                            fmt::join(asked, ", "), latency_ ? fmt::format("{:.4g} ms, ", milliseconds) : "",
-                            nearest.size.parameters, nearest.size.macs),
-                nearest.genotype, milliseconds, nearest.size.parameters, nearest.size.macs};
+    Condition condition(const Complexity& s, std::optional<double> latency_weight) const {
+        if (!latency_weight) return {s, 0.5};
+        require(conditioned_on_latency(),
+                "family: it was searched at one latency weight (HyperNetOptions::latency_weight searches for all)");
+        require(*latency_weight >= 0 && *latency_weight <= largest_weight_,
+                "family: latency weight {} is outside 0 to {}, what the search drew", *latency_weight, largest_weight_);
+        return {s, *latency_weight / largest_weight_};
+    }
+    std::vector<Condition> random_conditions(int count, Seed seed) const {
+        std::vector<Condition> points;
+        const auto s = seed.stream("sweep"), weights = seed.stream("sweep weights");
+        for (std::uint64_t i = 0; i < static_cast<std::uint64_t>(count); ++i)
+            points.push_back({random_complexity(architecture().k(), s, i),
+                              conditioned_on_latency() ? random::uniform(random::words_at(weights, i, 0).w[0]) : 0.5});
+        return points;
+    }
+    std::vector<FamilyMember> members(const std::vector<Condition>& points, bool distinct) const {
+        auto chosen = choices(points);
+        std::set<std::vector<int>> seen;
+        std::vector<FamilyMember> result;
+        for (std::size_t i = 0; i < points.size(); ++i) {
+            if (distinct && !seen.insert(chosen[i]).second) continue;
+            auto genotype = Genotype::from_choices(architecture(), chosen[i]);
+            const auto size = BasicNetwork<T>::network_size(supernet_.space(), genotype);
+            const double predicted = latency_ ? latency_->predict(genotype) : 0.0;
+            result.push_back({.complexity = points[i].s,
+                              .latency_weight = conditioned_on_latency()
+                                                    ? std::optional(points[i].weight * largest_weight_)
+                                                    : std::nullopt,
+                              .choices = std::move(chosen[i]),
+                              .genotype = std::move(genotype),
+                              .size = size,
+                              .predicted_ms = predicted});
+        }
+        return result;
+    }
+    /// The key of the data that were scored last, which then stay on the device.
+    std::uint64_t key_of(const Dataset& data, const RecalibrationOptions& recalibration) const {
+        const auto key = ScoreCache::key(data, recalibration);
+        if (key != on_device_key_ || on_device_.count == 0)
+            on_device_ = DeviceDataset::upload(data, supernet_.device()), on_device_key_ = key;
+        return key;
     }
     double measured(const Net& net, const Relaxation<T>& relaxation, const DeviceDataset& data,
                     bool recalibrated) const {
@@ -278,21 +265,16 @@ private:
                                    [&](const Variable<T>& x) { return net.forward(x, relaxation, Phase::eval); })
             .metric;
     }
-    /// Rays to every vertex and random points: dense where it is cheap.
-    std::vector<Complexity> sweep() const {
-        const int k = architecture().k();
-        std::vector<Complexity> points{uniform_complexity(k)};
-        for (int m = 0; m < k; ++m)
-            for (int i = 1; i <= 40; ++i) points.push_back(on_ray(k, m, i / 40.0));
-        for (std::uint64_t i = 0; i < 400; ++i) points.push_back(random_complexity(k, Seed{}.stream("sweep"), i));
-        return points;
-    }
 
     Net supernet_;
     BasicHyperNet<T> hypernet_;
     std::optional<LatencyModel> latency_;
     std::shared_ptr<const DeviceDataset> train_;
     BasicTask<T> task_;
+    double largest_weight_ = 0;
+    std::shared_ptr<ScoreCache> scores_ = std::make_shared<ScoreCache>();
+    mutable DeviceDataset on_device_;  ///< data of the last score
+    mutable std::uint64_t on_device_key_ = 0;
 };
 
 using Family = BasicFamily<SuperNet>;

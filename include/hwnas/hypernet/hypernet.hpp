@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // HyperNet: S -> architecture logits alpha [rows, k]. An MLP, or an interpolation between learnable pivots of the
 // simplex with weights softmax(-|S - pivot|^2 / h). (The authors' code has +, there the farthest pivot wins.)
-// The last layer starts near 0, so that every mixture starts near uniform.
+// The last layer starts near 0, so that every mixture starts near uniform. The condition may have one number more: how
+// much latency weighs, from 0 to 1; one training run then covers both axes.
 #pragma once
 
 #include <hwnas/hypernet/simplex.hpp>
 #include <hwnas/nn/layers.hpp>
 #include <hwnas/ops/add.hpp>
+#include <hwnas/ops/concat.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/relu.hpp>
 #include <hwnas/ops/reshape.hpp>
@@ -22,6 +24,15 @@ struct HyperNetOptions {
     int hidden = 64;          ///< units of each of the two hidden layers (mlp)
     int pivots = 16;          ///< number of pivots
     double bandwidth = 0.05;  ///< h
+    bool latency_weight =
+        false;  ///< the condition is (S, w): w from 0 to 1 is the latency weight as a part of its largest value
+};
+
+/// What a hypernetwork is asked: S, and the latency weight as a part of its largest value where it is conditioned on
+/// it.
+struct Condition {
+    Complexity s;
+    double weight = 0.5;
 };
 
 template <class T>
@@ -39,50 +50,85 @@ public:
         const Initializer<T> init(device, seed.in("hypernet"));
         if (options.form == HyperNetForm::mlp) {
             require(options.hidden >= 1, "hypernet: {} hidden units", options.hidden);
-            layers_ = {Linear<T>(init.in("layer_0"), k_, options.hidden, std::sqrt(2.0 / k_)),
+            layers_ = {Linear<T>(init.in("layer_0"), inputs(), options.hidden, std::sqrt(2.0 / inputs())),
                        Linear<T>(init.in("layer_1"), options.hidden, options.hidden, std::sqrt(2.0 / options.hidden)),
                        Linear<T>(init.in("layer_2"), options.hidden, std::int64_t{rows_} * k_, 1e-3)};
         } else {
             require(options.pivots >= 1, "hypernet: {} pivots", options.pivots);
             require(options.bandwidth > 0, "hypernet: bandwidth {} is not above 0", options.bandwidth);
             std::vector<T> points;
-            for (int p = 0; p < options.pivots; ++p)
-                for (const double x :
-                     random_complexity(k_, seed.in("hypernet").stream("pivots"), static_cast<std::uint64_t>(p)))
+            const auto number = [](int p) { return static_cast<std::uint64_t>(p); };
+            const auto streams = seed.in("hypernet");
+            for (int p = 0; p < options.pivots; ++p) {
+                for (const double x : random_complexity(k_, streams.stream("pivots"), number(p)))
                     points.push_back(static_cast<T>(x));
-            pivots_ = {"pivots", Variable<T>::leaf(Tensor<T>::from(points, {options.pivots, k_}, device))};
+                if (options.latency_weight)
+                    points.push_back(static_cast<T>(
+                        random::uniform(random::words_at(streams.stream("pivot weights"), number(p), 0).w[0])));
+            }
+            pivots_ = {"pivots", Variable<T>::leaf(Tensor<T>::from(points, {options.pivots, inputs()}, device))};
             table_ = init.normal("table", {options.pivots, std::int64_t{rows_} * k_}, 1e-3);
-            ones_ = Variable<T>(Tensor<T>::full({k_, 1}, T(1), device));
+            ones_ = Variable<T>(Tensor<T>::full({inputs(), 1}, T(1), device));
         }
     }
     BasicHyperNet(BasicHyperNet&&) = default;
     BasicHyperNet& operator=(BasicHyperNet&&) = default;
 
-    /// S [k] -> alpha [rows, k].
-    Variable<T> forward(const Variable<T>& s) const {
+    /// S [k] -> alpha [rows, k]. weight [1], the latency weight as a part of its largest value, belongs to a
+    /// hypernetwork that is conditioned on it, and to no other.
+    Variable<T> forward(const Variable<T>& s, const Variable<T>& weight = {}) const {
         const LabelScope label("hypernet");
         require(s.shape() == Shape{k_}, "hypernet: complexity vector of shape {}, expected [{}]", s.shape(), k_);
-        Variable<T> alpha;
-        if (options_.form == HyperNetForm::mlp) {
-            // Centred and scaled, so that the first layer sees values of order 1.
-            const Variable<T> centre(Tensor<T>::full({k_}, static_cast<T>(1.0 / k_), device_));
-            alpha = reshape(scale(subtract(s, centre), static_cast<double>(k_)), {1, k_});
-            alpha = layers_[2](relu(layers_[1](relu(layers_[0](alpha)))));
-        } else {
-            const auto difference = subtract(pivots_.variable, s);
-            const auto distance = reshape(linear(multiply(difference, difference), ones_), {1, options_.pivots});
-            alpha = linear(softmax(scale(distance, -1.0 / options_.bandwidth)), table_.variable);
-        }
-        return reshape(alpha, {rows_, k_});
+        require(weight.defined() == options_.latency_weight,
+                "hypernet: a latency weight is {} (HyperNetOptions::latency_weight is {})",
+                weight.defined() ? "given, but nothing depends on it" : "missing, the condition has one",
+                options_.latency_weight);
+        if (weight.defined())
+            require(weight.shape() == Shape{1}, "hypernet: latency weight of shape {}, expected [1]", weight.shape());
+        if (options_.form == HyperNetForm::mlp)
+            return reshape(
+                perceptron(reshape(centred(s), {1, k_}), weight.defined() ? reshape(weight, {1, 1}) : Variable<T>()),
+                {rows_, k_});
+        const auto difference = subtract(pivots_.variable, weight.defined() ? concat<T>({s, weight}) : s);
+        const auto distance = reshape(linear(multiply(difference, difference), ones_), {1, options_.pivots});
+        return reshape(linear(softmax(scale(distance, -1.0 / options_.bandwidth)), table_.variable), {rows_, k_});
     }
     /// Logits on the host, row-major [rows, k].
-    std::vector<double> logits(const Complexity& s) const {
-        check_complexity(s, k_);
+    std::vector<double> logits(const Complexity& s, double weight = 0.5) const {
+        return logits(std::vector<Condition>{{s, weight}});
+    }
+    /// Logits of many conditions at once, row-major [conditions, rows, k]; those of each alone, up to rounding.
+    std::vector<double> logits(const std::vector<Condition>& conditions) const {
+        std::vector<T> s, weights;
+        for (const auto& condition : conditions) {
+            check_complexity(condition.s, k_);
+            require(condition.weight >= 0 && condition.weight <= 1,
+                    "hypernet: latency weight {} of its largest value is outside 0 to 1", condition.weight);
+            for (const double x : condition.s) s.push_back(static_cast<T>(x));
+            weights.push_back(static_cast<T>(condition.weight));
+        }
         const NoGrad no_grad;
-        const auto alpha = forward(Variable<T>(Tensor<T>::from(std::vector<T>(s.begin(), s.end()), {k_}, device_)))
-                               .value()
-                               .to_vector();
-        return {alpha.begin(), alpha.end()};
+        std::vector<double> result;
+        const auto take = [&](const Variable<T>& alpha) {
+            const auto values = alpha.value().to_vector();
+            result.insert(result.end(), values.begin(), values.end());
+        };
+        const auto part = [&](const std::vector<T>& values, std::int64_t first, const Shape& shape) {
+            const auto from = values.begin() + static_cast<std::ptrdiff_t>(first);
+            return Variable<T>(Tensor<T>::from(
+                std::vector<T>(from, from + static_cast<std::ptrdiff_t>(shape.elements())), shape, device_));
+        };
+        const bool weighted = options_.latency_weight, mlp = options_.form == HyperNetForm::mlp;
+        const auto count = static_cast<std::int64_t>(conditions.size());
+        for (std::int64_t i = 0, n = 0; i < count; i += n) {
+            n = mlp ? std::min<std::int64_t>(count - i, 1'024) : 1;
+            if (mlp)
+                take(
+                    perceptron(centred(part(s, i * k_, {n, k_})), weighted ? part(weights, i, {n, 1}) : Variable<T>()));
+            else
+                take(forward(part(s, i * k_, {k_}), weighted ? part(weights, i, {1}) : Variable<T>()));
+        }
+        return result;
     }
     int rows() const { return rows_; }
     int k() const { return k_; }
@@ -100,6 +146,20 @@ public:
     }
 
 private:
+    std::int64_t inputs() const { return k_ + (options_.latency_weight ? 1 : 0); }
+    /// k (S - 1/k): centred and scaled, so that the first layer sees values of order 1.
+    Variable<T> centred(const Variable<T>& s) const {
+        const Variable<T> centre(Tensor<T>::full({k_}, static_cast<T>(1.0 / k_), device_));
+        return scale(subtract(s, centre), static_cast<double>(k_));
+    }
+    /// Centred S [N, k] and weights [N, 1] or none -> [N, rows k].
+    Variable<T> perceptron(Variable<T> x, const Variable<T>& weights) const {
+        if (weights.defined()) {
+            const Variable<T> half(Tensor<T>::full({1}, T(0.5), device_));
+            x = concat<T>({x, scale(subtract(weights, half), 2.0)});
+        }
+        return layers_[2](relu(layers_[1](relu(layers_[0](x)))));
+    }
     int rows_ = 0, k_ = 0;
     HyperNetOptions options_;
     Device device_;

@@ -29,6 +29,13 @@ inline LatencyRow latency_row(const Json& json, const std::string& place) {
         if (value < 0) fail("{}: key \"{}\" is {} ms, a time is not negative", place, key, value);
         return value;
     };
+    if (json.contains("median_ci95")) {
+        const auto interval = require<std::vector<double>>(json, "median_ci95", place);
+        if (interval.size() != 2 || interval[0] < 0 || interval[0] > interval[1])
+            fail("{}: key \"median_ci95\" is [{}], two times in ascending order are expected", place,
+                 fmt::join(interval, ", "));
+        row.interval = {interval[0], interval[1]};
+    }
     row.mean = time("mean"), row.deviation = time("std"), row.median = time("median"), row.p90 = time("p90");
     return row;
 }
@@ -38,7 +45,7 @@ inline LatencyRow latency_row(const Json& json, const std::string& place) {
 /// A table as JSON.
 inline Json latency_table_to_json(const LatencyTable& table) {
     Json rows = Json::array();
-    for (const auto& row : table.rows)
+    for (const auto& row : table.rows) {
         rows.push_back({{"unit", row.unit},
                         {"input", row.input},
                         {"stride", row.stride},
@@ -47,14 +54,21 @@ inline Json latency_table_to_json(const LatencyTable& table) {
                         {"std", row.deviation},
                         {"median", row.median},
                         {"p90", row.p90}});
-    return {{"schema", latency_schema},   {"space", table.space},
-            {"device", table.device},     {"backend", table.backend},
-            {"isa", table.isa},           {"threads", table.threads},
-            {"batch", table.batch},       {"dtype", table.dtype},
-            {"compiler", table.compiler}, {"build", table.build},
-            {"library", table.library},   {"date", table.date},
-            {"method", table.method},     {"clock_resolution_ns", table.clock_resolution_ns},
-            {"rows", std::move(rows)}};
+        if (row.interval) rows.back()["median_ci95"] = *row.interval;
+    }
+    Json json{{"schema", latency_schema},   {"space", table.space},
+              {"device", table.device},     {"backend", table.backend},
+              {"isa", table.isa},           {"threads", table.threads},
+              {"batch", table.batch},       {"dtype", table.dtype},
+              {"compiler", table.compiler}, {"build", table.build},
+              {"library", table.library},   {"date", table.date},
+              {"method", table.method},     {"clock_resolution_ns", table.clock_resolution_ns},
+              {"rows", std::move(rows)}};
+    if (const auto& q = table.quality)
+        json["quality"] = {{"rounds", q->rounds}, {"seconds", q->seconds}, {"settled", q->settled},
+                           {"widest", q->widest}, {"drift", q->drift},     {"outliers", q->outliers},
+                           {"factor", q->factor}};
+    return json;
 }
 
 /// The inverse; `file` opens the Error for an unknown schema, a missing field, a wrong value or a unit given twice.
@@ -79,6 +93,18 @@ inline LatencyTable latency_table_from_json(const Json& json, const std::string&
     if (table.batch < 1) fail("{}: key \"batch\" is {}, at least 1 is expected", file, table.batch);
     if (table.clock_resolution_ns < 0)
         fail("{}: key \"clock_resolution_ns\" is {}, a time is not negative", file, table.clock_resolution_ns);
+    if (json.contains("quality")) {
+        const auto found = require<Json>(json, "quality", file);
+        const std::string place = fmt::format("{}: quality", file);
+        const auto number = [&](std::string_view key) { return require<double>(found, key, place); };
+        table.quality = LatencyQuality{.rounds = require<std::int64_t>(found, "rounds", place),
+                                       .seconds = number("seconds"),
+                                       .settled = require<std::int64_t>(found, "settled", place),
+                                       .widest = number("widest"),
+                                       .drift = number("drift"),
+                                       .outliers = number("outliers"),
+                                       .factor = number("factor")};
+    }
     const auto rows = require<Json>(json, "rows", file);
     if (!rows.is_array()) fail("{}: key \"rows\" has the wrong type ({}, array expected)", file, rows.type_name());
     std::set<std::string> keys;

@@ -1,130 +1,75 @@
 // SPDX-License-Identifier: MIT
-// ONNX export: the prepared network's recorded program, kernel by kernel, as operators of set 13, so that what users
-// compose of the library's ops exports too. Where a name is a place in reused memory, it means its latest writer.
-// The network is NHWC, ONNX is NCHW: values keep their meaning, weights are permuted, reshapes in between transpose.
+// ONNX export: a recorded forward pass, kernel by kernel, as operators of set 13, so that what users compose of the
+// library's ops exports too. The library orders elements NHWC, ONNX NCHW: values keep their meaning, weights are
+// permuted, reshapes in between transpose.
 #pragma once
 
 #include <hwnas/io/file.hpp>
+#include <hwnas/io/forward_pass.hpp>
 #include <hwnas/io/onnx_graph.hpp>
-#include <hwnas/supernet/prepared.hpp>
 #include <hwnas/version.hpp>
-
-#include <array>
-#include <optional>
 
 namespace hwnas::io {
 
-/// How a model calls itself.
+/// How a model is written and calls itself.
 struct OnnxOptions {
     std::string name = "hwnas";  ///< of the graph
+    bool fold = true;  ///< batch norms behind convolutions go into their weights; false: nodes of their own, with the
+                       ///< statistics and parameters they have
 };
 
 namespace detail {
 
-/// Translates one network. Recorded with two images, so that what belongs to an image and what to the batch can be told
+/// Translates one pass. Recorded with two images, so that what belongs to an image and what to the batch can be told
 /// apart.
-class OnnxExporter : private OnnxGraph {
+class OnnxExporter : public OnnxGraph, public Translator<OnnxExporter, OnnxGraph::Value> {
 public:
-    OnnxExporter(const Network& network, const OnnxOptions& options)
-        : prepared_(network, batch, {.tiled = false}), device_(network.device()) {
-        require(!options.name.empty(), "onnx: the name of the graph is empty, ONNX asks for one");
+    using OnnxGraph::i64, OnnxGraph::i32;
+    static constexpr i64 batch = 2;
+    static constexpr const char* format = "ONNX";
+
+    OnnxExporter(ForwardPass forward, const OnnxOptions& options) : Translator(std::move(forward)) {
+        hwnas::require(!options.name.empty(), "onnx: the name of the graph is empty, ONNX asks for one");
         model_.name = options.name;
         model_.producer_version = version;
-        model_.metadata = {{"space", network.space().name()}, {"genotype", network.genotype().str()}};
+        if (const auto& network = pass().network)
+            model_.metadata = {{"space", network->space().name()}, {"genotype", network->genotype().str()}};
     }
     OnnxModel model() && {
-        const Shape &in = prepared_.input().shape(), &out = prepared_.output().shape();
+        const Shape &in = pass().input.shape(), &out = pass().output.shape();
         model_.inputs = {{"input", {0, in[3], in[1], in[2]}}};
-        model_.outputs = {{"logits", {0, out[1]}}};
-        write(prepared_.input().data(), Value{"input", in[1], in[2], in[3]});
-        for (; entry_ < program().size(); ++entry_) {
-            const Call& call = program().call(entry_);
-            enter(call.name, program().label(entry_));
-            bool done = false;
-            contract::Calls<float>::for_each([&]<class S>() {
-                if (call.is_double || call.index != contract::Calls<float>::index_of<S>()) return;
-                S s;
-                std::memcpy(&s, call.payload, sizeof s);
-                visit(s);
-                done = true;
-            });
-            if (!done) refuse("computes in double, the model is float");
-        }
-        name_output(flat(value(prepared_.output().data())).name);
+        write(pass().input.data(), Value{"input", in[1], in[2], in[3]});
+        translate_calls();
+        enter("output", "output");
+        hwnas::require((out.rank() == 2 || out.rank() == 4) && out[0] == batch,
+                       "onnx: {} images give an output of shape {}, [N, C] or [N, H, W, C] is expected", batch, out);
+        model_.outputs = {
+            {"logits", out.rank() == 2 ? std::vector<i64>{0, out[1]} : std::vector<i64>{0, out[3], out[1], out[2]}}};
+        Value last = value(pass().output.data());
+        last = out.rank() == 2 ? flat(last) : image(rearranged(last, out[1], out[2], out[3]));
+        name_output(last.name == "input" ? emit("Identity", {last.name}) : last.name);
         return std::move(model_);
+    }
+    using OnnxGraph::enter, OnnxGraph::refuse;
+
+    /// What a batch norm froze to, that the node may show what it had.
+    void note(const contract::BatchNormFreeze<float>& s) {
+        const auto given = [&](const float* address, float otherwise) {
+            return address ? constant(address, s.c) : std::vector<float>(static_cast<std::size_t>(s.c), otherwise);
+        };
+        frozen_.insert_or_assign(s.gain, Frozen{given(s.scale, 1), given(s.var, 1), s.epsilon});
     }
 
 private:
-    static constexpr i64 batch = 2;
-
-    /// Device memory that a value depends on the input with; without a value: what no translated kernel may read.
-    struct Span {
-        std::uintptr_t end;
-        std::optional<Value> value;
+    friend class Translator<OnnxExporter, OnnxGraph::Value>;
+    struct Frozen {
+        std::vector<float> scale, variance;
+        float epsilon;
     };
 
-    // --- which value an address is ---------------------------------------------------------------------------------
-    const Program& program() const { return prepared_.program(); }
-    static std::uintptr_t number(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
-    auto holder(const void* address) const {
-        auto span = spans_.upper_bound(number(address));
-        if (span == spans_.begin()) return spans_.end();
-        --span;
-        return number(address) < span->second.end ? span : spans_.end();
-    }
-    /// Whether what lies there depends on the input; all else is constant.
-    bool live(const void* address) const { return holder(address) != spans_.end(); }
-    Value value(const void* address) const {
-        const auto span = holder(address);
-        if (span == spans_.end()) refuse("reads a constant where ONNX needs a value that depends on the input");
-        if (span->first != number(address) || !span->second.value)
-            refuse("reads part of another value, which has no ONNX form");
-        return *span->second.value;
-    }
-    void write(const void* address, std::optional<Value> value, i64 bytes = 0) {
-        if (address == nullptr) return;
-        const std::uintptr_t begin = number(address);
-        const std::uintptr_t end =
-            begin + static_cast<std::uintptr_t>(value ? batch * value->elements() * i64{sizeof(float)} : bytes);
-        for (auto span = spans_.begin(); span != spans_.end();)  // their memory has been given again
-            span = span->first < end && begin < span->second.end ? spans_.erase(span) : std::next(span);
-        spans_.emplace(begin, Span{end, std::move(value)});
-    }
-    std::vector<float> constant(const float* address, i64 n) const {
-        if (live(address)) refuse("takes a weight that depends on the input, which has no ONNX form");
-        std::vector<float> values(static_cast<std::size_t>(n));
-        device_.backend().download(values.data(), address, values.size() * sizeof(float));
-        return values;
-    }
-
-    /// Kernels that have no ONNX form of their own, but may make constants.
-    template <class T>
-    using Pure = contract::TypeList<contract::Fill<T>, contract::ColumnSum<T>, contract::MultiplyReduce<T>,
-                                    contract::Broadcast<T>, contract::BatchNormFreeze<T>>;
-    /// A kernel that reads constants only is run now: its result is a constant for those that follow.
-    template <class S>
-    void visit(const S& s) {
-        constexpr bool has_form = requires { translate(s); };
-        if constexpr (has_form || Pure<float>::index_of<S>() >= 0) {
-            std::array<const void*, static_cast<std::size_t>(S::writes + S::reads)> pointers;
-            std::memcpy(pointers.data(), &s, sizeof pointers);
-            bool depends = std::any_of(pointers.begin() + S::writes, pointers.end(),
-                                       [&](const void* p) { return p != nullptr && live(p); });
-            if constexpr (requires { s.accumulate; }) depends |= s.accumulate != 0 && live(pointers[0]);
-            if (!depends) {
-                program().run_entry(entry_);
-                for (int i = 0; i < S::writes; ++i) forget(pointers[static_cast<std::size_t>(i)]);
-                return;
-            }
-        }
-        if constexpr (has_form)
-            translate(s);
-        else
-            refuse("has no ONNX form");
-    }
-    /// From here on a constant lies there.
-    void forget(const void* address) {
-        if (const auto span = holder(address); span != spans_.end()) spans_.erase(span);
+    void write(const float* address, Value value) {
+        const i64 bytes = batch * value.elements() * i64{sizeof(float)};
+        Translator::write(address, bytes, std::move(value));
     }
 
     // --- what kernels read -----------------------------------------------------------------------------------------
@@ -195,12 +140,14 @@ private:
                                window.kernel));
     }
 
+public:
     // --- one function per kernel that has an ONNX form -------------------------------------------------------------
     void translate(const contract::ConvForward<float>& s) {
         const auto& window = s.window;
         const i64 k = window.kernel, in = window.c, out = s.out_channels;
         const auto weight = constant(s.w, k * k * in * out);
         Value x = value(s.x);
+        if (s.rectify) x.name = emit("Relu", {x.name});
         const bool pointwise = k == 1 && window.stride == 1 && window.padding == 0;
         if (pointwise && window.n == 1 && window.h == 1 && window.w == batch && in == x.elements())
             x = flat(x);  // linear
@@ -246,7 +193,7 @@ private:
         require_pool_padding(s.window);
         const Value x = windowed(value(s.x), s.window);
         write(s.y, Value{emit("MaxPool", {x.name}, window_attributes(s.window)), s.window.oh, s.window.ow, s.window.c});
-        write(s.tap, std::nullopt, batch * s.window.oh * s.window.ow * s.window.c);
+        Translator::write(s.tap, batch * s.window.oh * s.window.ow * s.window.c, std::nullopt);
     }
     void translate(const contract::AveragePoolForward<float>& s) {
         const Value x = windowed(value(s.x), s.window);
@@ -276,7 +223,7 @@ private:
         write(s.y, x);
     }
     void translate(const contract::BatchNormApply<float>& s) {
-        if (s.gate || s.accumulate) refuse("mixes what it normalises, which a derived network does not");
+        if (s.gate) refuse("mixes what it normalises, which a derived network does not");
         Value x = value(s.x);
         require_elements(x, s.rows * s.c);
         if (x.c != s.c) refuse(fmt::format("reads {} channels as {}, which has no ONNX form", x.c, s.c));
@@ -284,13 +231,16 @@ private:
         const auto channels = [&](const char* what, std::vector<float> values) {
             return initializer(name + what, {s.c}, std::move(values));
         };
-        std::vector<std::string> inputs{x.name, channels("/scale", constant(s.gain, s.c)),
-                                        channels("/shift", constant(s.offset, s.c)),
-                                        channels("/mean", constant(s.mean, s.c)),
-                                        channels("/variance", std::vector<float>(static_cast<std::size_t>(s.c), 1))};
+        const auto found = frozen_.find(s.gain);
+        const Frozen frozen = found != frozen_.end() ? found->second
+                                                     : Frozen{constant(s.gain, s.c),
+                                                              std::vector<float>(static_cast<std::size_t>(s.c), 1), 0};
+        std::vector<std::string> inputs{
+            x.name, channels("/scale", frozen.scale), channels("/shift", constant(s.offset, s.c)),
+            channels("/mean", constant(s.mean, s.c)), channels("/variance", frozen.variance)};
         x.name = push(name, "BatchNormalization", std::move(inputs),
-                      {{.name = "epsilon", .kind = OnnxAttribute::Kind::real, .real = 0}});
-        write(s.y, x);
+                      {{.name = "epsilon", .kind = OnnxAttribute::Kind::real, .real = frozen.epsilon}});
+        finish(s.y, x, s.accumulate);
     }
     void translate(const contract::SoftmaxForward<float>& s) {
         Value x = value(s.x);
@@ -298,6 +248,34 @@ private:
         if (x.c != s.columns) refuse(fmt::format("reads {} channels as {}, which has no ONNX form", x.c, s.columns));
         x.name = emit("Softmax", {x.name}, {integer("axis", 1)});
         write(s.y, x);
+    }
+    void translate(const contract::NodeSum<float>& s) {
+        if (s.reversed) refuse("is part of a backward pass");
+        const i64 n = s.n * s.h * s.w * s.c;
+        const contract::Window window{s.n, s.h, s.w, s.c, s.h, s.w, 3, 1, 1, 1};
+        std::optional<Value> y;
+        std::vector<std::string> inputs;
+        std::vector<float> offset(static_cast<std::size_t>(s.c));
+        for (i32 j = 0; j < s.count; ++j) {
+            if (!live(s.x[j])) refuse("adds an edge that does not depend on the input, which has no ONNX form here");
+            Value x = windowed(value(s.x[j]), window);
+            if (s.windows >> j & 1u)
+                x = depthwise(x, constant(s.f[j], 9 * s.c), window);
+            else if (s.f[j])
+                x.name = emit("Mul", {x.name, operand(s.f[j], s.c, x)});
+            inputs.push_back(x.name);
+            if (s.offset[j]) {
+                const auto values = constant(s.offset[j], s.c);
+                for (std::size_t c = 0; c < offset.size(); ++c) offset[c] += values[c];
+            }
+            y = x;
+        }
+        if (s.accumulate) inputs.push_back(operand(s.y, n, *y));
+        if (std::any_of(offset.begin(), offset.end(), [](float v) { return v != 0; }))
+            inputs.push_back(initializer(scoped("constant"), {s.c, 1, 1}, offset));
+        y->name = inputs.size() == 1 ? inputs[0] : emit(inputs.size() == 2 ? "Add" : "Sum", inputs);
+        if (s.rectify) y->name = emit("Relu", {y->name});
+        write(s.y, *y);
     }
     void translate(const contract::WeightedSumForward<float>& s) {
         auto weights = constant(s.weights, s.groups * s.weight_stride);
@@ -315,7 +293,7 @@ private:
         if (s.accumulate && terms.empty()) return;
         if (s.accumulate && !y) y = value(s.y);
         if (!y) {  // what depends on the input has weight 0
-            program().run_entry(entry_);
+            run_call();
             return forget(s.y);
         }
         const i64 n = s.n * s.image;
@@ -368,23 +346,39 @@ private:
         finish(out, y, accumulate);
     }
 
-    Prepared prepared_;
-    Device device_;
-    std::size_t entry_ = 0;
-    std::map<std::uintptr_t, Span> spans_;
+private:
+    std::map<const float*, Frozen> frozen_;  // by the address of the gain
 };
 
 }  // namespace detail
 
 /// The bytes of an ONNX model (operator set 13, IR 8): "input" float [N, C, H, W] -> "logits" float [N, classes], any
-/// N, batch norms folded. Node names are the program's labels. Throws where a kernel of the network has no ONNX form.
+/// N. Node names are the program's labels. Throws where a kernel of the network has no ONNX form.
 inline std::string onnx_bytes(const Network& network, const OnnxOptions& options = {}) {
-    return detail::OnnxExporter(network, options).model().bytes();
+    auto pass = detail::ForwardPass::record(network, detail::OnnxExporter::batch, options.fold);
+    return detail::OnnxExporter(std::move(pass), options).model().bytes();
+}
+
+/// The same of a network composed by hand: forward(x) is called once, with x a Variable [2, H, W, C] on `device`, and
+/// gives a Variable [2, C] or [2, H, W, C]; modules in it are called with Phase::eval. fold has no meaning here.
+template <class F>
+    requires std::is_invocable_r_v<Variable<float>, F, const Variable<float>&>
+std::string onnx_bytes(const Device& device, const ImageShape& image, F&& forward, const OnnxOptions& options = {}) {
+    auto pass = detail::ForwardPass::record(device, image, detail::OnnxExporter::batch, std::forward<F>(forward));
+    return detail::OnnxExporter(std::move(pass), options).model().bytes();
 }
 
 /// onnx_bytes() into a file, which is replaced as a whole or left as it was.
 inline void write_onnx(const Network& network, const std::filesystem::path& file, const OnnxOptions& options = {}) {
     write_file_atomic(file, onnx_bytes(network, options));
+}
+
+/// The same of a network composed by hand.
+template <class F>
+    requires std::is_invocable_r_v<Variable<float>, F, const Variable<float>&>
+void write_onnx(const Device& device, const ImageShape& image, F&& forward, const std::filesystem::path& file,
+                const OnnxOptions& options = {}) {
+    write_file_atomic(file, onnx_bytes(device, image, std::forward<F>(forward), options));
 }
 
 }  // namespace hwnas::io

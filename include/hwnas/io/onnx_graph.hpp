@@ -13,7 +13,7 @@ namespace hwnas::io::detail {
 
 /// Nodes are named after the kernel's label that enter() set, as "label/Op".
 class OnnxGraph {
-protected:
+public:
     using i64 = std::int64_t;
     using i32 = std::int32_t;
     using Attributes = std::vector<OnnxAttribute>;
@@ -30,6 +30,8 @@ protected:
     [[noreturn]] void refuse(const std::string& why) const {
         fail("onnx: kernel {} {} (label {})", kernel_, why, label_);
     }
+
+protected:
     std::string unique(const std::string& wanted) {
         std::string name = wanted;
         for (int i = 1; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);

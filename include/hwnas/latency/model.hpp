@@ -3,6 +3,7 @@
 // differentiable expectation for a mixture gamma. And the list of units a space is made of, which profile() times.
 #pragma once
 
+#include <hwnas/latency/agreement.hpp>
 #include <hwnas/latency/table.hpp>
 #include <hwnas/ops/add.hpp>
 #include <hwnas/ops/linear.hpp>
@@ -95,12 +96,40 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
 
 }  // namespace detail
 
+/// One whole network and how long it took.
+struct LatencySample {
+    Genotype genotype;
+    double ms = 0;
+    std::optional<double> again = {};  ///< a second measurement of it
+};
+
 class LatencyModel {
 public:
+    /// From whole networks of a space that were measured, by regularised least squares (latency/fit.hpp, to be included
+    /// for these). `table`: the device, batch and threads of the measurements; its rows, where it has any, are what the
+    /// samples correct, else a unit is taken to cost what its name costs elsewhere by input element. Throws for fewer
+    /// than 3 samples (1 with rows), times that are not above 0, or a genotype of another space.
+    static LatencyModel fit(const SearchSpace& space, const std::vector<LatencySample>& samples,
+                            LatencyTable table = {});
+    /// This table corrected by a few end-to-end measurements: as a whole as far as they go, by unit as they grow.
+    LatencyModel calibrate(const std::vector<LatencySample>& samples) const;
+    /// Predictions against measurements; the agreement of two measurements where every sample has both.
+    LatencyValidation validate(const std::vector<LatencySample>& samples) const {
+        std::vector<double> predicted, measured, again;
+        std::vector<std::string> names;
+        for (const auto& sample : samples) {
+            predicted.push_back(predict(sample.genotype)), measured.push_back(sample.ms);
+            names.push_back(sample.genotype.str());
+            if (sample.again) again.push_back(*sample.again);
+        }
+        if (again.size() != samples.size()) again.clear();
+        return validate_latency(predicted, measured, again, names);
+    }
+
     /// Throws where the table lacks a unit of the space, naming it. Medians are used: they add up to the median of a
     /// network.
     LatencyModel(const SearchSpace& space, LatencyTable table)
-        : architecture_(space.architecture()), table_(std::move(table)) {
+        : space_(space), architecture_(space.architecture()), table_(std::move(table)) {
         require(table_.dtype == "float32",
                 "latency model: the table holds times of \"{}\" networks, \"float32\" is expected", table_.dtype);
         require(table_.batch >= 1, "latency model: the table holds times at batch {}, at least 1 is expected",
@@ -250,6 +279,7 @@ private:
                 row.median);
         return row.median;
     }
+    SearchSpace space_;
     Architecture architecture_;
     LatencyTable table_;
     double fixed_ = 0;

@@ -6,56 +6,78 @@
 #include <hwnas/latency/unit_timer.hpp>
 #include <hwnas/version.hpp>
 
+#include <tuple>
+
 namespace hwnas {
 
-/// Times every unit of a space on a device (of a CPU its kernels, but options.threads threads) inside float networks
-/// that hold all of them: one with primitive m on every edge for each m, and some random ones. Takes up to about
-/// options.seconds.
-inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
-    const bool on_cpu = device.backend().cpu() != nullptr;
-    const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);
-    detail::check_repeats("profile", batch, options.repeats, options.warmup, options.seconds);
-    require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
-    const Device timing = detail::timing_device("profile", device, options.threads);
+namespace detail {
+
+/// One network with primitive m on every edge for each m, and some random ones.
+inline std::vector<Genotype> profiled_genotypes(const SearchSpace& space, const ProfileOptions& options) {
     const auto& architecture = space.architecture();
-    detail::UnitTimer timer(space, timing, batch, options);
+    std::vector<Genotype> genotypes;
     std::vector<int> choices(static_cast<std::size_t>(architecture.rows()));
     for (int m = 0; m < architecture.k(); ++m) {
         std::fill(choices.begin(), choices.end(), m);
-        timer.add(Genotype::from_choices(architecture, choices));
+        genotypes.push_back(Genotype::from_choices(architecture, choices));
     }
     const auto key = options.seed.stream("profile");
     for (int i = 0; i < options.networks; ++i) {
         for (std::size_t row = 0; row < choices.size(); ++row)
             choices[row] = static_cast<int>(random::words_at(key, row, static_cast<std::uint64_t>(i)).w[0] %
                                             static_cast<unsigned>(architecture.k()));
-        timer.add(Genotype::from_choices(architecture, choices));
+        genotypes.push_back(Genotype::from_choices(architecture, choices));
     }
+    return genotypes;
+}
+/// A table without rows: everything about where and how but the method.
+inline LatencyTable provenance(const SearchSpace& space, const Device& timing, std::int64_t batch, int threads) {
+    const cpu::Context* const context = timing.backend().cpu();
+    return {.space = space.name(),
+            .device = processor_name(timing),
+            .backend = timing.name(),
+            .isa = context ? std::string(cpu::isa_name(context->isa)) : "",
+            .threads = threads,
+            .batch = batch,
+            .dtype = "float32",
+            .compiler = compiler_name(),
+            .build = build_name(),
+            .library = version,
+            .date = utc_now()};
+}
+
+}  // namespace detail
+
+/// Times every unit of a space on a device (of a CPU its kernels, but options.threads threads) inside float networks
+/// that hold all of them: one with primitive m on every edge for each m, and some random ones, in turn, until the 95 %
+/// confidence interval of every median is under 2 %. Takes up to about options.seconds; the table's quality says what
+/// was reached.
+inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
+    const bool on_cpu = device.backend().cpu() != nullptr;
+    const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);
+    detail::check_repeats("profile", batch, options.repeats, options.warmup, options.seconds);
+    require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
+    const Device timing = detail::timing_device("profile", device, options.threads);
+    detail::UnitTimer timer(space, timing, batch, options);
+    for (const auto& genotype : detail::profiled_genotypes(space, options)) timer.add(genotype);
     timer.warm_up(options.warmup);
     const auto [stamp, resolution] = detail::clock_cost();
-    detail::repeat_until_stable(
-        options.repeats, options.seconds, [&] { timer.round(stamp); }, [&] { return timer.total(); },
+    const auto start = detail::LatencyClock::now();
+    detail::repeat_until(
+        options.repeats, options.seconds, [&] { timer.round(stamp); }, [&] { return timer.settled(resolution); },
         [&](double fraction) {
             if (options.progress) options.progress(fraction);
         });
-    return {.space = space.name(),
-            .device = detail::processor_name(timing),
-            .backend = timing.name(),
-            .isa = on_cpu ? std::string(cpu::isa_name(timing.backend().cpu()->isa)) : "",
-            .threads = options.threads,
-            .batch = batch,
-            .dtype = "float32",
-            .compiler = detail::compiler_name(),
-            .build = detail::build_name(),
-            .library = version,
-            .date = detail::utc_now(),
-            .method = on_cpu ? "units timed inside prepared networks run in turn (steady_clock between units, its cost "
-                               "subtracted), scaled so that they add up to the networks' own medians"
-                             : "units of prepared networks run in turn, each many times in one captured graph "
-                               "(steady_clock around a replay and the wait for it), scaled so that they add up to the "
-                               "networks' own medians",
-            .clock_resolution_ns = resolution * 1e6,
-            .rows = timer.rows()};
+    auto table = detail::provenance(space, timing, batch, options.threads);
+    table.method = on_cpu ? "units timed inside prepared networks run in turn (steady_clock between units, its cost "
+                            "subtracted), corrected for drift, scaled so that they add up to the networks' own medians"
+                          : "units of prepared networks run in turn, each many times in one captured graph "
+                            "(steady_clock around a replay and the wait for it), corrected for drift, scaled so that "
+                            "they add up to the networks' own medians";
+    table.clock_resolution_ns = resolution * 1e6;
+    std::tie(table.rows, table.quality) = timer.rows(resolution);
+    table.quality->seconds = detail::milliseconds(detail::LatencyClock::now() - start) / 1e3;
+    return table;
 }
 
 /// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own
@@ -83,12 +105,11 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Netwo
             samples[i].push_back(detail::milliseconds(detail::LatencyClock::now() - before));
         }
     };
-    const auto total = [&] {
-        double sum = 0;
-        for (auto& s : samples) sum += detail::latency_statistics(s).median;
-        return sum;
+    const auto done = [&] {
+        return std::all_of(samples.begin(), samples.end(),
+                           [](auto copy) { return detail::settled(detail::latency_statistics(copy)); });
     };
-    detail::repeat_until_stable(options.repeats, options.seconds, round, total, [](double) {});
+    detail::repeat_until(options.repeats, options.seconds, round, done, [](double) {});
     std::vector<LatencyMeasurement> results;
     for (auto& s : samples) results.push_back(detail::latency_statistics(s));
     return results;

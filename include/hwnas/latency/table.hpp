@@ -6,10 +6,36 @@
 #include <hwnas/core/shape.hpp>
 
 #include <algorithm>
+#include <array>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 namespace hwnas {
+
+namespace detail {
+
+/// Levenshtein: letters to insert, delete or replace.
+inline std::size_t edit_distance(std::string_view a, std::string_view b) {
+    std::vector<std::size_t> row(b.size() + 1);
+    for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        std::size_t corner = std::exchange(row[0], i + 1);
+        for (std::size_t j = 0; j < b.size(); ++j)
+            corner = std::exchange(row[j + 1], std::min({row[j + 1] + 1, row[j] + 1, corner + (a[i] != b[j])}));
+    }
+    return row[b.size()];
+}
+/// The names of up to three with the smallest numbers.
+inline std::vector<std::string> nearest_three(std::vector<std::pair<std::size_t, std::string>> all) {
+    const auto shown = std::min<std::size_t>(3, all.size());
+    std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(shown), all.end());
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < shown; ++i) names.push_back(std::move(all[i].second));
+    return names;
+}
+
+}  // namespace detail
 
 /// Times of one unit in milliseconds: "depthwise_conv_3x3" on an input [N, H, W, C] at a stride.
 /// A unit is an edge's primitive; "max_pool_3x3/first", a primitive without parameters, paid once per vertex it reads;
@@ -20,6 +46,7 @@ struct LatencyRow {
     int stride = 1;
     std::int64_t count = 0;                               ///< samples behind the numbers
     double mean = 0, deviation = 0, median = 0, p90 = 0;  ///< ms; deviation: standard, of one sample
+    std::optional<std::array<double, 2>> interval = {};   ///< 95 % confidence interval of the median, ms
 
     bool operator==(const LatencyRow&) const = default;
     /// "depthwise_conv_3x3 [1, 28, 28, 16] stride 1"
@@ -27,6 +54,29 @@ struct LatencyRow {
     static std::string key(std::string_view unit, const std::vector<std::int64_t>& input, int stride) {
         return fmt::format("{} [{}] stride {}", unit, fmt::join(input, ", "), stride);
     }
+};
+
+/// What happened while a table was measured. Widths, shares and factors are fractions: .02 is 2 %.
+struct LatencyQuality {
+    std::int64_t rounds = 0;   ///< runs of every network
+    double seconds = 0;        ///< they took
+    std::int64_t settled = 0;  ///< rows whose median is known: its 95 % confidence interval, from order statistics, is
+                               ///< not wider than 2 %, one step of the clock, or a thousandth of the fastest network
+    double widest = 0;         ///< the widest such interval over its median
+    double drift = 0;  ///< slowest against fastest stretch of the measurement, less 1; the times are corrected for it
+    double outliers = 0;  ///< share of samples above the third quartile by more than 3 interquartile ranges
+    double factor = 1;    ///< all times were multiplied by this, so that units add up to networks
+
+    bool operator==(const LatencyQuality&) const = default;
+};
+
+/// What a table must hold to be used; whatever is not set may be anything.
+struct LatencyRequirements {
+    std::optional<std::string> space = {};
+    std::optional<std::string> device_kind = {};  ///< "cpu", "cuda"
+    std::optional<std::int64_t> batch = {};
+    std::optional<int> threads = {};
+    std::string dtype = "float32";
 };
 
 struct LatencyTable {
@@ -43,9 +93,24 @@ struct LatencyTable {
     std::string date = {};     ///< UTC, "2026-11-23T12:00:00Z"
     std::string method = {};   ///< how the times were taken, in a sentence
     double clock_resolution_ns = 0;
-    std::vector<LatencyRow> rows = {};  ///< one a key
+    std::vector<LatencyRow> rows = {};           ///< one a key
+    std::optional<LatencyQuality> quality = {};  ///< of a table that profile() made
 
     bool operator==(const LatencyTable&) const = default;
+    /// "cpu", "cuda": the backend without the number of the device.
+    std::string device_kind() const { return backend.substr(0, backend.find(':')); }
+    /// Throws where this table does not hold what is asked for, naming both; `who` opens the message.
+    void check(const LatencyRequirements& wanted, std::string_view who = "latency table") const {
+        const auto same = [&](const char* what, const auto& held, const auto& asked) {
+            require(held == asked, "{}: holds times of {} {}, {} is asked for (profile that, or pass its table)", who,
+                    what, held, asked);
+        };
+        same("dtype", dtype, wanted.dtype);
+        if (wanted.space) same("space", space, *wanted.space);
+        if (wanted.device_kind) same("device kind", device_kind(), *wanted.device_kind);
+        if (wanted.batch) same("batch", batch, *wanted.batch);
+        if (wanted.threads) same("thread count", threads, *wanted.threads);
+    }
     /// The row of a key, or null.
     const LatencyRow* find(std::string_view unit, const std::vector<std::int64_t>& input, int stride) const {
         for (const auto& row : rows)
@@ -71,23 +136,9 @@ private:
         const bool known = std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return row.unit == unit; });
         for (const auto& row : rows)
             if (!known || row.unit == unit)
-                all.emplace_back(1'000 * distance(row.unit, unit) + distance(row.key(), key), row.key());
-        const auto shown = std::min<std::size_t>(3, all.size());
-        std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(shown), all.end());
-        std::vector<std::string> keys;
-        for (std::size_t i = 0; i < shown; ++i) keys.push_back(std::move(all[i].second));
-        return keys;
-    }
-    /// Levenshtein: letters to insert, delete or replace.
-    static std::size_t distance(std::string_view a, std::string_view b) {
-        std::vector<std::size_t> row(b.size() + 1);
-        for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-        for (std::size_t i = 0; i < a.size(); ++i) {
-            std::size_t corner = std::exchange(row[0], i + 1);
-            for (std::size_t j = 0; j < b.size(); ++j)
-                corner = std::exchange(row[j + 1], std::min({row[j + 1] + 1, row[j] + 1, corner + (a[i] != b[j])}));
-        }
-        return row[b.size()];
+                all.emplace_back(1'000 * detail::edit_distance(row.unit, unit) + detail::edit_distance(row.key(), key),
+                                 row.key());
+        return detail::nearest_three(std::move(all));
     }
 };
 

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <hwnas/latency/model.hpp>
+#include <hwnas/latency/statistics.hpp>
 #include <hwnas/supernet/prepared.hpp>
 
-#include <chrono>
 #include <ctime>
 #include <fstream>
 #include <set>
@@ -13,79 +13,24 @@
 namespace hwnas {
 
 struct ProfileOptions {
-    std::optional<std::int64_t> batch = {};     ///< images a run; not set: 1 on a CPU, 64 on a GPU
-    int threads = 1;                            ///< of a CPU
-    int repeats = 50;                           ///< runs of every network, at least; more until the medians are stable
-    int warmup = 5;                             ///< runs before them, not counted
-    double seconds = 10;                        ///< no new round of runs after this long
-    int networks = 4;                           ///< random networks beside those with one primitive on every edge
-    Seed seed = {};                             ///< of the random networks
+    std::optional<std::int64_t> batch = {};  ///< images a run; not set: 1 on a CPU, 64 on a GPU
+    int threads = 1;                         ///< of a CPU
+    int repeats = 50;                        ///< runs of every network, at least; more until medians are known to 2 %
+    int warmup = 5;                          ///< runs before them, not counted
+    double seconds = 10;                     ///< no new round of runs after this long
+    int networks = 4;                        ///< random networks beside those with one primitive on every edge
+    Seed seed = {};                          ///< of the random networks
     std::function<void(double)> progress = {};  ///< called after every round with the fraction done, 0 to 1
 };
 
 struct MeasureOptions {
     std::int64_t batch = 1;
     int threads = 1;
-    int repeats = 50;  ///< runs at least; more until the median is stable
+    int repeats = 50;  ///< runs at least; more until the 95 % confidence interval of the median is under 2 %
     int warmup = 5;
     double seconds = 2;  ///< no new run after this long
 };
-/// Times of a whole prepared network, ms.
-struct LatencyMeasurement {
-    double median = 0, mean = 0, deviation = 0, p90 = 0;
-    std::int64_t count = 0;
-};
-
 namespace detail {
-
-using LatencyClock = std::chrono::steady_clock;
-
-inline double milliseconds(LatencyClock::duration time) {
-    return std::chrono::duration<double, std::milli>(time).count();
-}
-
-/// Statistics of samples in ms; their order is lost.
-inline LatencyMeasurement latency_statistics(std::vector<double>& samples) {
-    LatencyMeasurement result{.count = static_cast<std::int64_t>(samples.size())};
-    if (samples.empty()) return result;
-    const auto rank = [&](double fraction) {
-        const auto at =
-            samples.begin() + static_cast<std::ptrdiff_t>(fraction * static_cast<double>(samples.size() - 1) + 0.5);
-        std::nth_element(samples.begin(), at, samples.end());
-        return *at;
-    };
-    result.median = rank(0.5);
-    result.p90 = rank(0.9);
-    const double n = static_cast<double>(samples.size());
-    for (const double x : samples) result.mean += x / n;
-    for (const double x : samples) result.deviation += (x - result.mean) * (x - result.mean);
-    result.deviation = samples.size() > 1 ? std::sqrt(result.deviation / (n - 1)) : 0;
-    return result;
-}
-
-/// Rounds of runs: at least `repeats`, then until `value()` moves by less than 0.5 % while they grow by a quarter, or
-/// time is up.
-template <class Round, class Value, class Progress>
-void repeat_until_stable(int repeats, double seconds, Round&& round, Value&& value, Progress&& progress) {
-    constexpr int most = 5'000, fewest = 3;
-    const auto start = LatencyClock::now();
-    double previous = -1;
-    int next = repeats;
-    for (int done = 1; done <= std::max(most, repeats); ++done) {
-        round();
-        const double spent = milliseconds(LatencyClock::now() - start) / 1e3;
-        const bool late = spent >= seconds && done >= std::min(fewest, repeats);
-        bool stable = false;
-        if (done == next) {
-            next += std::max(1, done / 4);
-            const double now = value();
-            stable = previous >= 0 && std::abs(now - previous) <= 0.005 * now;
-            previous = now;
-        }
-        progress(late || stable ? 1.0 : std::min(0.99, std::max(spent / seconds, 0.5 * done / repeats)));
-        if (late || stable) return;
-    }
-}
 
 /// A device for timing: of a CPU's kind, as many threads as asked for and the kernels of the given one; else itself.
 inline Device timing_device(const char* who, const Device& device, int threads) {
@@ -175,7 +120,7 @@ public:
             while (at < program.size() && inside()) ++at;
             require(!count || at - begin == *count, "profile: {} runs {} kernels alone and {} as \"{}\" in network {}",
                     unit.unit, *count, at - begin, label, genotype);
-            run.parts.push_back({row_of(unit), begin, at, repeated(program, begin, at)});
+            run.parts.push_back({{row_of(unit)}, begin, at, repeated(program, begin, at)});
         };
         take(units_.stem, "stem");
         const auto choices = genotype.choices(space_.architecture());
@@ -190,15 +135,25 @@ public:
             for (int v = 0; v < options.graph.nodes; ++v) {
                 const std::string node = fmt::format("{}/node_{}", name, v);
                 bool mixes = false;
+                std::vector<std::size_t> sum;  // the rows of what the node does in one kernel
+                if (const auto& unit = cell.sums[static_cast<std::size_t>(v)]) sum.push_back(row_of(*unit));
                 for (; e < options.graph.edges.size() && options.graph.edges[e].to == v + options.graph.inputs; ++e) {
                     const int m = (*options.choices)[e], from = options.graph.edges[e].from;
                     const auto& primitive = options.primitives[static_cast<std::size_t>(m)];
                     const EdgeUnit& edge = cell.edges[e][static_cast<std::size_t>(m)];
                     mixes |= primitive.traits().convolution;
-                    if (edge.cost == EdgeCost::own || (edge.cost == EdgeCost::shared && seen.insert({from, m}).second))
+                    if (edge.cost == EdgeCost::own && edge.unit.stride == 1 &&
+                        primitive.traits().bare == BareForm::depthwise_conv_3x3)
+                        sum.push_back(row_of(edge.unit));
+                    else if (edge.cost == EdgeCost::own ||
+                             (edge.cost == EdgeCost::shared && seen.insert({from, m}).second))
                         take(edge.unit, node + "/" + primitive.name(), kernels(primitive, edge.unit));
                 }
-                if (cell.sums[static_cast<std::size_t>(v)]) take(*cell.sums[static_cast<std::size_t>(v)], node);
+                if (!sum.empty()) {
+                    const std::size_t begin = at;
+                    while (at < program.size() && program.label(at) == node) ++at;
+                    run.parts.push_back({std::move(sum), begin, at, repeated(program, begin, at)});
+                }
                 if (cell.transform && mixes) take(*cell.transform, node + "/transform");
             }
         }
@@ -215,6 +170,7 @@ public:
     /// Runs every network twice: as a whole, then stamping the clock between units. A device that runs behind its host
     /// is given each unit many times over, and waited for.
     void round(double stamp) {
+        ++rounds_;
         for (auto& run : runs_) {
             const Program& program = run.prepared.program();
             auto before = LatencyClock::now();
@@ -222,55 +178,62 @@ public:
             device_.backend().synchronize();
             run.whole.push_back(milliseconds(LatencyClock::now() - before));
             before = LatencyClock::now();
-            for (const auto& part : run.parts) {
+            for (auto& part : run.parts) {
+                auto& samples = part.rows.size() == 1 ? samples_[part.rows[0]] : part.together;
                 if (part.begin == part.end) {
-                    samples_[part.row].push_back(0);
+                    samples.push_back(0);
                     continue;
                 }
                 if (part.replay) {
                     before = LatencyClock::now();
                     part.replay->run();
                     device_.backend().synchronize();
-                    samples_[part.row].push_back(milliseconds(LatencyClock::now() - before) / times_in_graph);
+                    samples.push_back(milliseconds(LatencyClock::now() - before) / times_in_graph);
                     continue;
                 }
                 for (std::size_t entry = part.begin; entry < part.end; ++entry) program.run_entry(entry);
                 const auto now = LatencyClock::now();
-                samples_[part.row].push_back(std::max(0.0, milliseconds(now - before) - stamp));
+                samples.push_back(std::max(0.0, milliseconds(now - before) - stamp));
                 before = LatencyClock::now();
             }
         }
     }
-    /// Sum of the medians so far.
-    double total() {
-        double sum = 0;
-        for (auto& samples : samples_) sum += latency_statistics(samples).median;
-        return sum;
-    }
-    /// The rows. Medians of parts fall short of the median of a whole by a few per cent, since their distributions have
-    /// long tails: all times are scaled by the one factor that makes the sums over these networks right.
-    std::vector<LatencyRow> rows() {
-        std::vector<LatencyMeasurement> found;
-        for (auto& samples : samples_) found.push_back(latency_statistics(samples));
+    /// Whether every median is known to 2 %, or to one step of the clock, or to a thousandth of a network.
+    bool settled(double step) const { return quality(statistics(drift()), step).settled == std::ssize(rows_); }
+    /// The rows, and how they were come by. Medians of parts fall short of the median of a whole by a few per cent,
+    /// since their distributions have long tails: all times are scaled by the one factor that makes the sums over these
+    /// networks right.
+    std::pair<std::vector<LatencyRow>, LatencyQuality> rows(double step) const {
+        const Drift moved = drift();
+        const auto found = statistics(moved);
         double whole = 0, parts = 0;
-        for (auto& run : runs_) {
-            whole += latency_statistics(run.whole).median;
-            for (const auto& part : run.parts) parts += found[part.row].median;
+        for (const auto& run : runs_) {
+            auto samples = moved.corrected(run.whole, rounds_);
+            whole += latency_statistics(samples).median;
+            for (const auto& part : run.parts)
+                for (const std::size_t row : part.rows) parts += found[row].median;
         }
         const double factor = whole > 0 && parts > 0 ? whole / parts : 1.0;
-        for (std::size_t i = 0; i < rows_.size(); ++i) {
-            rows_[i].count = found[i].count;
-            rows_[i].mean = factor * found[i].mean, rows_[i].deviation = factor * found[i].deviation;
-            rows_[i].median = factor * found[i].median, rows_[i].p90 = factor * found[i].p90;
+        auto rows = rows_;
+        for (std::size_t i = 0; i < rows.size(); ++i) {
+            rows[i].count = found[i].count;
+            rows[i].mean = factor * found[i].mean, rows[i].deviation = factor * found[i].deviation;
+            rows[i].median = factor * found[i].median, rows[i].p90 = factor * found[i].p90;
+            if (std::isfinite(found[i].high)) rows[i].interval = {factor * found[i].low, factor * found[i].high};
         }
-        return rows_;
+        auto quality = this->quality(found, step);
+        quality.drift = moved.range();
+        quality.factor = factor;
+        return {std::move(rows), quality};
     }
 
 private:
-    /// Entries [begin, end) of a program are one unit.
+    /// Entries [begin, end) of a program: one unit, or several that one kernel does together, a row each.
     struct Part {
-        std::size_t row, begin, end;
-        std::shared_ptr<Replay> replay;  ///< of the unit times_in_graph times, where the host runs ahead
+        std::vector<std::size_t> rows;
+        std::size_t begin, end;
+        std::shared_ptr<Replay> replay;     ///< of the part times_in_graph times, where the host runs ahead
+        std::vector<double> together = {};  ///< ms, where there is more than one row
     };
     static constexpr int times_in_graph = 20;
     std::shared_ptr<Replay> repeated(const Program& program, std::size_t begin, std::size_t end) const {
@@ -287,6 +250,76 @@ private:
                 "elsewhere",
                 device_.name());
         return replay;
+    }
+    Drift drift() const {
+        std::vector<const std::vector<double>*> wholes;
+        for (const auto& run : runs_) wholes.push_back(&run.whole);
+        return Drift(wholes);
+    }
+    std::vector<LatencyMeasurement> statistics(const Drift& moved) const {
+        std::vector<LatencyMeasurement> found;
+        for (const auto& samples : samples_) {
+            auto corrected = moved.corrected(samples, rounds_);
+            found.push_back(latency_statistics(corrected));
+        }
+        take_apart(found, moved);
+        return found;
+    }
+    /// The statistics of rows that no kernel does alone: by least squares, what each adds to the others of its parts,
+    /// not below 0. Spread and interval cannot be taken apart: they are those of the parts, on average.
+    void take_apart(std::vector<LatencyMeasurement>& found, const Drift& moved) const {
+        std::vector<std::pair<const Part*, LatencyMeasurement>> parts;
+        for (const auto& run : runs_)
+            for (const auto& part : run.parts) {
+                if (part.rows.size() < 2) continue;
+                auto corrected = moved.corrected(part.together, rounds_);
+                parts.emplace_back(&part, latency_statistics(corrected));
+            }
+        std::set<std::size_t> unknown;
+        for (const auto& [part, time] : parts)
+            for (const std::size_t row : part->rows)
+                if (samples_[row].empty()) unknown.insert(row);
+        for (const auto value : {&LatencyMeasurement::median, &LatencyMeasurement::mean, &LatencyMeasurement::p90})
+            for (int sweep = 0; sweep < 50; ++sweep)  // of coordinate descent; one unknown a part needs one
+                for (const std::size_t row : unknown) {
+                    double product = 0, square = 0;
+                    for (const auto& [part, time] : parts) {
+                        double n = 0, rest = time.*value;
+                        for (const std::size_t other : part->rows) other == row ? n += 1 : rest -= found[other].*value;
+                        product += n * rest, square += n * n;
+                    }
+                    found[row].*value = std::max(0.0, product / square);
+                }
+        for (const std::size_t row : unknown) {
+            auto& measured = found[row];
+            double deviation = 0, half = 0, outliers = 0, count = 0;
+            for (const auto& [part, time] : parts) {
+                if (std::count(part->rows.begin(), part->rows.end(), row) == 0) continue;
+                deviation += time.deviation, half += (time.high - time.low) / 2, outliers += time.outliers, count += 1;
+                measured.count += time.count;
+            }
+            measured.deviation = deviation / count, measured.outliers = outliers / count;
+            measured.p90 = std::max(measured.p90, measured.median);
+            measured.low = std::max(0.0, measured.median - half / count);
+            measured.high = measured.median + half / count;
+        }
+    }
+    LatencyQuality quality(const std::vector<LatencyMeasurement>& found, double step) const {
+        LatencyQuality quality{.rounds = static_cast<std::int64_t>(rounds_)};
+        double whole = HUGE_VAL, samples = 0;
+        for (const auto& run : runs_) {
+            auto copy = run.whole;
+            whole = std::min(whole, latency_statistics(copy).median);
+        }
+        for (const auto& row : found) {
+            quality.settled += hwnas::detail::settled(row, std::max(step, 1e-3 * whole));
+            if (row.median > 0 && std::isfinite(row.high))
+                quality.widest = std::max(quality.widest, (row.high - row.low) / row.median);
+            quality.outliers += row.outliers * static_cast<double>(row.count);
+            samples += static_cast<double>(row.count);
+        }
+        if (samples > 0) quality.outliers /= samples;
+        return quality;
     }
     struct Run {
         Prepared prepared;
@@ -307,11 +340,11 @@ private:
         const Site site{unit.input[3], unit.input[1], unit.input[2], unit.stride};
         PrimitiveParameters<float> parameters(Initializer<float>(device_, options_.seed), primitive.state(site),
                                               site.channels);
-        for (auto& conv : parameters.convolutions) conv.fold();
+        parameters.fold();
         const auto x = Tensor<float>::full({batch_, site.height, site.width, site.channels}, 0.0f, device_);
         const Program program = Program::record(device_, [&] {
             const NoGrad no_grad;
-            primitive(Variable<float>(x), parameters, site, Phase::eval);
+            primitive.normalized(Variable<float>(x), parameters, site, Phase::eval);
         });
         return at->second = program.size();
     }
@@ -324,6 +357,7 @@ private:
     std::vector<LatencyRow> rows_;
     std::vector<std::vector<double>> samples_;
     std::map<std::string, std::size_t> index_, kernels_;
+    std::size_t rounds_ = 0;
 };
 
 }  // namespace detail

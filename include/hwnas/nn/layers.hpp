@@ -28,6 +28,8 @@ public:
     Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
     /// The same, not yet applied.
     Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
+        if (absorbed_) return x;
+        if (factor_.defined()) return {x, factor_, offset_};
         return {x, scale_.variable, shift_.variable, state(), phase, {.epsilon = epsilon}};
     }
     /// norm(conv(relu(x), w)), see relu_conv_norm().
@@ -56,13 +58,45 @@ public:
         return {factor, offset};
     }
 
+    /// From now on the constant map of affine().
+    void fold() {
+        const auto [factor, offset] = affine();
+        const auto tensor = [&](const std::vector<double>& values) {
+            return Tensor<T>::from(std::vector<T>(values.begin(), values.end()),
+                                   {static_cast<std::int64_t>(values.size())}, mean_.tensor.device());
+        };
+        factor_ = tensor(factor), offset_ = tensor(offset);
+    }
+    /// From now on the identity: affine() has been multiplied into the weights before it.
+    void absorb() { absorbed_ = true; }
+
 private:
     BatchNormState<T> state() const { return {mean_.tensor, variance_.tensor, momentum_}; }
     static constexpr double epsilon = 1e-5;
     Parameter<T> scale_, shift_;
     Buffer<T> mean_, variance_;
-    Tensor<T> momentum_;
+    Tensor<T> momentum_, factor_, offset_;
+    bool absorbed_ = false;
 };
+
+namespace detail {
+/// A convolution's weights [..., C] times factor[first + c], for the batch norm behind it, on the host.
+template <class T>
+Variable<T> scaled_columns(const Variable<T>& weight, const std::vector<double>& factor, std::size_t first = 0) {
+    const auto columns = static_cast<std::size_t>(weight.shape()[-1]);
+    auto values = weight.value().to_vector();
+    for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = static_cast<T>(static_cast<double>(values[i]) * factor[first + i % columns]);
+    return Variable<T>(Tensor<T>::from(values, weight.shape(), weight.device()));
+}
+/// Elements [first, first + n) of a vector, as a constant.
+template <class T>
+Variable<T> constant_run(const std::vector<double>& values, std::size_t first, std::size_t n, const Device& device) {
+    std::vector<T> run(n);
+    for (std::size_t i = 0; i < n; ++i) run[i] = static_cast<T>(values[first + i]);
+    return Variable<T>(Tensor<T>::from(run, {static_cast<std::int64_t>(n)}, device));
+}
+}  // namespace detail
 
 /// Convolution without bias, then batch normalisation; fold() turns the pair into one convolution with bias.
 template <class T>
@@ -91,7 +125,7 @@ public:
     Variable<T> after_relu(const Variable<T>& x, Phase phase, const SkipGate<T>& gate = {}) const {
         if (!folded_weight_.defined()) return norm_.after_relu_conv(x, weight_.variable, options_, phase, gate);
         require(!gate.weights.defined(), "conv_norm: a folded layer takes no gate");
-        return conv(relu(x), folded_weight_, folded_bias_, options_);
+        return relu_conv(x, folded_weight_, folded_bias_, options_);
     }
     void collect(ModuleState<T>& state) const {
         state.parameters.push_back(weight_);
@@ -100,13 +134,8 @@ public:
     /// From now on a constant layer with the running statistics multiplied into the weights.
     void fold() {
         const auto [factor, offset] = norm_.affine();
-        auto weight = weight_.variable.value().to_vector();
-        for (std::size_t i = 0; i < weight.size(); ++i)
-            weight[i] = static_cast<T>(static_cast<double>(weight[i]) * factor[i % factor.size()]);
-        const auto& device = weight_.variable.device();
-        folded_weight_ = Variable<T>(Tensor<T>::from(weight, weight_.variable.shape(), device));
-        folded_bias_ = Variable<T>(Tensor<T>::from(std::vector<T>(offset.begin(), offset.end()),
-                                                   {static_cast<std::int64_t>(offset.size())}, device));
+        folded_weight_ = detail::scaled_columns(weight_.variable, factor);
+        folded_bias_ = detail::constant_run<T>(offset, 0, offset.size(), weight_.variable.device());
     }
     const Variable<T>& weight() const { return weight_.variable; }
     const Variable<T>& folded_weight() const { return folded_weight_; }

@@ -162,11 +162,31 @@ public:
             s->dy = s->means = {};
         });
     }
+    /// A frozen norm: factor x + offset, [C] each, constants; undefined: the value itself.
+    Normalized(const Variable<T>& x, const Tensor<T>& factor, const Tensor<T>& offset)
+        : x_(x), factor_(factor), offset_(offset) {
+        const Shape channels{x.shape()[-1]};
+        require(factor.shape() == channels && offset.shape() == channels,
+                "batch_norm: a frozen norm has factor {} and offset {}, expected {} (input {})", factor.shape(),
+                offset.shape(), channels, x.shape());
+    }
     /// Whether there is a norm to apply.
     bool pending() const { return state_ != nullptr; }
+    /// Of a frozen norm; else undefined.
+    const Tensor<T>& factor() const { return factor_; }
+    const Tensor<T>& offset() const { return offset_; }
     const Shape& shape() const { return x_.shape(); }
     /// The result.
     Variable<T> value() const {
+        if (factor_.defined()) {
+            require(NoGrad::active() || !x_.requires_grad(),
+                    "batch_norm: a folded norm (input {}) has no gradient; clone() the network before fold()", shape());
+            const std::int64_t c = shape()[-1];
+            const auto mean = Tensor<T>::full({c}, T(0), x_.device()), y = Tensor<T>::empty(shape(), x_.device());
+            submit(y.device(), contract::BatchNormApply<T>{y.data(), x_.value().data(), mean.data(), factor_.data(),
+                                                           offset_.data(), nullptr, nullptr, y.elements() / c, c, 0});
+            return Variable<T>(y);
+        }
         if (!pending()) return x_;
         use();
         return record(state_->norm.apply(), {&x_, &state_->scale, &state_->shift},
@@ -216,6 +236,7 @@ private:
         require(!std::exchange(state_->used, true), "batch_norm: a pending norm (input {}) is applied once", shape());
     }
     Variable<T> x_;
+    Tensor<T> factor_, offset_;
     std::shared_ptr<State> state_;
 };
 

@@ -5,6 +5,7 @@
 #include <hwnas/autodiff/variable.hpp>
 #include <hwnas/cpu/conv.hpp>
 #include <hwnas/cpu/reduce_chunks.hpp>
+#include <hwnas/cpu/relu.hpp>
 #include <hwnas/ops/column_sum.hpp>
 #include <hwnas/ops/window.hpp>
 
@@ -32,21 +33,21 @@ void require_conv_device(const char* op, const Variable<T>& x, const Variable<T>
 /// Adds to the gradient of w what dy and x say, if it is wanted.
 template <class T>
 void conv_weight_backward(const std::shared_ptr<Node<T>>& to_w, const Tensor<T>& x, const Tensor<T>& dy,
-                          const contract::Window& window, std::int64_t out_channels) {
+                          const contract::Window& window, std::int64_t out_channels, bool rectify = false) {
     const auto dw = grad_target(to_w);
     if (!dw) return;
     const std::int64_t chunks = dy.device().backend().image_chunks(window.n);
     const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c, out_channels}, dy.device());
-    submit(dy.device(),
-           contract::ConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, out_channels, chunks, 0});
+    submit(dy.device(), contract::ConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, out_channels,
+                                                        chunks, 0, rectify});
     submit(dy.device(),
            contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks, dw.accumulate});
 }
 
-/// What conv and linear share once shapes are checked: only the window and the shape of y differ.
+/// What conv, relu_conv and linear share once shapes are checked.
 template <class T>
 Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
-                        const contract::Window& window, const Shape& y_shape) {
+                        const contract::Window& window, const Shape& y_shape, bool rectify = false) {
     const std::int64_t out_channels = y_shape[-1];
     require_conv_device(op, x, w, "weight");
     if (bias.defined()) {
@@ -55,18 +56,24 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
         require_conv_device(op, x, bias, "bias");
     }
     const auto y = Tensor<T>::empty(y_shape, x.device());
-    submit(x.device(), contract::ConvForward<T>{y.data(), x.value().data(), w.value().data(),
-                                                bias.defined() ? bias.value().data() : nullptr, window, out_channels});
-    const Tensor<T> x_saved = w.requires_grad() ? x.value() : Tensor<T>(),
+    submit(x.device(),
+           contract::ConvForward<T>{y.data(), x.value().data(), w.value().data(),
+                                    bias.defined() ? bias.value().data() : nullptr, window, out_channels, rectify});
+    const Tensor<T> x_saved = w.requires_grad() || (rectify && x.requires_grad()) ? x.value() : Tensor<T>(),
                     w_saved = x.requires_grad() ? w.value() : Tensor<T>();
-    return record(y, {&x, &w, &bias},
-                  [x_saved, w_saved, window, out_channels](const Tensor<T>& dy, const auto& inputs) {
-                      if (const auto dx = grad_target(inputs[0]))
-                          submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(),
-                                                                            window, out_channels, dx.accumulate});
-                      conv_weight_backward(inputs[1], x_saved, dy, window, out_channels);
-                      if (inputs[2]) give_column_sum(inputs[2], dy);
-                  });
+    return record(
+        y, {&x, &w, &bias}, [x_saved, w_saved, window, out_channels, rectify](const Tensor<T>& dy, const auto& inputs) {
+            if (const auto dx = grad_target(inputs[0])) {
+                const auto dr = rectify ? Tensor<T>::empty(x_saved.shape(), dy.device()) : dx.tensor;
+                submit(dy.device(), contract::ConvBackwardData<T>{dr.data(), dy.data(), w_saved.data(), window,
+                                                                  out_channels, rectify ? 0 : dx.accumulate});
+                if (rectify)
+                    submit(dy.device(), contract::ReluBackward<T>{dx.data(), dr.data(), x_saved.data(),
+                                                                  x_saved.elements(), dx.accumulate});
+            }
+            conv_weight_backward(inputs[1], x_saved, dy, window, out_channels, rectify);
+            if (inputs[2]) give_column_sum(inputs[2], dy);
+        });
 }
 
 }  // namespace detail
@@ -84,6 +91,14 @@ Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& 
 template <class T>
 Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
     return conv(x, w, Variable<T>(), options);
+}
+
+/// conv(relu(x), w, bias) as one op: the rectified input is never stored.
+template <class T>
+Variable<T> relu_conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
+                      const ConvOptions& options = {}) {
+    const auto window = detail::conv_extents("relu_conv", x, w, options);
+    return detail::conv_window("relu_conv", x, w, bias, window, {window.n, window.oh, window.ow, w.shape()[3]}, true);
 }
 
 }  // namespace hwnas

@@ -20,8 +20,10 @@ Variable<T> max_pool(const Variable<T>& x, const PoolOptions& options = {}) {
     require_pixels("max_pool", x.shape(), window);
     const Shape shape{window.n, window.oh, window.ow, window.c};
     const auto y = Tensor<T>::empty(shape, x.device());
-    const auto tap = Tensor<std::uint8_t>::empty(shape, x.device());
-    submit(x.device(), contract::MaxPoolForward<T>{y.data(), tap.data(), x.value().data(), window});
+    Tensor<std::uint8_t> tap;
+    if (x.requires_grad() && !NoGrad::active()) tap = Tensor<std::uint8_t>::empty(shape, x.device());
+    submit(x.device(),
+           contract::MaxPoolForward<T>{y.data(), tap.defined() ? tap.data() : nullptr, x.value().data(), window});
     return record(y, {&x}, [tap, window](const Tensor<T>& dy, const auto& inputs) {
         if (const auto dx = grad_target(inputs[0]))
             submit(dy.device(), contract::MaxPoolBackward<T>{dx.data(), dy.data(), tap.data(), window, dx.accumulate});

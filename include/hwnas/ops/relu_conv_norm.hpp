@@ -39,14 +39,9 @@ Variable<T> relu_conv_norm(const Variable<T>& x, const Variable<T>& w, const Var
         detail::require_conv_device("relu_conv_norm", x, gate.weights, "gate");
     }
     const auto& device = x.device();
-    const auto rectified = [](const Tensor<T>& value) {
-        const auto r = Tensor<T>::empty(value.shape(), value.device());
-        submit(value.device(), contract::ReluForward<T>{r.data(), value.data(), value.elements()});
-        return r;
-    };
     const auto z = Tensor<T>::empty(z_shape, device);
-    submit(device, contract::ConvForward<T>{z.data(), rectified(x.value()).data(), w.value().data(), nullptr, window,
-                                            out_channels});
+    submit(device,
+           contract::ConvForward<T>{z.data(), x.value().data(), w.value().data(), nullptr, window, out_channels, 1});
     const detail::Normalization<T> norm("relu_conv_norm", z, scale, shift, state, phase, norm_options);
     const auto gate_at = [first = gate.first](const Tensor<T>& weights) {
         return weights.defined() ? weights.data() + first : nullptr;
@@ -63,7 +58,7 @@ Variable<T> relu_conv_norm(const Variable<T>& x, const Variable<T>& w, const Var
             norm.backward(dy, gated ? value.data() : nullptr, gate_at(weights),
                           {dz.data(), gated ? dx.data() : nullptr, dscale, dshift,
                            dweights ? dweights + first : nullptr, 0, dx.accumulate});
-            if (inputs[1]) detail::conv_weight_backward(inputs[1], rectified(value), dz, window, out_channels);
+            if (inputs[1]) detail::conv_weight_backward(inputs[1], value, dz, window, out_channels, true);
             if (dx) {
                 const auto dr = Tensor<T>::empty(value.shape(), dy.device());
                 submit(dy.device(),

@@ -30,7 +30,7 @@ Variable<T> separable_conv(const Variable<T>& x, const Variable<T>& depthwise, c
     };
     const auto y = Tensor<T>::empty({window.n, window.oh, window.ow, out_channels}, x.device());
     submit(x.device(), contract::ConvForward<T>{y.data(), filtered(x.value(), depthwise.value()).data(),
-                                                pointwise.value().data(), nullptr, mixing, out_channels});
+                                                pointwise.value().data(), nullptr, mixing, out_channels, 0});
     return record(y, {&x, &depthwise, &pointwise},
                   [=, value = x.value(), w = depthwise.value(), mix = pointwise.value()](const Tensor<T>& dy,
                                                                                          const auto& inputs) {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Cell: a small graph whose every edge chooses among primitives; a module like any other, usable in any network.
 // Relaxed, a node weighs what all primitives on its edges give by gamma: bare ones merged (ops/mixed_node.hpp), others
-// one by one. Discrete, each edge owns just its chosen primitive.
+// one by one. Discrete, each edge owns just its chosen primitive, and a node adds them as a whole (ops/node_sum.hpp).
 #pragma once
 
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/add.hpp>
 #include <hwnas/ops/mixed_node.hpp>
 #include <hwnas/ops/node_gate.hpp>
+#include <hwnas/ops/node_sum.hpp>
 #include <hwnas/ops/weighted_norm_sum.hpp>
-#include <hwnas/space/architecture.hpp>
+#include <hwnas/space/cell_options.hpp>
 #include <hwnas/space/feature_map.hpp>
 #include <hwnas/space/primitives.hpp>
 #include <hwnas/space/relaxation.hpp>
@@ -17,46 +18,6 @@
 #include <optional>
 
 namespace hwnas {
-
-/// What happens to the sum of a node's edges.
-enum class NodeTransform {
-    none,
-    pointwise  ///< y = p T(u) + (1 - p) u, T = ReLU - 1x1 conv - BN, p = 1 - prod_e (1 - gamma_e,conv)
-};
-/// How a cell input is brought to the cell's resolution.
-enum class Reduction {
-    average_pool,  ///< 2x2 average pool for every halving, then ReLU - 1x1 conv - BN
-    factorized     ///< at most one halving, by primitives::factorized_reduce
-};
-/// An input of a cell: its channels, and how often its extents must be halved to match.
-struct CellInput {
-    std::int64_t channels = 0;
-    int halvings = 0;
-};
-struct CellOptions {
-    std::vector<Primitive> primitives = {};
-    CellGraph graph = CellGraph::dense();
-    std::vector<CellInput> inputs = {};
-    std::int64_t channels = 16;          ///< of every vertex inside the cell
-    std::int64_t height = 0, width = 0;  ///< of the cell inputs after the preprocess
-    int stride = 1;                      ///< of the edges that leave a cell input
-    NodeTransform transform = NodeTransform::none;
-    Reduction reduction = Reduction::average_pool;
-    int first_row = 0;  ///< its row of gamma for edge 0
-    bool fused =
-        true;  ///< relaxed nodes of bare primitives as a whole (ops/mixed_node.hpp); false: op by op, to compare
-    std::optional<std::vector<int>> choices = std::nullopt;  ///< set: discrete, primitive number per edge of this cell
-};
-
-/// Parameters of a primitive at a site.
-inline std::int64_t parameter_count(const PrimitiveState& state, const Site& site) {
-    std::int64_t total = 0;
-    for (const auto& w : state.weights) total += w.shape.elements();
-    for (const auto& c : state.convolutions)
-        total += c.kernel * c.kernel * c.in_channels * c.out_channels + 2 * c.out_channels;
-    for (const auto& n : state.norms) total += n.affine ? 2 * site.channels : 0;
-    return total;
-}
 
 template <class T>
 class BasicCell {
@@ -153,12 +114,11 @@ public:
         for (const auto& t : transforms_)
             if (t) t->collect(state);
     }
-    /// Folds every batch norm that follows a convolution (for inference).
+    /// Folds every batch norm (for inference).
     void fold() {
         for (auto& p : preprocesses_) p.fold();
         for (auto& edge : edges_)
-            for (auto& primitive : edge)
-                for (auto& c : primitive.convolutions) c.fold();
+            for (auto& primitive : edge) primitive.fold();
         for (auto& t : transforms_)
             if (t) t->fold();
     }
@@ -184,7 +144,7 @@ private:
         Variable<T> operator()(FeatureMap<T> x, Phase phase) const {
             if (factorized_)
                 return primitives::factorized_reduce(x.whole(), reduce_.weight(0), reduce_.weight(1), reduce_.norms[0],
-                                                     phase)
+                                                     phase, reduce_.bias(0), reduce_.bias(1))
                     .value();
             for (int i = 0; i < halvings_; ++i) x = x.halved();
             return conv_.after_relu(x.whole(), phase);
@@ -196,7 +156,10 @@ private:
                 conv_.collect(state);
         }
         void fold() {
-            if (!factorized_) conv_.fold();
+            if (factorized_)
+                reduce_.fold();
+            else
+                conv_.fold();
         }
 
     private:
@@ -272,6 +235,12 @@ private:
         std::map<std::pair<int, int>, Variable<T>> shared;
         // Batch norms that end a primitive are applied while the node adds.
         const bool merges = options_.fused && !single_path && (relaxation || phase == Phase::train);
+        // A derived node is one sum, unless its norms learn. Sources by {vertex, primitive}, -1: the vertex itself.
+        const bool sums = !relaxation && options_.fused && (phase == Phase::eval || bare());
+        std::map<std::pair<int, int>, NodeSource<T>> sources;
+        const auto source = [&](std::pair<int, int> key, const Variable<T>& x) {
+            return sources.try_emplace(key, x).first->second;
+        };
         std::optional<SharedWork<T>> work;  // not where edges run under guards of their own
         if (relaxation && !single_path && options_.fused) work.emplace();
         std::size_t e = 0;
@@ -279,6 +248,7 @@ private:
             const LabelScope node_label(fmt::format("node_{}", v));
             std::vector<Normalized<T>> terms;
             std::vector<int> columns;
+            std::vector<NodeTerm<T>> arriving;
             Variable<T> u;
             if (fused) {
                 u = mixed->sum(v + graph.inputs);
@@ -290,11 +260,20 @@ private:
                 for (int m = 0; m < k; ++m) {
                     if (options_.choices && (*options_.choices)[e] != m) continue;
                     const auto& primitive = options_.primitives[static_cast<std::size_t>(m)];
+                    if (sums && at.stride == 1 && primitive.traits().identity) {
+                        arriving.push_back({source({from, -1}, vertices[static_cast<std::size_t>(from)])});
+                        continue;
+                    }
+                    if (sums && summed(primitive, at)) {
+                        arriving.push_back({source({from, -1}, vertices[static_cast<std::size_t>(from)]),
+                                            edges_[e][static_cast<std::size_t>(m)].weight(0)});
+                        continue;
+                    }
                     const LabelScope label(primitive.name());
                     const auto apply = [&] {
                         const auto y = primitive.normalized(vertices[static_cast<std::size_t>(from)],
                                                             edges_[e][static_cast<std::size_t>(m)], at, phase);
-                        return merges ? y : Normalized<T>(y.value());
+                        return merges || (sums && y.factor().defined()) ? y : Normalized<T>(y.value());
                     };
                     if (single_path && !(primitive.traits().identity && at.stride == 1)) {
                         const GuardScope guard(
@@ -308,9 +287,20 @@ private:
                         terms.push_back(apply());
                     }
                     columns.push_back(relaxation ? column(e, m) : 0);
+                    if (!sums) continue;
+                    const auto& y = terms.back();
+                    arriving.push_back({primitive.state(at).empty() ? source({from, m}, y.x()) : NodeSource<T>(y.x()),
+                                        {},
+                                        y.factor(),
+                                        y.offset()});
                 }
             }
-            if (!fused)
+            const bool rectified = sums && !transforms_.empty() && transforms_[static_cast<std::size_t>(v)];
+            if (sums && (arriving.size() > 1 || rectified || arriving[0].filter.defined()))
+                u = node_sum(arriving, rectified);
+            else if (sums)
+                u = terms.empty() ? arriving[0].from.x() : terms[0].value();
+            else if (!fused)
                 u = single_path ? weighted_sum(detail::values(terms), flat(relaxation->gamma), columns, true)
                     : !relaxation && terms.size() == 1 ? terms[0].value()
                                                        : weighted_norm_sum(terms,
@@ -322,7 +312,7 @@ private:
                 const LabelScope label("transform");
                 const auto& transform = *transforms_[static_cast<std::size_t>(v)];
                 if (!relaxation) {
-                    u = transform.after_relu(u, phase);
+                    u = rectified ? transform(u, phase) : transform.after_relu(u, phase);
                 } else {
                     const auto weights = flat(gate.weights);
                     if (single_path) {
@@ -356,6 +346,15 @@ private:
         for (std::size_t m = 0; m < options_.primitives.size(); ++m)
             if (options_.primitives[m].traits().bare == BareForm::max_pool_3x3) return static_cast<int>(m);
         return -1;
+    }
+    /// Whether a derived node adds what the primitive does, as a filter.
+    static bool summed(const Primitive& primitive, const Site& at) {
+        return at.stride == 1 && primitive.traits().bare == BareForm::depthwise_conv_3x3;
+    }
+    /// Whether all primitives are bare: nothing between a vertex and a sum learns but filters.
+    bool bare() const {
+        return options_.stride == 1 && std::all_of(options_.primitives.begin(), options_.primitives.end(),
+                                                   [](const auto& p) { return p.traits().bare != BareForm::none; });
     }
     /// Whether the relaxed nodes can run as a whole.
     bool fusible() const {

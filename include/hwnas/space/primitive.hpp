@@ -30,6 +30,8 @@ struct PrimitiveState {
     struct Norm {
         std::string name;
         bool affine = true;
+        /// The 1x1 weights whose results, side by side, it normalises: fold() multiplies it into them.
+        std::vector<std::size_t> folds_into = {};
     };
     std::vector<Weight> weights = {};
     std::vector<Convolution> convolutions = {};
@@ -43,6 +45,7 @@ struct PrimitiveParameters {
     std::vector<Parameter<T>> weights;
     std::vector<ConvNorm<T>> convolutions;
     std::vector<BatchNorm<T>> norms;
+    std::vector<std::vector<std::size_t>> folds_into = {};  ///< PrimitiveState::Norm::folds_into
 
     PrimitiveParameters() = default;
     PrimitiveParameters(const Initializer<T>& init, const PrimitiveState& state, std::int64_t channels) {
@@ -50,14 +53,46 @@ struct PrimitiveParameters {
             weights.push_back(init.normal(weight.name, weight.shape, weight.standard_deviation));
         for (const auto& c : state.convolutions)
             convolutions.emplace_back(init.in(c.name), c.kernel, c.in_channels, c.out_channels, c.options);
-        for (const auto& norm : state.norms) norms.emplace_back(init.in(norm.name), channels, norm.affine);
+        for (const auto& norm : state.norms) {
+            norms.emplace_back(init.in(norm.name), channels, norm.affine);
+            folds_into.push_back(norm.folds_into);
+        }
     }
-    const Variable<T>& weight(std::size_t i) const { return weights.at(i).variable; }
+    const Variable<T>& weight(std::size_t i) const { return folded.empty() ? weights.at(i).variable : folded.at(i); }
+    /// What a folded norm adds behind weight i; undefined: nothing.
+    Variable<T> bias(std::size_t i) const { return biases.empty() ? Variable<T>() : biases.at(i); }
+    /// Folds every batch norm (for inference): into the weights before it, or else into one factor and offset a
+    /// channel.
+    void fold() {
+        for (auto& c : convolutions) c.fold();
+        for (const auto& w : weights) folded.push_back(w.variable);
+        biases.resize(weights.size());
+        for (std::size_t n = 0; n < norms.size(); ++n) {
+            if (folds_into[n].empty()) {
+                norms[n].fold();
+                continue;
+            }
+            const auto [factor, offset] = norms[n].affine();
+            std::size_t first = 0;
+            for (const std::size_t i : folds_into[n]) {
+                const auto columns = static_cast<std::size_t>(weights.at(i).variable.shape()[-1]);
+                folded[i] = detail::scaled_columns(weights[i].variable, factor, first);
+                biases[i] = detail::constant_run<T>(offset, first, columns, weights[i].variable.device());
+                first += columns;
+            }
+            require(first == factor.size(), "primitive: a norm of {} channels folds into weights of {}", factor.size(),
+                    first);
+            norms[n].absorb();
+        }
+    }
     void collect(ModuleState<T>& state) const {
         for (const auto& w : weights) state.parameters.push_back(w);
         for (const auto& c : convolutions) c.collect(state);
         for (const auto& n : norms) n.collect(state);
     }
+
+private:
+    std::vector<Variable<T>> folded, biases;  ///< once folded: of every weight
 };
 
 /// What a primitive without anything around it computes, at stride 1: cells of such primitives run fused.
@@ -81,10 +116,17 @@ struct PrimitiveTraits {
 /// returns a Variable, or, where it ends in a batch norm, better a Normalized: a relaxed node then applies the norm
 /// while it adds.
 class Primitive {
+    template <class T>
+    using Apply = std::function<Normalized<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
+
 public:
     template <class F>
     Primitive(std::string name, std::function<PrimitiveState(const Site&)> state, F apply, PrimitiveTraits traits = {})
-        : name_(std::move(name)), traits_(traits), state_(std::move(state)), float_(apply), double_(apply) {
+        : name_(std::move(name)), traits_(traits), state_(std::move(state)) {
+        static_assert(std::is_constructible_v<Apply<float>, F> && std::is_constructible_v<Apply<double>, F>,
+                      "a primitive's callable is used with float and with double and returns a Variable or Normalized: "
+                      "[](const auto& x, const auto& parameters, const Site& site, Phase phase) { ... }");
+        float_ = apply, double_ = apply;
         require(!name_.empty() && name_.find_first_of("|~+/ \t\n\"") == std::string::npos,
                 "primitive: \"{}\" is no name (not empty, no spaces, none of | ~ + / \")", name_);
     }
@@ -106,8 +148,6 @@ public:
     }
 
 private:
-    template <class T>
-    using Apply = std::function<Normalized<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
     std::string name_;
     PrimitiveTraits traits_;
     std::function<PrimitiveState(const Site&)> state_;

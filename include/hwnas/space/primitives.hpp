@@ -48,27 +48,30 @@ inline Primitive identity() {
 /// concatenated and normalised: halves the resolution without dropping a pixel. Weights [1, 1, C, C'].
 template <class T>
 Normalized<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd,
-                                const BatchNorm<T>& norm, Phase phase) {
-    const auto y = once("relu", x, [&] { return relu(x); });
-    const auto shifted = once("shifted", y, [&] {
-        const std::int64_t c = y.shape()[-1];
+                                const BatchNorm<T>& norm, Phase phase, const Variable<T>& even_bias = {},
+                                const Variable<T>& odd_bias = {}) {
+    const auto shift = [](const Variable<T>& from) {
+        const std::int64_t c = from.shape()[-1];
         std::vector<T> corner(static_cast<std::size_t>(9 * c), T(0));  // a 3x3 filter that only looks at its last tap
         std::fill(corner.end() - c, corner.end(), T(1));
-        const Variable<T> shift(Tensor<T>::from(corner, {3, 3, c}, y.device()));
-        return hwnas::depthwise_conv(y, shift, {.stride = 2});
-    });
+        return hwnas::depthwise_conv(from, Variable<T>(Tensor<T>::from(corner, {3, 3, c}, from.device())),
+                                     {.stride = 2});
+    };
+    if (!SharedWork<T>::stands())
+        return norm.normalized(
+            concat<T>({relu_conv(x, even, even_bias, {.stride = 2, .padding = 0}), relu_conv(shift(x), odd, odd_bias)}),
+            phase);
     // Shared, every second pixel is better picked out once than by each convolution.
-    const auto first = SharedWork<T>::stands()
-                           ? conv(once("picked", y, [&] { return average_pool(y, {.kernel = 1, .stride = 2}); }), even)
-                           : conv(y, even, {.stride = 2, .padding = 0});
-    return norm.normalized(concat<T>({first, conv(shifted, odd)}), phase);
+    const auto y = once("relu", x, [&] { return relu(x); }), shifted = once("shifted", y, [&] { return shift(y); }),
+               picked = once("picked", y, [&] { return average_pool(y, {.kernel = 1, .stride = 2}); });
+    return norm.normalized(concat<T>({conv(picked, even, even_bias), conv(shifted, odd, odd_bias)}), phase);
 }
 
 /// What factorized_reduce owns for C -> out channels.
 inline PrimitiveState factorized_reduce_state(std::int64_t in, std::int64_t out) {
     const double deviation = std::sqrt(2.0 / static_cast<double>(in));
     return {.weights = {{"even", {1, 1, in, out / 2}, deviation}, {"odd", {1, 1, in, out - out / 2}, deviation}},
-            .norms = {{"norm", true}}};
+            .norms = {{"norm", true, {0, 1}}}};
 }
 
 /// ReLU - depthwise k x k - 1x1 - batch norm: the separable convolution of DARTS-like spaces.
@@ -106,7 +109,9 @@ inline Primitive identity_or_reduce() {
             return site.stride == 1 ? PrimitiveState{} : factorized_reduce_state(site.channels, site.channels);
         },
         [](const auto& x, const auto& p, const Site& site, Phase phase) {
-            return site.stride == 1 ? x : factorized_reduce(x, p.weight(0), p.weight(1), p.norms[0], phase);
+            return site.stride == 1
+                       ? x
+                       : factorized_reduce(x, p.weight(0), p.weight(1), p.norms[0], phase, p.bias(0), p.bias(1));
         },
         {.identity = true});
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <hwnas/autodiff/backward.hpp>
+#include <hwnas/ops/augment.hpp>
 #include <hwnas/ops/schedule.hpp>
 #include <hwnas/train/evaluate.hpp>
 #include <hwnas/train/optimizer.hpp>
@@ -21,10 +22,14 @@ template <class T>
 struct BasicFitOptions {
     int epochs = 30;
     std::int64_t batch = 128;
-    double learning_rate = 3e-3;  ///< peak; cosine to 1 % of it, one epoch of warm-up
+    double learning_rate = 3e-3;  ///< peak; cosine to 1 % of it
+    double warmup = 1;            ///< epochs over which it rises from 0; none in a training of one epoch
     double weight_decay = 1e-2;   ///< decoupled
     double label_smoothing = 0.05;
-    Seed seed = {};                                             ///< of the order of the data
+    AugmentOptions augment = {};  ///< of the training images; `outside` is set to what a byte of 0 becomes
+    double average = 0;           ///< decay of the moving average of the weights, which are then the result, with
+                                  ///< batch-norm statistics of their own; 0: none, the last weights are the result
+    Seed seed = {};               ///< of the order of the data and of augmentation
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops
     BasicTask<T> task = {};                                     ///< default: classification
 };
@@ -54,6 +59,10 @@ template <class T>
 FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
     detail::check_training("fit", options.epochs, options.batch, options.learning_rate, train.count);
+    require(options.average >= 0 && options.average < 1, "fit: average {} is not in 0 to 1 (1 excluded)",
+            options.average);
+    require(options.warmup >= 0 && (options.warmup < options.epochs || options.epochs == 1),
+            "fit: {} epochs of warm-up are not in 0 to {}", options.warmup, options.epochs);
     const Device& device = network.device();
     const BasicTask<T> task =
         options.task.loss ? options.task.checked("fit") : classification<T>(options.label_smoothing);
@@ -63,22 +72,38 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
     const auto sums = Tensor<double>::full({2}, 0.0, device);
     const std::int64_t steps = train.count / options.batch;
     const std::int64_t total = steps * options.epochs;
+    auto augmentation = options.augment;
+    if (train.bytes.defined())
+        augmentation.outside = -static_cast<double>(train.mean) * static_cast<double>(train.inv_std);
+    // sum of (1 - d) d^(t - i) w_i; divided by 1 - d^t in the end, so that the zeros it starts from do not count.
+    const auto average = options.average > 0 ? Tensor<T>::full(adam.values().shape(), T(0), device) : Tensor<T>();
     const auto program = Program::record(device, [&] {
         schedule(learning_rate, step,
                  {.start = options.learning_rate,
                   .end = options.learning_rate * 0.01,
                   .total = total,
-                  .warmup = options.epochs > 1 ? steps : 0,
+                  .warmup =
+                      options.epochs > 1
+                          ? std::min<std::int64_t>(total - 1, std::llround(options.warmup * static_cast<double>(steps)))
+                          : 0,
                   .cosine = true});
         adam.zero_grad();
-        const auto batch = gather_batch<T>(
+        auto batch = gather_batch<T>(
             train, step, {.batch = options.batch, .shuffle = true, .key = options.seed.stream("fit/order")});
+        if (augmentation.any())
+            batch.inputs = augment(batch.inputs, step, options.seed.stream("fit/augment"), augmentation);
         const auto outputs = network.forward(batch.inputs, Phase::train);
         const auto loss = task.loss(outputs, batch);
         accumulate_scalar(sums.rows(0, 1).reshape({}), loss.value(), 1.0);
         accumulate_scalar(sums.rows(1, 1).reshape({}), task.metric(outputs, batch), 1.0);
         backward(loss);
         adam.step(learning_rate, step);
+        if (average.defined()) {
+            const auto n = average.elements();
+            const T keep = static_cast<T>(options.average), add = static_cast<T>(1 - options.average);
+            submit(device, contract::Scale<T>{average.data(), average.data(), n, keep, 0});
+            submit(device, contract::Scale<T>{average.data(), adam.values().data(), n, add, 1});
+        }
         advance(step);
     });
     FitResult result;
@@ -101,6 +126,12 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
                 return result;
             }
         }
+    }
+    if (average.defined()) {
+        const double weight = 1 - std::pow(options.average, static_cast<double>(total));
+        submit(device, contract::Scale<T>{adam.values().data(), average.data(), average.elements(),
+                                          static_cast<T>(1 / weight), 0});
+        recalibrate(network, train, {.seed = options.seed});
     }
     return result;
 }

@@ -62,6 +62,8 @@ public:
                                  static_cast<T>(options_.beta2), static_cast<T>(options_.epsilon),
                                  static_cast<T>(options_.weight_decay)});
     }
+    /// The block of all parameters' values, padding included.
+    const Tensor<T>& values() const { return values_; }
     /// Parameters with both moments, for checkpoints.
     void collect(std::vector<NamedTensor>& state, const std::string& prefix) const {
         for (std::size_t i = 0; i < parameters_.size(); ++i) {

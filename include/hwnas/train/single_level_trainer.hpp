@@ -31,7 +31,8 @@ struct BasicTrainerOptions {
     double weight_decay = 0;             ///< of w, decoupled
     double complexity_weight = 8.0;      ///< lambda
     double complexity_curvature = 0.88;  ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
-    double latency_weight = 0.1;         ///< kappa; needs a LatencyModel unless 0
+    double latency_weight = 0.1;  ///< kappa; needs a LatencyModel unless 0. Of a hypernetwork that is conditioned
+                                  ///< on it the largest kappa: every step draws one, uniform from 0 to it
     double logit_penalty =
         0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;
@@ -81,6 +82,9 @@ public:
                 "trainer: complexity_curvature {} is not in 0 to 1", options_.complexity_curvature);
         require(options_.latency_weight == 0 || latency_, "trainer: latency_weight {} needs a LatencyModel",
                 options_.latency_weight);
+        require(
+            !hypernet_.options().latency_weight || options_.latency_weight > 0,
+            "trainer: the hypernetwork is conditioned on the latency weight, of which latency_weight 0 leaves nothing");
         require(options_.mode != SearchMode::single_path || !options_.draw_per_image,
                 "trainer: single_path draws once a batch, not per image");
         options_.task =
@@ -146,7 +150,8 @@ public:
     /// The family as it stands now; owns copies of all it needs.
     BasicFamily<Net> family() const {
         require(data_ != nullptr, "trainer: family() before fit()");
-        return BasicFamily<Net>(supernet_.clone(), hypernet_.clone(), latency_, data_, options_.task);
+        return BasicFamily<Net>(supernet_.clone(), hypernet_.clone(), latency_, data_, options_.task,
+                                options_.latency_weight);
     }
     const Program& program() const { return program_; }
     const Architecture& architecture() const { return supernet_.architecture(); }
@@ -183,7 +188,12 @@ private:
         weights_.zero_grad();
         structure_.zero_grad();
         const Variable<T> s(simplex_sample<T>(a.k(), step_, seed.stream("trainer/simplex"), device_));
-        const auto alpha = hypernet_.forward(s);
+        // The first coordinate of a point of the 1-simplex is uniform from 0 to 1.
+        const Variable<T> weight =
+            hypernet_.options().latency_weight
+                ? Variable<T>(simplex_sample<T>(2, step_, seed.stream("trainer/latency_weight"), device_).rows(0, 1))
+                : Variable<T>();
+        const auto alpha = hypernet_.forward(s, weight);
         const auto sample =
             gumbel_softmax(alpha, GumbelSoftmaxOptions<T>{.temperature = temperature_,
                                                           .step = step_,
@@ -204,8 +214,10 @@ private:
         if (options_.logit_penalty > 0) loss = add(loss, scale(mean(multiply(alpha, alpha)), options_.logit_penalty));
         if (latency_) {
             const auto milliseconds = latency_->expected(weights);
-            if (options_.latency_weight > 0)
-                loss = add(loss, scale(milliseconds, options_.latency_weight / latency_->reference()));
+            if (options_.latency_weight > 0) {
+                const auto term = scale(milliseconds, options_.latency_weight / latency_->reference());
+                loss = add(loss, weight.defined() ? reshape(multiply(reshape(term, {1}), weight), {}) : term);
+            }
             accumulate_scalar(sums_.rows(4, 1).reshape({}), milliseconds.value(), 1.0);
         }
         accumulate_scalar(sums_.rows(0, 1).reshape({}), loss.value(), 1.0);

@@ -7,7 +7,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v1 {
+inline namespace v2 {
 
 inline constexpr int max_edges = 16;  ///< most edges that arrive at or leave one vertex in one call
 
@@ -78,5 +78,5 @@ struct MixedSourceReduce {
     i32 count;
 };
 
-}  // namespace v1
+}  // namespace v2
 }  // namespace hwnas::contract

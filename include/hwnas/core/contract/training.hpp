@@ -2,11 +2,12 @@
 // Calls: a training step's own business - schedules, draws, batches, the optimiser.
 #pragma once
 
+#include <hwnas/core/augmentation.hpp>
 #include <hwnas/core/contract/types.hpp>
 #include <hwnas/core/random.hpp>
 
 namespace hwnas::contract {
-inline namespace v1 {
+inline namespace v2 {
 
 struct Advance {  ///< counter += by
     static constexpr const char* name = "advance";
@@ -55,6 +56,20 @@ struct GatherBatch {
     random::Key key;
     i32 shuffle;
 };
+/// out[i] is image i of in as Augmentation::draw(limits, key, i, step) changes it: `outside` where it has moved away,
+/// `erased` where it is erased.
+template <class T>
+struct Augment {
+    static constexpr const char* name = "augment";
+    static constexpr int writes = 1, reads = 2;
+    T* out;
+    const T* in;
+    const i64* step;
+    i64 n, c;
+    AugmentationLimits limits;
+    random::Key key;
+    T outside, erased;
+};
 template <class T>
 struct Adam {  ///< Kingma and Ba 2015, decoupled weight decay; step counts from 0
     static constexpr const char* name = "adam";
@@ -74,5 +89,5 @@ struct ScalarAccumulate {  ///< sum += weight value[0]
     double weight;
 };
 
-}  // namespace v1
+}  // namespace v2
 }  // namespace hwnas::contract

@@ -5,9 +5,10 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v1 {
+inline namespace v2 {
 
-/// y[n, p, q, o] = bias[o] + sum x[n, ., ., i] w[ky, kx, i, o]; window.c = input channels.
+/// y[n, p, q, o] = bias[o] + sum x[n, ., ., i] w[ky, kx, i, o]; window.c = input channels. `rectify`: x is read as
+/// max(x, 0).
 template <class T>
 struct ConvForward {
     static constexpr const char* name = "conv_forward";
@@ -16,6 +17,7 @@ struct ConvForward {
     const T *x, *w, *bias;
     Window window;
     i64 out_channels;
+    i32 rectify;
 };
 template <class T>
 struct ConvBackwardData {
@@ -28,6 +30,7 @@ struct ConvBackwardData {
     i32 accumulate;
 };
 /// partial[chunk] [kernel, kernel, c, out_channels] = the sum over its images (image_chunks()); `resume` adds to it.
+/// `rectify`: x is read as max(x, 0).
 template <class T>
 struct ConvBackwardWeight {
     static constexpr const char* name = "conv_backward_weight";
@@ -36,7 +39,7 @@ struct ConvBackwardWeight {
     const T *x, *dy;
     Window window;
     i64 out_channels, chunks;
-    i32 resume;
+    i32 resume, rectify;
 };
 /// y[n, p, q, c] = sum x[n, ., ., c] w[ky, kx, c]
 template <class T>
@@ -124,5 +127,5 @@ struct GlobalAveragePoolBackward {
     i32 accumulate;
 };
 
-}  // namespace v1
+}  // namespace v2
 }  // namespace hwnas::contract

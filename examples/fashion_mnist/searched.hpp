@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// From a run directory back to what it searched: the trainer of its options, and the family of its checkpoint.
+#pragma once
+
+#include <hwnas/family/family.hpp>
+#include <hwnas/io/json.hpp>
+#include <hwnas/train/single_level_trainer.hpp>
+
+#include "program.hpp"
+
+namespace app {
+
+using Trainer = hwnas::SingleLevelTrainer<hwnas::SuperNet>;
+
+hwnas::TrainerOptions trainer_options(const SearchConfig& config);
+Trainer make_trainer(const SearchConfig& config, const hwnas::SearchSpace& space, const hwnas::Device& device,
+                     const hwnas::LatencyTable& table, hwnas::TrainerOptions options);
+/// What a checkpoint of this run has to agree with: options, images, version, latency table.
+hwnas::io::Json checkpoint_options(const SearchConfig& config, std::int64_t train_images, const fs::path& run);
+
+/// A search that has ended.
+struct Searched {
+    SearchConfig config;
+    hwnas::io::FashionMnist data;
+    hwnas::Family family;
+    std::string checkpoint_digest;  ///< of the weights: what scores of this family belong to
+};
+/// Throws Error where `run` is no run, is not finished, or was made with other options.
+Searched load_searched(const fs::path& run, Surroundings around);
+
+/// scores.json of a run: what `best` has paid for. Scores of other weights are left alone.
+void read_scores(const fs::path& file, const std::string& digest, hwnas::ScoreCache& scores);
+void write_scores(const fs::path& file, const std::string& digest, const hwnas::ScoreCache& scores);
+
+}  // namespace app

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: MIT
+// study: what each job does.
+#include "study.hpp"
+
+#include <hwnas/io/checkpoint.hpp>
+#include <hwnas/io/result.hpp>
+
+#include <algorithm>
+
+namespace app {
+
+namespace io = hwnas::io;
+using io::Json;
+
+hwnas::Genotype Study::random_genotype(int number) const {
+    const auto& a = searched_.family.architecture();
+    const auto key = hwnas::seed(searched_.config.seed).stream("study/random");
+    std::vector<int> choices;
+    for (int row = 0; row < a.rows(); ++row)
+        choices.push_back(static_cast<int>(
+            hwnas::random::words_at(key, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(number)).w[0] %
+            static_cast<unsigned>(a.k())));
+    return hwnas::Genotype::from_choices(a, choices);
+}
+hwnas::FamilyMember Study::member(const hwnas::Genotype& genotype) const {
+    hwnas::FamilyMember m;
+    m.choices = genotype.choices(searched_.family.architecture());
+    m.genotype = genotype;
+    m.size = hwnas::Network::network_size(searched_.family.supernet().space(), genotype);
+    m.predicted_ms = searched_.family.latency()->predict(genotype);
+    return m;
+}
+double Study::score(const hwnas::Genotype& genotype, const hwnas::Dataset& data) {
+    if (stop_requested()) throw StudyInterrupted{};
+    auto m = member(genotype);
+    searched_.family.score(m, data);
+    return *m.accuracy;
+}
+std::int64_t Study::channels_for(const hwnas::Genotype& genotype, std::int64_t parameters) const {
+    auto options = searched_.family.supernet().space().options();
+    std::int64_t widest = 0;
+    for (std::int64_t c = 1; c <= 256; ++c) {
+        options.channels = c;
+        if (hwnas::Network::network_size(hwnas::SearchSpace::named(searched_.config.space, options), genotype)
+                .parameters > parameters)
+            break;
+        widest = c;
+    }
+    if (widest == 0) hwnas::fail("study: no width of {} has at most {} parameters", genotype, parameters);
+    return widest;
+}
+hwnas::FitOptions Study::recipe(const std::string& name, int epochs, int seed) const {
+    const auto has = [&](const char* part) { return name == "full" || name == part; };
+    hwnas::FitOptions options{.epochs = epochs, .label_smoothing = has("smoothing") ? 0.05 : 0.0};
+    options.seed = hwnas::seed(static_cast<std::uint64_t>(seed));
+    options.warmup = has("warmup") ? 1 : 0;
+    if (has("shift")) options.augment.shift = 2;
+    if (has("flip")) options.augment.flip = true;
+    if (has("erase")) options.augment.erase = 0.5;
+    if (has("average")) options.average = 0.999;
+    return options;
+}
+std::optional<hwnas::Device> Study::local() const {
+    return hwnas::detail::measuring_device(searched_.family.latency()->table(), searched_.family.supernet().device(),
+                                           hwnas::Measuring::automatic);
+}
+hwnas::MeasureOptions Study::timing() const {
+    const auto& table = searched_.family.latency()->table();
+    return {.batch = table.batch,
+            .threads = table.threads,
+            .repeats = quick_timing_ ? 5 : 200,
+            .seconds = quick_timing_ ? 0.5 : 60.0};
+}
+double Study::budget_at(double percentile) const {
+    std::vector<double> predicted;
+    for (int i = 0; i < scale_.population; ++i)
+        predicted.push_back(searched_.family.latency()->predict(random_genotype(i)));
+    std::sort(predicted.begin(), predicted.end());
+    return predicted[static_cast<std::size_t>(percentile / 100 * static_cast<double>(predicted.size() - 1) + 0.5)];
+}
+
+/// Predicted against measured, everything measured twice.
+Json Study::latency_job() {
+    const auto device = local();
+    if (!device) return {{"skipped", "the latency table is of another device"}};
+    std::vector<hwnas::Genotype> genotypes;
+    for (int i = 0; i < scale_.latency_networks; ++i) genotypes.push_back(random_genotype(i));
+    for (const auto& m : searched_.family.sample(scale_.latency_networks, hwnas::seed(1)))
+        genotypes.push_back(m.genotype);
+    std::vector<hwnas::Network> networks;
+    std::vector<double> predicted, first, second;
+    for (const auto& genotype : genotypes) {
+        networks.emplace_back(searched_.family.supernet().space(), genotype, *device);
+        predicted.push_back(searched_.family.latency()->predict(genotype));
+    }
+    for (auto* medians : {&first, &second})
+        for (const auto& m : hwnas::measure_all(networks, timing())) medians->push_back(m.median);
+    const auto mape = [&](const std::function<double(std::size_t)>& value) {
+        double sum = 0;
+        for (std::size_t i = 0; i < first.size(); ++i) sum += std::abs(value(i) - first[i]) / first[i];
+        return sum / static_cast<double>(first.size());
+    };
+    double constant = HUGE_VAL;  // its best value is one of the measured ones
+    for (const double c : first) constant = std::min(constant, mape([&](std::size_t) { return c; }));
+    Json rows = Json::array();
+    for (std::size_t i = 0; i < genotypes.size(); ++i)
+        rows.push_back(
+            {{"genotype", genotypes[i].str()}, {"predicted", predicted[i]}, {"measured", {first[i], second[i]}}});
+    return {{"networks", rows.size()},
+            {"spearman", hwnas::spearman(predicted, first)},
+            {"spearman_between_measurements", hwnas::spearman(first, second)},
+            {"kendall", kendall_tau(predicted, first)},
+            {"mape", mape([&](std::size_t i) { return predicted[i]; })},
+            {"mape_between_measurements", mape([&](std::size_t i) { return second[i]; })},
+            {"mape_of_best_constant", constant},
+            {"rows", std::move(rows)}};
+}
+
+/// The family's choice within a latency budget beside the best of random networks within it: both chosen on one half
+/// of the held-out images and judged on the other, weights inherited.
+Json Study::budget_job(double percentile) {
+    const auto& family = searched_.family;
+    const double budget = budget_at(percentile);
+    const double start = seconds_now();
+    hwnas::BestOptions options{.candidates = scale_.candidates, .progress = [&](const hwnas::ScoringProgress&) {
+                                   if (stop_requested()) throw StudyInterrupted{};
+                               }};
+    if (quick_timing_) options.sessions = 3, options.measure.repeats = 20;
+    Json json = {{"percentile", percentile}, {"budget_ms", budget}};
+    try {
+        const auto choice = family.best({.latency_ms = budget}, choose_, options);
+        const double chosen_in = seconds_now() - start;
+        const auto device = local();
+        std::optional<double> again;
+        if (device)
+            again =
+                hwnas::measure(hwnas::Network(family.supernet().space(), choice.genotype, *device), timing()).median;
+        json["family"] = {{"genotype", choice.genotype.str()},
+                          {"chosen", choice.accuracy},
+                          {"judged", score(choice.genotype, judge_)},
+                          {"basis", hwnas::latency_basis_name(choice.basis)},
+                          {"predicted_ms", choice.predicted_ms},
+                          {"measured_ms", choice.measured_ms ? Json(*choice.measured_ms) : Json(nullptr)},
+                          {"measured_again_ms", again ? Json(*again) : Json(nullptr)},
+                          {"within", again ? Json(*again <= budget) : Json(nullptr)},
+                          {"parameters", choice.parameters},
+                          {"scored", choice.scored},
+                          {"seconds", chosen_in}};
+    } catch (const hwnas::InfeasibleBudget& error) {
+        json["family"] = {{"infeasible", error.what()}};
+    }
+    std::vector<double> chosen, judged;
+    std::vector<std::string> genotypes;
+    double saved = seconds_now();
+    for (int i = 0; static_cast<int>(chosen.size()) < scale_.rivals && i < 1'000 * scale_.rivals; ++i) {
+        const auto genotype = random_genotype(i);
+        if (family.latency()->predict(genotype) > budget) continue;
+        chosen.push_back(score(genotype, choose_)), judged.push_back(score(genotype, judge_));
+        genotypes.push_back(genotype.str());
+        if (seconds_now() - saved < 20) continue;  // a kill costs twenty seconds
+        write_scores(directory_ / "scores.json", searched_.checkpoint_digest, family.scores());
+        saved = seconds_now();
+    }
+    if (chosen.empty()) hwnas::fail("study: no random network within {} ms", budget);
+    const auto best = static_cast<std::size_t>(std::max_element(chosen.begin(), chosen.end()) - chosen.begin());
+    double mean = 0;
+    for (const double x : judged) mean += x / static_cast<double>(judged.size());
+    json["random"] = {{"networks", chosen.size()},
+                      {"genotype", genotypes[best]},
+                      {"chosen", chosen[best]},
+                      {"judged", judged[best]},
+                      {"judged_mean", mean}};
+    return json;
+}
+
+Json Study::front_job() {
+    const auto front = searched_.family.front(choose_, {.candidates = std::max(scale_.candidates, scale_.front)});
+    // Spread evenly over the front, its ends included.
+    Json networks = Json::array();
+    const auto n = std::min<std::size_t>(front.size(), static_cast<std::size_t>(scale_.front));
+    for (std::size_t i = 0; i < n; ++i) {
+        const auto& m = front[n > 1 ? i * (front.size() - 1) / (n - 1) : 0];
+        networks.push_back({{"genotype", m.genotype.str()},
+                            {"predicted_ms", m.predicted_ms},
+                            {"parameters", m.size.parameters},
+                            {"chosen", *m.accuracy},
+                            {"judged", score(m.genotype, judge_)}});
+    }
+    return {{"size", front.size()}, {"networks", std::move(networks)}};
+}
+
+Json Study::choice_job() {
+    const auto choice =
+        searched_.family.best({}, choose_, {.candidates = scale_.candidates, .measuring = hwnas::Measuring::never});
+    return {
+        {"genotype", choice.genotype.str()}, {"chosen", choice.accuracy}, {"judged", score(choice.genotype, judge_)}};
+}
+
+/// A network from scratch on the training images, judged on the other half of the held-out ones.
+Json Study::train_job(const hwnas::Genotype& genotype, std::int64_t channels, const std::string& recipe_name,
+                      int epochs, int seed, const std::string& name) {
+    const auto& device = searched_.family.supernet().device();
+    const auto space = make_space(searched_.config.space, channels, searched_.data.train);
+    const hwnas::Network network(space, genotype, device, hwnas::seed(static_cast<std::uint64_t>(seed)));
+    auto options = recipe(recipe_name, epochs, seed);
+    TrainingMeter meter(quiet_);
+    options.on_step = [&](const hwnas::TrainingProgress& progress) {
+        meter.step(progress);
+        return !stop_requested();
+    };
+    const auto fitted = hwnas::fit(network, searched_.family.train_data(), options);
+    meter.finish();
+    if (!fitted.finished) throw StudyInterrupted{};
+    std::string file = name;
+    std::replace(file.begin(), file.end(), '/', '-');
+    const fs::path weights = directory_ / "weights" / (file + ".safetensors");
+    io::save_network(weights, network, {{"name", name}});
+    const bool same_width = channels == searched_.config.channels;
+    const auto m = member(genotype);
+    return {{"genotype", genotype.str()},
+            {"channels", channels},
+            {"parameters", network.size().parameters},
+            {"macs", network.size().macs},
+            {"predicted_ms", same_width ? Json(m.predicted_ms) : Json(nullptr)},
+            {"recipe", recipe_name},
+            {"epochs", epochs},
+            {"seed", seed},
+            {"train", fitted.metric},
+            {"judged", hwnas::evaluate(network, judge_).metric},
+            {"recalibrated_judged", same_width ? Json(score(genotype, judge_)) : Json(nullptr)},
+            {"seconds", meter.seconds()},
+            {"weights", fs::relative(weights, directory_).string()}};
+}
+
+/// A search for one latency budget: no complexity term, and a latency weight that is tried again until its one network
+/// keeps the budget and is not much faster than it must be.
+Json Study::search_job(int number) {
+    const double budget = budget_at(100.0 * (number + 1) / (scale_.searches + 1));
+    auto config = searched_.config;
+    config.complexity_weight = 0, config.condition = "complexity";
+    config.seed += 1'000 + static_cast<std::uint64_t>(number);
+    double kappa = 2;
+    const double start = seconds_now();
+    Json best = nullptr, tries = Json::array();
+    for (int i = 0; i < scale_.tries; ++i) {
+        config.latency_weight = kappa;
+        auto options = trainer_options(config);
+        TrainingMeter meter(quiet_);
+        options.on_step = [&](const hwnas::TrainingProgress& progress) {
+            meter.step(progress);
+            return !stop_requested();
+        };
+        auto trainer = make_trainer(config, searched_.family.supernet().space(), searched_.family.supernet().device(),
+                                    searched_.family.latency()->table(), std::move(options));
+        const auto family = trainer.fit(searched_.data.train);
+        meter.finish();
+        if (!trainer.finished()) throw StudyInterrupted{};
+        const auto s = hwnas::uniform_complexity(family.architecture().k());
+        hwnas::FamilyMember m = member(family.at(s));
+        family.score(m, judge_);
+        const Json found = {{"latency_weight", kappa},
+                            {"genotype", m.genotype.str()},
+                            {"predicted_ms", m.predicted_ms},
+                            {"judged", *m.accuracy},
+                            {"within", m.predicted_ms <= budget}};
+        tries.push_back(found);
+        const bool within = m.predicted_ms <= budget;
+        if (within && (best.is_null() || best["predicted_ms"] < m.predicted_ms)) best = found;
+        if (within && m.predicted_ms >= 0.9 * budget) break;
+        kappa *= within ? 0.5 : 4;
+    }
+    return {{"budget_ms", budget},
+            {"best", std::move(best)},
+            {"tries", std::move(tries)},
+            {"seconds", seconds_now() - start}};
+}
+
+/// The only job that reads the test images, when all training is done.
+Json Study::test_job() {
+    const auto& device = searched_.family.supernet().device();
+    const auto test = hwnas::DeviceDataset::upload(searched_.data.test, device);
+    Json accuracies = Json::object();
+    for (const auto& name : trainings_) {
+        const auto network = io::load_network(directory_ / result(name)["weights"].get<std::string>(), device);
+        accuracies[name] = io::shown_accuracy(hwnas::evaluate(network, test).metric);
+    }
+    return {{"images", searched_.data.test.count}, {"accuracy", std::move(accuracies)}};
+}
+
+}  // namespace app

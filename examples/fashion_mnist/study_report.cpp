@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// study: what its results say so far.
+#include "study.hpp"
+
+#include <hwnas/report/table.hpp>
+
+namespace app {
+
+using hwnas::io::Json;
+
+namespace {
+
+struct Spread {
+    double mean = 0, deviation = 0;
+    std::size_t count = 0;
+};
+Spread spread_of(const std::vector<double>& values) {
+    Spread s{.count = values.size()};
+    for (const double x : values) s.mean += x / static_cast<double>(values.size());
+    for (const double x : values) s.deviation += (x - s.mean) * (x - s.mean);
+    s.deviation = values.size() > 1 ? std::sqrt(s.deviation / static_cast<double>(values.size() - 1)) : 0;
+    return s;
+}
+Json spread_json(const std::vector<double>& values) {
+    const auto s = spread_of(values);
+    return {{"mean", s.mean}, {"deviation", s.deviation}, {"count", s.count}};
+}
+std::string shown(const Json& spread) {
+    return fmt::format("{:.2f} +- {:.2f} % ({})", 100 * spread["mean"].get<double>(),
+                       100 * spread["deviation"].get<double>(), spread["count"].get<int>());
+}
+
+}  // namespace
+
+Json Study::summary() const {
+    Json json = {{"schema", "hwnas-study-summary/1"}};
+    const bool tested = done("test");
+    const Json test = tested ? result("test")["accuracy"] : Json::object();
+    json["images"] = tested ? "test" : "judging half of the held-out images";
+    const auto accuracy = [&](const std::string& job) {
+        return tested ? test[job].get<double>() : result(job)["judged"].get<double>();
+    };
+    if (done("latency")) {
+        json["latency"] = result("latency");
+        json["latency"].erase("rows");
+    }
+    int budgets = 0, kept = 0, infeasible = 0, close = 0;
+    std::vector<double> gains;
+    std::vector<double> recalibrated, retrained;
+    std::map<std::string, std::vector<double>> groups;
+    for (const auto& job : jobs_) {
+        if (!done(job.name)) continue;
+        if (job.name.rfind("budget/", 0) == 0) {
+            const auto r = result(job.name);
+            ++budgets;
+            if (r["family"].contains("infeasible")) {
+                ++infeasible;
+                continue;
+            }
+            kept += r["family"]["within"].is_boolean() && r["family"]["within"].get<bool>();
+            gains.push_back(r["family"]["judged"].get<double>() - r["random"]["judged"].get<double>());
+            close += gains.back() >= -0.003;
+        }
+        if (job.name.rfind("rank/", 0) == 0) {
+            const auto r = result(job.name);
+            recalibrated.push_back(r["recalibrated_judged"]), retrained.push_back(accuracy(job.name));
+        }
+        if (const auto last = job.name.rfind('/'); std::count(job.name.begin(), job.name.end(), '/') >= 2)
+            groups[job.name.substr(0, last)].push_back(accuracy(job.name));
+    }
+    if (budgets > 0)
+        json["budgets"] = {{"done", budgets},
+                           {"measured_within", kept},
+                           {"infeasible", infeasible},
+                           {"within_0.3_points_of_best_random", close},
+                           {"gain_over_best_random", spread_json(gains)}};
+    if (recalibrated.size() >= 2)
+        json["rank"] = {{"networks", recalibrated.size()},
+                        {"kendall_recalibrated_retrained", kendall_tau(recalibrated, retrained)}};
+    json["retrained"] = Json::object();
+    for (const auto& [name, values] : groups) json["retrained"][name] = spread_json(values);
+    json["searches"] = Json::array();
+    for (const auto& job : jobs_)
+        if (job.name.rfind("search/", 0) == 0 && done(job.name)) json["searches"].push_back(result(job.name));
+    return json;
+}
+
+std::string Study::table() const {
+    const auto json = summary();
+    hwnas::TextTable table;
+    const std::string tau =
+        json.contains("rank")
+            ? fmt::format(" (Kendall's tau of recalibrated and retrained accuracy: {:.2f} over {} networks)",
+                          json["rank"]["kendall_recalibrated_retrained"].get<double>(),
+                          json["rank"]["networks"].get<int>())
+            : std::string(" (their rank correlation with retrained accuracy is not known yet)");
+    table.add({"study", "result"});
+    if (json.contains("latency") && json["latency"].contains("spearman"))
+        table.add({"predicted against measured",
+                   fmt::format("Spearman {:.3f}, between two measurements {:.3f}; MAPE {:.1f} %, of the "
+                               "best constant {:.1f} %",
+                               json["latency"]["spearman"].get<double>(),
+                               json["latency"]["spearman_between_measurements"].get<double>(),
+                               100 * json["latency"]["mape"].get<double>(),
+                               100 * json["latency"]["mape_of_best_constant"].get<double>())});
+    if (json.contains("budgets")) {
+        const auto& b = json["budgets"];
+        table.add({"budgets", fmt::format("{} of {} measured within, {} refused", b["measured_within"].get<int>(),
+                                          b["done"].get<int>(), b["infeasible"].get<int>())});
+        table.add({"  over the best random",
+                   fmt::format("{:+.2f} points on average, {} of {} not 0.3 below",
+                               100 * b["gain_over_best_random"]["mean"].get<double>(),
+                               b["within_0.3_points_of_best_random"].get<int>(), b["done"].get<int>())});
+    }
+    for (const auto& [name, spread] : json["retrained"].items()) table.add({name, shown(spread)});
+    for (const auto& search : json["searches"])
+        table.add({fmt::format("search for {:.4g} ms", search["budget_ms"].get<double>()),
+                   search["best"].is_null()
+                       ? "no try kept the budget"
+                       : fmt::format("{:.2f} % in {:.0f} s", 100 * search["best"]["judged"].get<double>(),
+                                     search["seconds"].get<double>())});
+    return table.str() + "Accuracies are of " + json["images"].get<std::string>() +
+           "; those with inherited weights choose, they are no result" + tau + ".\n";
+}
+
+}  // namespace app

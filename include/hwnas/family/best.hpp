@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT
+// The search for the most accurate network within a budget: sweep, predict, score the promising, measure the winner.
+#pragma once
+
+#include <hwnas/family/budget.hpp>
+#include <hwnas/family/repeated_measurement.hpp>
+#include <hwnas/family/scores.hpp>
+#include <hwnas/family/selection.hpp>
+#include <hwnas/latency/model.hpp>
+
+namespace hwnas {
+
+struct SweepOptions {
+    int samples = 4'000;  ///< random S (and latency weights) beside uniform S and the rays to every vertex
+    int points = 40;      ///< on every ray
+    Seed seed = {};
+};
+
+/// Whether best() measures on this machine: if the latency table is of it (its processor, backend and kernels).
+enum class Measuring { automatic, always, never };
+
+struct BestOptions {
+    SweepOptions sweep = {};
+    int candidates = 24;  ///< networks scored in a round; there are more rounds only where measuring refuses them all
+    RecalibrationOptions recalibration = {};
+    Measuring measuring = Measuring::automatic;
+    /// Of a table of another device: the relative error that 95 % of its predictions stay within (LatencyModel's
+    /// validate() on networks measured there). predicted (1 + margin) has to keep the budget. Not set: 0.10.
+    std::optional<double> margin = {};
+    int sessions = 7;                           ///< of measuring the winner; see measure_sessions()
+    MeasureOptions measure = {.repeats = 200};  ///< of one session; batch and threads are those of the table
+    std::function<void(const ScoringProgress&)> progress = {};
+};
+inline constexpr double default_latency_margin = 0.10;
+
+/// A network that keeps a budget.
+template <class T>
+struct BasicChoice {
+    Complexity complexity;
+    std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
+    Genotype genotype;
+    BasicNetwork<T> network;  ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
+    double accuracy = 0;      ///< recalibrated, on the data best() was given; being the best of many it flatters
+    double predicted_ms = 0;
+    std::optional<double> measured_ms;  ///< median of several sessions on this device
+    std::optional<double>
+        measured_limit_ms;  ///< one more session's median stays below this, 95 %; what keeps the budget
+    LatencyBasis basis = LatencyBasis::none;
+    double margin = 0;  ///< kept between prediction and budget where basis is predicted
+    std::int64_t parameters = 0, macs = 0;
+    int considered = 0, scored = 0;  ///< architectures of the sweep, and how many were scored for this choice
+};
+using Choice = BasicChoice<float>;
+
+namespace detail {
+
+/// The device a table's networks can be measured on here, or none.
+inline std::optional<Device> measuring_device(const LatencyTable& table, const Device& family, Measuring measuring) {
+    if (measuring == Measuring::never) return {};
+    const bool on_cpu = table.backend == "cpu";
+    if (!on_cpu && family.name().substr(0, 4) != table.backend.substr(0, 4)) {
+        require(measuring != Measuring::always,
+                "best: the latency table is of {}, this family is on {}: it cannot be measured", table.backend,
+                family.name());
+        return {};
+    }
+    const Device device = on_cpu && !family.backend().cpu() ? cpu::device({.threads = table.threads}) : family;
+    if (measuring == Measuring::always) return device;
+    const bool same_kernels = !on_cpu || cpu::isa_name(device.backend().cpu()->isa) == table.isa;
+    return same_kernels && processor_name(device) == table.device ? std::optional(device) : std::nullopt;
+}
+
+template <class Family>
+class BestSearch {
+public:
+    using T = typename Family::T;
+    BestSearch(const Family& family, const Budget& budget, const Dataset& validation, const BestOptions& options)
+        : family_(family), budget_(budget), validation_(validation), options_(options) {
+        require(options.candidates >= 1, "best: {} candidates", options.candidates);
+        require(!options.margin || (*options.margin >= 0 && *options.margin < 10),
+                "best: a margin of {}, a share from 0", options.margin.value_or(0));
+        require(!budget.timed() || family.latency(),
+                "best: a latency budget needs a family searched with a LatencyModel");
+        limits_ = size_limits(budget, family.architecture());
+        if (family.latency())
+            device_ = measuring_device(family.latency()->table(), family.supernet().device(), options.measuring);
+        margin_ = family.latency() && !device_ ? options.margin.value_or(default_latency_margin) : 0.0;
+    }
+
+    BasicChoice<T> run() {
+        all_ = family_.sweep(options_.sweep);
+        if (device_ && budget_.timed()) probe();
+        std::vector<std::size_t> open = within(correction_);
+        if (open.empty()) open = smallest();
+        while (!open.empty()) {
+            auto batch = score(open);
+            std::sort(batch.begin(), batch.end(), [&](std::size_t a, std::size_t b) {
+                const double x = family_.sign() * *all_[a].accuracy, y = family_.sign() * *all_[b].accuracy;
+                if (x != y) return x > y;
+                return needs(all_[a]) != needs(all_[b]) ? needs(all_[a]) < needs(all_[b]) : a < b;
+            });
+            for (const auto number : batch)
+                if (keeps(number)) return choice(number);
+            // Measured above the budget, all of them: what predictions fall short by is known better now.
+            std::vector<double> ratios;
+            for (const auto number : batch) ratios.push_back(measured_.at(number).limit / all_[number].predicted_ms);
+            std::sort(ratios.begin(), ratios.end());
+            correction_ = std::max(correction_, ratios[ratios.size() / 2]);
+            open = within(correction_);
+            if (open.empty()) open = smallest();
+        }
+        throw infeasible();
+    }
+
+private:
+    bool keeps_sizes(const FamilyMember& m) const {
+        return std::all_of(limits_.begin(), limits_.end(),
+                           [&](const Limit& limit) { return limit.value(m) <= limit.most; });
+    }
+    /// Milliseconds a budget must allow, as far as is known without measuring.
+    double needs(const FamilyMember& m) const { return m.predicted_ms * correction_ * (1 + margin_); }
+    /// Those that should keep every limit and were not measured yet.
+    std::vector<std::size_t> within(double correction) const {
+        std::vector<std::size_t> numbers;
+        for (std::size_t i = 0; i < all_.size(); ++i)
+            if (keeps_sizes(all_[i]) && !measured_.contains(i) &&
+                (!budget_.timed() || all_[i].predicted_ms * correction * (1 + margin_) <= budget_.latency_ms))
+                numbers.push_back(i);
+        return numbers;
+    }
+    /// Where no prediction fits, the few that are predicted to be the fastest are measured before a budget is refused.
+    std::vector<std::size_t> smallest() const {
+        std::vector<std::size_t> numbers;
+        if (!device_ || !budget_.timed()) return numbers;
+        for (std::size_t i = 0; i < all_.size(); ++i)
+            if (keeps_sizes(all_[i])) numbers.push_back(i);
+        std::sort(numbers.begin(), numbers.end(), [&](std::size_t a, std::size_t b) {
+            return all_[a].predicted_ms != all_[b].predicted_ms ? all_[a].predicted_ms < all_[b].predicted_ms : a < b;
+        });
+        numbers.resize(std::min<std::size_t>(numbers.size(), 3));
+        std::erase_if(numbers, [&](std::size_t i) { return measured_.contains(i); });
+        for (const auto i : numbers) measure(i);
+        std::erase_if(numbers, [&](std::size_t i) { return measured_.at(i).limit > budget_.latency_ms; });
+        return numbers;
+    }
+    /// Measures a few networks near the budget: by how much predictions are off there and now.
+    void probe() {
+        std::vector<std::size_t> near;
+        for (std::size_t i = 0; i < all_.size(); ++i)
+            if (keeps_sizes(all_[i])) near.push_back(i);
+        std::sort(near.begin(), near.end(), [&](std::size_t a, std::size_t b) {
+            const double x = std::abs(all_[a].predicted_ms - budget_.latency_ms),
+                         y = std::abs(all_[b].predicted_ms - budget_.latency_ms);
+            return x != y ? x < y : a < b;
+        });
+        near.resize(std::min<std::size_t>(near.size(), 3));
+        if (near.empty()) return;
+        std::vector<Network> networks;
+        for (const auto i : near) networks.push_back(timed_network(i));
+        std::vector<const Network*> pointers;
+        for (const auto& network : networks) pointers.push_back(&network);
+        const auto measured = measure_sessions(pointers, 3, measure_options());
+        std::vector<double> ratios;
+        for (std::size_t i = 0; i < near.size(); ++i) ratios.push_back(measured[i].median / all_[near[i]].predicted_ms);
+        std::sort(ratios.begin(), ratios.end());
+        correction_ = std::clamp(ratios[ratios.size() / 2], 0.25, 4.0);
+    }
+    /// How much of its limits a network uses, 1 where it reaches one.
+    std::vector<double> fill(const std::vector<std::size_t>& numbers) const {
+        double slowest = 0, largest = 0;
+        for (const auto i : numbers) {
+            slowest = std::max(slowest, all_[i].predicted_ms);
+            largest = std::max(largest, static_cast<double>(all_[i].size.macs));
+        }
+        std::vector<double> result;
+        for (const auto i : numbers) {
+            const auto& m = all_[i];
+            double most = 0;
+            if (budget_.timed()) most = needs(m) / budget_.latency_ms;
+            for (const auto& limit : limits_)
+                if (limit.most > 0) most = std::max(most, limit.value(m) / limit.most);
+            if (!budget_.timed() && limits_.empty())
+                most = slowest > 0 ? m.predicted_ms / slowest : static_cast<double>(m.size.macs) / largest;
+            result.push_back(most);
+        }
+        return result;
+    }
+    /// Scores up to `candidates` of the open ones and says which.
+    std::vector<std::size_t> score(const std::vector<std::size_t>& open) {
+        std::vector<const std::vector<int>*> choices;
+        for (const auto i : open) choices.push_back(&all_[i].choices);
+        const auto wanted = std::min(open.size(), static_cast<std::size_t>(options_.candidates));
+        std::vector<std::size_t> batch;
+        const auto add = [&](std::size_t i) {
+            family_.score(all_[i], validation_, options_.recalibration,
+                          {static_cast<int>(batch.size()) + 1, static_cast<int>(wanted), nullptr, false},
+                          options_.progress);
+            batch.push_back(i), ++scored_;
+        };
+        for (const auto i : spread(choices, fill(open), (wanted + 1) / 2)) add(open[i]);
+        while (batch.size() < wanted) {
+            std::vector<std::vector<int>> known;
+            std::vector<double> scores;
+            for (const auto i : batch)
+                known.push_back(all_[i].choices), scores.push_back(family_.sign() * *all_[i].accuracy);
+            const ScoreRegression expected(std::move(known), scores);
+            std::vector<std::pair<double, std::size_t>> rest;
+            for (const auto i : open)
+                if (std::find(batch.begin(), batch.end(), i) == batch.end())
+                    rest.emplace_back(-expected(all_[i].choices), i);
+            std::sort(rest.begin(), rest.end());
+            const auto next = std::min({rest.size(), wanted - batch.size(), std::max<std::size_t>(1, wanted / 6)});
+            for (std::size_t i = 0; i < next; ++i) add(rest[i].second);
+        }
+        return batch;
+    }
+    bool keeps(std::size_t number) {
+        if (!device_) return true;  // its prediction does, with the margin
+        if (!measured_.contains(number)) measure(number);
+        return !budget_.timed() || measured_.at(number).limit <= budget_.latency_ms;
+    }
+    MeasureOptions measure_options() const {
+        MeasureOptions options = options_.measure;
+        options.batch = family_.latency()->table().batch, options.threads = family_.latency()->table().threads;
+        return options;
+    }
+    Network timed_network(std::size_t number) const {
+        return {family_.supernet().space(), all_[number].genotype, *device_, family_.supernet().seed()};
+    }
+    /// Near the limit one disturbed session would refuse a network for good: it gets a second set of them.
+    void measure(std::size_t number) const {
+        const auto network = timed_network(number);
+        const auto once = [&] { return measure_sessions({&network}, options_.sessions, measure_options())[0]; };
+        auto measured = once();
+        if (measured.limit > budget_.latency_ms && measured.median <= budget_.latency_ms) measured = once();
+        measured_[number] = std::move(measured);
+    }
+    BasicChoice<T> choice(std::size_t number) const {
+        const auto& m = all_[number];
+        auto network = family_.network(m.genotype);
+        recalibrate(network, family_.train_data(), options_.recalibration);
+        const auto measured = measured_.find(number);
+        const bool known = measured != measured_.end();
+        return {.complexity = m.complexity,
+                .latency_weight = m.latency_weight,
+                .genotype = m.genotype,
+                .network = std::move(network),
+                .accuracy = *m.accuracy,
+                .predicted_ms = m.predicted_ms,
+                .measured_ms = known ? std::optional(measured->second.median) : std::nullopt,
+                .measured_limit_ms = known ? std::optional(measured->second.limit) : std::nullopt,
+                .basis = known               ? LatencyBasis::measured
+                         : family_.latency() ? LatencyBasis::predicted
+                                             : LatencyBasis::none,
+                .margin = margin_,
+                .parameters = m.size.parameters,
+                .macs = m.size.macs,
+                .considered = static_cast<int>(all_.size()),
+                .scored = scored_};
+    }
+    /// Names the network that keeps the limits before the first that none keeps, and comes nearest to that one.
+    InfeasibleBudget infeasible() const {
+        const auto latency = [&](std::size_t i) {
+            const auto measured = measured_.find(i);
+            return measured != measured_.end() ? measured->second.limit : needs(all_[i]);
+        };
+        std::vector<std::size_t> left(all_.size());
+        std::iota(left.begin(), left.end(), std::size_t{0});
+        std::function<double(std::size_t)> value = latency;
+        for (const auto& limit : limits_) {
+            std::vector<std::size_t> next;
+            for (const auto i : left)
+                if (limit.value(all_[i]) <= limit.most) next.push_back(i);
+            if (next.empty()) {
+                value = [&](std::size_t i) { return limit.value(all_[i]); };
+                break;
+            }
+            left = std::move(next);
+        }
+        // What was measured is known; a mere prediction does not stand before it.
+        const bool measured =
+            std::any_of(left.begin(), left.end(), [&](std::size_t i) { return measured_.contains(i); });
+        if (measured) std::erase_if(left, [&](std::size_t i) { return !measured_.contains(i); });
+        const std::size_t nearest = *std::min_element(
+            left.begin(), left.end(), [&](std::size_t a, std::size_t b) { return value(a) < value(b); });
+        const auto& m = all_[nearest];
+        std::vector<std::string> asked;
+        if (budget_.timed()) asked.push_back(fmt::format("{:.4g} ms", budget_.latency_ms));
+        for (const auto& limit : limits_) asked.push_back(limit.shown);
+        std::string needed = fmt::format("{} parameters, {} MACs", m.size.parameters, m.size.macs);
+        if (family_.latency())
+            needed = fmt::format("{:.4g} ms ({}), {}", latency(nearest), measured ? "measured" : "predicted", needed);
+        if (!budget_.counts.empty()) {
+            const auto counts = m.genotype.counts();
+            for (const auto& [primitive, most] : budget_.counts)
+                needed +=
+                    fmt::format(", {} edges of {}", counts.contains(primitive) ? counts.at(primitive) : 0, primitive);
+        }
+        return {fmt::format("best: no network of the family keeps {}; the nearest needs {}", fmt::join(asked, ", "),
+                            needed),
+                m.genotype, latency(nearest),
+                measured            ? LatencyBasis::measured
+                : family_.latency() ? LatencyBasis::predicted
+                                    : LatencyBasis::none,
+                m.size};
+    }
+
+    const Family& family_;
+    const Budget& budget_;
+    const Dataset& validation_;
+    const BestOptions& options_;
+    std::vector<Limit> limits_;
+    std::optional<Device> device_;
+    double margin_ = 0, correction_ = 1;
+    std::vector<FamilyMember> all_;
+    mutable std::map<std::size_t, RepeatedMeasurement> measured_;
+    int scored_ = 0;
+};
+
+}  // namespace detail
+
+}  // namespace hwnas

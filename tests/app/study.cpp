@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+// study: jobs with a result each, stopped and gone on with; the test images read once, at the end.
+#include "app/program.hpp"
+
+#include <hwnas/io/json.hpp>
+
+namespace {
+
+namespace io = hwnas::io;
+using Catch::Matchers::ContainsSubstring;
+using hwnas_test::Child;
+using hwnas_test::run;
+using hwnas_test::TemporaryDirectory;
+
+std::vector<std::string> study(std::vector<std::string> more) {
+    std::vector<std::string> words{"study", "--run", "run", "--quick", "--threads", "1", "--quiet"};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+}
+void search(const TemporaryDirectory& directory) {
+    const auto data = hwnas_test::tiny_data(directory, 240, 20);
+    REQUIRE(run(directory, {"search", "--data", data, "--no-verify", "--validation", "40", "--batch", "128",
+                            "--channels", "4", "--epochs", "2", "--threads", "1", "--quiet", "--out", "run"})
+                .code == 0);
+}
+std::size_t results(const TemporaryDirectory& directory) {
+    std::size_t count = 0;
+    if (!std::filesystem::exists(directory / "run/study-quick/jobs")) return 0;
+    for (const auto& entry : std::filesystem::directory_iterator(directory / "run/study-quick/jobs"))
+        count += entry.path().extension() == ".json";
+    return count;
+}
+
+}  // namespace
+
+TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
+    const TemporaryDirectory directory;
+    search(directory);
+    const auto listed = run(directory, study({"--list"}));
+    INFO(listed.err);
+    REQUIRE(listed.code == 0);
+    for (const char* line : {"open   latency ", "open   budget/05 ", "open   budget/95 ", "open   size/3000/family/2 ",
+                             "open   size/3000/random/1 ", "open   rank/front/01 ", "open   rank/random/02 ",
+                             "open   recipe/average/1 ", "open   search/1 ", "open   test "})
+        CHECK_THAT(listed.out, ContainsSubstring(line));
+    const auto all = static_cast<std::size_t>(std::count(listed.out.begin(), listed.out.end(), '\n')) - 1;
+
+    // Jobs whose needs are not done wait; a part can be asked for.
+    const auto waiting = run(directory, study({"--only", "test"}));
+    CHECK(waiting.code == 0);
+    CHECK_THAT(waiting.out, ContainsSubstring("0 done now, 1 open of 1"));
+    const auto one = run(directory, study({"--only", "budget/05"}));
+    INFO(one.err);
+    REQUIRE(one.code == 0);
+    const auto budget = io::read_json(directory / "run/study-quick/jobs/budget-05.json");
+    CHECK(budget["schema"] == "hwnas-study-job/1");
+    CHECK(budget["seconds"] > 0);
+    CHECK(budget["result"]["random"]["networks"] == 4);
+    CHECK(budget["result"]["budget_ms"] > 0);
+    if (budget["result"]["family"].contains("infeasible") == false)
+        CHECK(budget["result"]["family"]["measured_ms"].get<double>() <= budget["result"]["budget_ms"].get<double>());
+
+    // Killed in the middle, and gone on with.
+    {
+        Child child(directory, study({}));
+        REQUIRE(hwnas_test::wait_until([&] { return results(directory) >= 6; }));
+        child.signal(SIGKILL);
+        child.wait();
+    }
+    const auto left = results(directory);
+    CHECK(left < all);
+    Child child(directory, study({}));
+    REQUIRE(hwnas_test::wait_until([&] { return results(directory) > left; }));
+    child.signal(SIGINT);
+    const auto stopped = child.wait();
+    if (stopped.code != 0) {
+        CHECK(stopped.code == 130);
+        CHECK_THAT(stopped.err, ContainsSubstring("; go on with: fashion_mnist study --run run --quick\n"));
+    }
+    const auto before = io::read_file(directory / "run/study-quick/jobs/budget-05.json");
+    const auto finished = run(directory, study({}));
+    INFO(finished.err);
+    REQUIRE(finished.code == 0);
+    CHECK(results(directory) == all);
+    CHECK(io::read_file(directory / "run/study-quick/jobs/budget-05.json") == before);
+    CHECK_THAT(finished.out, ContainsSubstring("0 open of "));
+    CHECK_THAT(finished.out, ContainsSubstring("Kendall's tau of recalibrated and retrained accuracy: "));
+
+    const auto summary = io::read_json(directory / "run/study-quick/summary.json");
+    CHECK(summary["images"] == "test");
+    CHECK(summary["budgets"]["done"] == 2);
+    CHECK(summary["rank"]["networks"] == 5);
+    CHECK(summary["retrained"]["size/3000/family"]["count"] == 2);
+    CHECK(summary["retrained"]["recipe/full"]["count"] == 1);
+    CHECK(summary["searches"].size() == 1);
+    CHECK(summary["latency"]["networks"] == 6);
+    const auto trained = io::read_json(directory / "run/study-quick/jobs/size-3000-family-1.json")["result"];
+    CHECK(trained["parameters"] <= 3'000);
+    CHECK(trained["recalibrated_judged"].is_null() == (trained["channels"] != 4));
+    // The same recipe and seed give the same network, to the bit.
+    const auto weights = io::read_file(directory / "run/study-quick/weights/size-3000-random-1.safetensors");
+    std::filesystem::remove(directory / "run/study-quick/jobs/size-3000-random-1.json");
+    REQUIRE(run(directory, study({"--only", "size/3000/random/1"})).code == 0);
+    CHECK((io::read_file(directory / "run/study-quick/weights/size-3000-random-1.safetensors") == weights));
+    const auto nothing = run(directory, study({}));
+    CHECK_THAT(nothing.out, ContainsSubstring("0 done now, 0 open of "));
+}
+
+TEST_CASE("study says what is wrong", "[app]") {
+    const TemporaryDirectory directory;
+    const auto says = [&](const std::vector<std::string>& words) {
+        const auto done = run(directory, words);
+        return fmt::format("{} {}", done.code, done.err);
+    };
+    CHECK(says({"study"}) ==
+          "2 fashion_mnist: study: --run DIR is missing, the directory of a search that has ended\n");
+    CHECK(says({"study", "--run", "none"}) ==
+          "1 fashion_mnist: none: there is no such run directory; pass --run the one a search printed\n");
+    CHECK(says({"study", "--hours", "-1"}) == "2 fashion_mnist: --hours: \"-1\" is not a number from 0 to 10000\n");
+    search(directory);
+    CHECK(says(study({"--only", "nonsense"})) ==
+          "2 fashion_mnist: --only: no job has \"nonsense\" in its name (study --list shows them)\n");
+    CHECK(
+        says({"study", "--run", "run", "--list", "--out", "run/study-quick", "--threads", "1"}) ==
+        "1 fashion_mnist: run/study-quick/study.json: option quick is true there, false in this study (go on with the "
+        "same options, or start a new run)\n");
+}
