@@ -58,8 +58,7 @@ TEST_CASE("an ONNX file says what it is and holds the network node by node", "[i
     CHECK(depthwise.integers.at("dilations") == std::vector<std::int64_t>{1, 1});
     CHECK(depthwise.inputs[1] == "cell_1/node_0/Conv/weight");
     CHECK(model.initializers.at(depthwise.inputs[1]).dims == std::vector<std::int64_t>{8, 1, 3, 3});
-    CHECK(model.node("cell_1/node_0/Conv_1").outputs ==
-          std::vector<std::string>{"cell_1/node_0/Conv_1"});
+    CHECK(model.node("cell_1/node_0/Conv_1").outputs == std::vector<std::string>{"cell_1/node_0/Conv_1"});
     CHECK(model.initializers.at("head/Gemm/weight").dims == std::vector<std::int64_t>{16, 3});
     CHECK(model.node("head/Gemm").outputs == std::vector<std::string>{"logits"});
 
