@@ -20,17 +20,6 @@ hwnas::Dataset half(const hwnas::Dataset& data, int parity) {
     return data.subset(rows);
 }
 
-double kendall_tau(const std::vector<double>& a, const std::vector<double>& b) {
-    double agree = 0, in_a = 0, in_b = 0;
-    const auto sign = [](double x) { return static_cast<double>((x > 0) - (x < 0)); };
-    for (std::size_t i = 0; i < a.size(); ++i)
-        for (std::size_t j = 0; j < i; ++j) {
-            const double x = sign(a[i] - a[j]), y = sign(b[i] - b[j]);
-            agree += x * y, in_a += x * x, in_b += y * y;
-        }
-    return in_a > 0 && in_b > 0 ? agree / std::sqrt(in_a * in_b) : 0.0;
-}
-
 StudyScale quick_scale() {
     return {.latency_networks = 3,
             .budgets = 2,

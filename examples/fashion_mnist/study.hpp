@@ -4,6 +4,8 @@
 
 #include "searched.hpp"
 
+#include <hwnas/latency/agreement.hpp>
+
 #include <functional>
 
 namespace app {
@@ -84,7 +86,5 @@ private:
 
 /// The rows of a data set that are even, or odd, within their class: two halves with as many of every class.
 hwnas::Dataset half(const hwnas::Dataset& data, int parity);
-/// Kendall's tau-b.
-double kendall_tau(const std::vector<double>& a, const std::vector<double>& b);
 
 }  // namespace app

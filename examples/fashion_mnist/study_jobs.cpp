@@ -109,7 +109,7 @@ Json Study::latency_job() {
     return {{"networks", rows.size()},
             {"spearman", hwnas::spearman(predicted, first)},
             {"spearman_between_measurements", hwnas::spearman(first, second)},
-            {"kendall", kendall_tau(predicted, first)},
+            {"kendall", hwnas::kendall(predicted, first)},
             {"mape", mape([&](std::size_t i) { return predicted[i]; })},
             {"mape_between_measurements", mape([&](std::size_t i) { return second[i]; })},
             {"mape_of_best_constant", constant},

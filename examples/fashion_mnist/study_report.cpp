@@ -76,7 +76,7 @@ Json Study::summary() const {
                            {"gain_over_best_random", spread_json(gains)}};
     if (recalibrated.size() >= 2)
         json["rank"] = {{"networks", recalibrated.size()},
-                        {"kendall_recalibrated_retrained", kendall_tau(recalibrated, retrained)}};
+                        {"kendall_recalibrated_retrained", hwnas::kendall(recalibrated, retrained)}};
     json["retrained"] = Json::object();
     for (const auto& [name, values] : groups) json["retrained"][name] = spread_json(values);
     json["searches"] = Json::array();
