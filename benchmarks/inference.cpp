@@ -21,7 +21,7 @@ void inference(benchmark::State& state, const std::string& name, std::int64_t ba
     report_floor(state, state.iterations() * batch, 2 * macs(space, network.genotype()), threads_used);
 }
 
-[[maybe_unused]] const bool added = [] {
+[[maybe_unused]] const bool inference_added = [] {
     for (const auto& space : spaces())
         for (const std::int64_t batch : {1, 64})
             for (const int threads_used : {1, 2})

@@ -105,7 +105,7 @@ void add_global_average_pool(const Extent& x) {
             .backward = {{.work = work}}});
 }
 
-[[maybe_unused]] const bool added = [] {
+[[maybe_unused]] const bool ops_elements_added = [] {
     for (const auto& x : extents()) {
         add_batch_norm(x);
         add_elementwise(x);

@@ -204,7 +204,7 @@ void add_mixed_cell(const Extent& x, bool fused) {
                   [=](auto& state) { run(state, true, {f32 * 3 * (inputs + nodes) * n, 3 * flops}); });
 }
 
-[[maybe_unused]] const bool added = [] {
+[[maybe_unused]] const bool ops_training_added = [] {
     add_linear(128, 256, 10);  // the head
     add_linear(1, 64, 84);     // the hypernetwork's last layer
     add_losses(128, 10);

@@ -144,7 +144,7 @@ void add_node_sum(const Extent& x) {
             .backward = {{.work = {f32 * 5 * y, 72 * y}}}});
 }
 
-[[maybe_unused]] const bool added = [] {
+[[maybe_unused]] const bool ops_windows_added = [] {
     for (const auto& x : extents()) {
         add_depthwise_conv(x, {});
         add_conv(x, x.c, {.kernel = 1});

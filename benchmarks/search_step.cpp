@@ -93,7 +93,7 @@ void search(benchmark::State& state, const std::string& name, std::int64_t batch
     state.SetItemsProcessed(state.iterations() * epochs * random_images().count);
 }
 
-[[maybe_unused]] const bool added = [] {
+[[maybe_unused]] const bool search_step_added = [] {
     if (on_gpu())  // minutes on a CPU, where the step says as much
         for (const auto& space : spaces())
             add_benchmark(

@@ -4,6 +4,8 @@
 
 #include <hwnas/io/json.hpp>
 
+namespace app_bad_input_test {
+
 namespace {
 
 using hwnas_test::Finished;
@@ -280,3 +282,5 @@ TEST_CASE("train and evaluate refuse what does not fit", "[app]") {
     CHECK(answer(directory, {"profile", "--out", "data"}) ==
           "1 fashion_mnist: data: is a directory, give the name of a file\n");
 }
+
+}  // namespace app_bad_input_test

@@ -5,6 +5,8 @@
 #include <hwnas/io/checkpoint.hpp>
 #include <hwnas/io/genotype.hpp>
 
+namespace app_best_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -170,3 +172,5 @@ TEST_CASE("best says what is wrong", "[app]") {
     CHECK(says(best({})) ==
           "1 fashion_mnist: run: its search has not ended; go on with: fashion_mnist search --resume run\n");
 }
+
+}  // namespace app_best_test

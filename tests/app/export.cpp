@@ -7,6 +7,8 @@
 #include <hwnas/io/genotype.hpp>
 #include <hwnas/train/evaluate.hpp>
 
+namespace app_export_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -131,3 +133,5 @@ TEST_CASE("export says what is missing", "[app][export]") {
           "dot)\n");
     CHECK_FALSE(std::filesystem::exists(directory / "a.json"));
 }
+
+}  // namespace app_export_test

@@ -5,6 +5,8 @@
 #include <hwnas/io/json.hpp>
 #include <hwnas/io/latency_table.hpp>
 
+namespace app_latency_test {
+
 namespace {
 
 using hwnas_test::run;
@@ -132,3 +134,5 @@ TEST_CASE("a search uses the table that the stand-alone probe measured", "[app][
     CHECK(probe({"a", "--gpu", "0"}).err.rfind("latency_probe: unknown option \"--gpu\"\nusage: ", 0) == 0);
     CHECK(probe({"a", "--gpu", "0"}).code == 1);
 }
+
+}  // namespace app_latency_test

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+namespace app_search_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -146,3 +148,5 @@ TEST_CASE("a derived network is trained from scratch, saved and evaluated", "[ap
     CHECK_THAT(evaluated.out, Catch::Matchers::ContainsSubstring(fmt::format(
                                   "{:.2f} % of 20 test images", 100 * summary["accuracy"]["test"].get<double>())));
 }
+
+}  // namespace app_search_test

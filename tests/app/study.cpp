@@ -4,6 +4,8 @@
 
 #include <hwnas/io/json.hpp>
 
+namespace app_study_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -125,3 +127,5 @@ TEST_CASE("study says what is wrong", "[app]") {
         "1 fashion_mnist: run/study-quick/study.json: option quick is true there, false in this study (go on with the "
         "same options, or start a new run)\n");
 }
+
+}  // namespace app_study_test

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace autodiff_backward_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -165,3 +167,5 @@ TEST_CASE("guarded branches: a branch that did not run contributes zero", "[auto
     backward(stem * 2 + scale(off, V(Tensor<double>::scalar(0, device))), Tensor<double>::full({3}, 1, device));
     CHECK(x.grad().to_vector() == std::vector<double>(3, 2));
 }
+
+}  // namespace autodiff_backward_test

@@ -4,6 +4,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace autodiff_dependencies_test {
+
 using namespace hwnas;
 using hwnas::detail::MemoryUse;
 
@@ -61,3 +63,5 @@ TEST_CASE("dependencies: what must keep its order does, and nothing is said twic
         }
     }
 }
+
+}  // namespace autodiff_dependencies_test

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace autodiff_program_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -276,3 +278,5 @@ TEST_CASE("labels nest, print shows them and the guards", "[autodiff][program]")
                Catch::Matchers::ContainsSubstring("program: 3 kernel calls in 3 parts, 0.0 MB planned, device cpu"));
     CHECK_THAT(text, Catch::Matchers::ContainsSubstring("    1  ? relu_forward                     cell_0/node_1"));
 }
+
+}  // namespace autodiff_program_test

@@ -20,6 +20,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace autodiff_schedule_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -201,3 +203,5 @@ TEST_CASE("a guard decides for every tile", "[autodiff][schedule]") {
     program.run();
     CHECK(y.to_vector() == std::vector<float>(static_cast<std::size_t>(y.elements()), -1.0f));
 }
+
+}  // namespace autodiff_schedule_test

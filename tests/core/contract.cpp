@@ -9,6 +9,8 @@
 #include <set>
 #include <string>
 
+namespace core_contract_test {
+
 namespace contract = hwnas::contract;
 
 namespace {
@@ -109,3 +111,5 @@ TEST_CASE("every contract struct can be stored as bytes and moved: plain, pointe
     CHECK(contract::Calls<float>::index_of<contract::Fill<double>>() == -1);
     CHECK(contract::max_operands <= 32);  // one accumulate bit each
 }
+
+}  // namespace core_contract_test

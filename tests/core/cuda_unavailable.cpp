@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace core_cuda_unavailable_test {
+
 TEST_CASE("without a CUDA device, device() says why and what to use instead", "[core][cuda]") {
     const int count = hwnas::cuda::device_count();
     if (count > 0) SKIP("this build has a CUDA backend and " << count << " device(s)");
@@ -23,3 +25,5 @@ TEST_CASE("without a CUDA device, device() says why and what to use instead", "[
         CHECK(message.find("use hwnas::cpu::device()") != std::string::npos);
     }
 }
+
+}  // namespace core_cuda_unavailable_test

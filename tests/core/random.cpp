@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <vector>
 
+namespace core_random_test {
+
 using namespace hwnas;
 using random::Key;
 using random::Words;
@@ -130,3 +132,5 @@ TEST_CASE("named streams differ by name and seed and are stable", "[core]") {
     CHECK(seed(0).hash("") == 0xcbf29ce484222325ull);
     CHECK(seed(0).hash("a") == 0xaf63dc4c8601ec8cull);  // FNV-1a as published
 }
+
+}  // namespace core_random_test

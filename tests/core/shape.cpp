@@ -3,6 +3,8 @@
 
 #include "support/catch.hpp"
 
+namespace core_shape_test {
+
 using namespace hwnas;
 
 TEST_CASE("shape: extents, elements, text, equality", "[core]") {
@@ -32,3 +34,5 @@ TEST_CASE("shape refuses what memory cannot hold", "[core]") {
     CHECK((Shape{large, 8}.elements() == large * 8));
     CHECK_THROWS_AS((Shape{2, -1}), Error);
 }
+
+}  // namespace core_shape_test

@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace cpu_adam_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -116,3 +118,5 @@ TEST_CASE("adam in a recorded step counts its steps on the device", "[cpu][progr
     for (int run = 0; run < 5; ++run) program.run();
     CHECK(state.p.to_vector() == five_steps<float>(19, 0.1, std::vector(5, gradient), device));
 }
+
+}  // namespace cpu_adam_test

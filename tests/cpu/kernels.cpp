@@ -7,6 +7,8 @@
 #include <set>
 #include <string>
 
+namespace cpu_kernels_test {
+
 using namespace hwnas;
 
 TEST_CASE("the contract's list has one name and one number per struct, pointers first, the same in float and double",
@@ -29,3 +31,5 @@ TEST_CASE("the contract's list has one name and one number per struct, pointers 
     });
     CHECK(contract::Calls<float>::size == contract::Calls<double>::size);
 }
+
+}  // namespace cpu_kernels_test

@@ -8,6 +8,8 @@
 #include <limits>
 #include <numeric>
 
+namespace cpu_pool_test {
+
 using namespace hwnas;
 
 TEST_CASE("the pool runs every chunk exactly once, for any chunk and thread count", "[cpu]") {
@@ -135,3 +137,5 @@ TEST_CASE("the CPU device describes itself and refuses a senseless thread count"
     CHECK(device == Device(device));
     CHECK_FALSE(device == cpu::device({.threads = 1}));
 }
+
+}  // namespace cpu_pool_test

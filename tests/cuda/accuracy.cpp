@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_accuracy_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -51,3 +53,5 @@ TEST_CASE("accuracy on the device: ties, infinities, NaN, labels that do not exi
     }
     for (const std::int32_t label : {-1, 2, 7}) CHECK(share({1, 2}, {label}, device) == 0);
 }
+
+}  // namespace cuda_accuracy_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_adam_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -66,3 +68,5 @@ TEST_CASE("adam on the device: many steps, unaligned arrays, and nothing but its
         for (std::size_t i = 0; i < static_cast<std::size_t>(offset); ++i) CHECK(found.p[i] == expected.p[i]);
     }
 }
+
+}  // namespace cuda_adam_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_add_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -66,3 +68,5 @@ TEST_CASE("add on the device keeps NaN and infinity", "[cuda]") {
     };
     CHECK(same_values(run(device), run(test_device())));
 }
+
+}  // namespace cuda_add_test

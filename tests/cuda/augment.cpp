@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_augment_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -24,3 +26,5 @@ TEST_CASE("augment on the device has the CPU's bits", "[cuda]") {
                 CHECK(on(device) == on(test_device()));
             }
 }
+
+}  // namespace cuda_augment_test

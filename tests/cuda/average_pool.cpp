@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_average_pool_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -84,3 +86,5 @@ TEST_CASE("average_pool on the device: NaN reaches the windows that see it and n
                 REQUIRE(std::isfinite(found[i]) == std::isfinite(expected[i]));
         }
 }
+
+}  // namespace cuda_average_pool_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_batch_norm_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -194,3 +196,5 @@ TEST_CASE("weighted_norm_sum on the device agrees with the CPU", "[cuda]") {
             check_on_device(device, node, inputs, shapes, 1e-5);
         }
 }
+
+}  // namespace cuda_batch_norm_test

@@ -8,6 +8,8 @@
 #include "../../cuda/column_sum.cuh"
 #endif
 
+namespace cuda_column_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -83,3 +85,5 @@ TEST_CASE("column_sum on the device takes no more chunks than its op allocates",
             CHECK(cuda::column_sum_chunks(n, period) <= cpu::column_sum_chunks(n, period));
 }
 #endif
+
+}  // namespace cuda_column_sum_test

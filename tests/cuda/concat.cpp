@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_concat_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -46,3 +48,5 @@ TEST_CASE("concat on the device: a value that stands in the list twice, a consta
         check_on_device(device, twice, {random_values<double>(33 * c, 1), random_values<double>(33 * 5, 2)},
                         {{33, c}, {33, 5}}, 1e-7);
 }
+
+}  // namespace cuda_concat_test

@@ -4,6 +4,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_conv_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -132,3 +134,5 @@ TEST_CASE("linear on the device agrees with the CPU", "[cuda]") {
                                  random_values<double>(out, 3)},
                                 {{rows, in}, {in, out}, {out}});
 }
+
+}  // namespace cuda_conv_test

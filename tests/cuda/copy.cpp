@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_copy_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -61,3 +63,5 @@ TEST_CASE("copy on the device keeps NaN and infinity", "[cuda]") {
     for (auto& v : doubled) v += v;
     CHECK(same_values(out.to_vector(), doubled));
 }
+
+}  // namespace cuda_copy_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_cross_entropy_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -82,3 +84,5 @@ TEST_CASE("cross_entropy on the device: huge logits, NaN, and labels that do not
     both({INFINITY, 0}, {0});
     both({-INFINITY, -INFINITY}, {0});
 }
+
+}  // namespace cuda_cross_entropy_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_depthwise_conv_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -124,3 +126,5 @@ TEST_CASE("depthwise_conv on the device: NaN and infinity reach the windows that
                     REQUIRE(std::isfinite(found[i]) == std::isfinite(expected[i]));
             }
 }
+
+}  // namespace cuda_depthwise_conv_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_gather_batch_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -92,3 +94,5 @@ TEST_CASE("gather_batch on the device follows the step in its memory in a record
         CHECK(batch.labels.to_vector() == expected.labels.to_vector());
     }
 }
+
+}  // namespace cuda_gather_batch_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_global_average_pool_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -45,3 +47,5 @@ TEST_CASE("global_average_pool on the device: NaN and infinity stay in their ima
         }
     }
 }
+
+}  // namespace cuda_global_average_pool_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_gumbel_softmax_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -123,3 +125,5 @@ TEST_CASE("gumbel_softmax on the device keeps the relaxed sample apart where tha
         CHECK(out.to_vector() == soft.to_vector());
     }
 }
+
+}  // namespace cuda_gumbel_softmax_test

@@ -5,6 +5,8 @@
 
 #include <hwnas/latency/profiler.hpp>
 
+namespace cuda_latency_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -37,3 +39,5 @@ TEST_CASE("profile on the device times every unit of a space, 64 images at a tim
         if (!emulated()) CHECK(std::abs(predicted - measured.median) <= 0.25 * measured.median);
     }
 }
+
+}  // namespace cuda_latency_test

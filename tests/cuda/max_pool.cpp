@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_max_pool_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -126,3 +128,5 @@ TEST_CASE("max_pool on the device takes arrays that are not aligned", "[cuda]") 
         }
     }
 }
+
+}  // namespace cuda_max_pool_test

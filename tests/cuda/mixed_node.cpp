@@ -7,6 +7,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_mixed_node_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -280,3 +282,5 @@ TEST_CASE("mixed_node on the device and its gradients agree with the CPU", "[cud
         check_on_device(device, Graph{}, inputs, shapes, 1e-5);
     }
 }
+
+}  // namespace cuda_mixed_node_test

@@ -4,6 +4,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_multiply_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -59,3 +61,5 @@ TEST_CASE("multiply on the device keeps NaN and infinity", "[cuda]") {
     };
     CHECK(same_values(run(device), run(test_device())));
 }
+
+}  // namespace cuda_multiply_test

@@ -4,6 +4,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_network_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -91,3 +93,5 @@ TEST_CASE("derived networks on the device: training's gradients and prepared log
             }
         }
 }
+
+}  // namespace cuda_network_test

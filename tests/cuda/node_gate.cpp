@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_node_gate_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -50,3 +52,5 @@ TEST_CASE("node_gate on the device with one-hot gamma is exact", "[cuda]") {
     CHECK(node_gate(undefined, offsets({0, 2, 5, 5, 7}, device), 1).on.to_vector() ==
           std::vector<std::int32_t>{0, 0, 0, 0});
 }
+
+}  // namespace cuda_node_gate_test

@@ -7,6 +7,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_node_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -244,3 +246,5 @@ TEST_CASE("node_sum on the device: frozen norms as factors and offsets", "[cuda]
         CHECK(relative_error(sum_of_norms<float>(x, device), sum_of_norms<double>(x, test_device())) <= 5e-7);
     }
 }
+
+}  // namespace cuda_node_sum_test

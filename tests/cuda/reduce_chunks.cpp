@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_reduce_chunks_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -47,3 +49,5 @@ TEST_CASE("reduce_chunks on the device keeps NaN and infinity in their columns",
         CHECK(std::isinf(found[i]) == std::isinf(expected[i]));
     }
 }
+
+}  // namespace cuda_reduce_chunks_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_relu_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -20,3 +22,5 @@ TEST_CASE("relu on the device keeps NaN and infinity", "[cuda]") {
     };
     CHECK(same_values(on(device), on(test_device())));
 }
+
+}  // namespace cuda_relu_test

@@ -4,6 +4,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_scale_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -57,3 +59,5 @@ TEST_CASE("scale on the device keeps NaN and infinity", "[cuda]") {
     CHECK(same_values(on(device, 0.5), on(test_device(), 0.5)));
     CHECK(same_values(on(device, 0.0), on(test_device(), 0.0)));
 }
+
+}  // namespace cuda_scale_test

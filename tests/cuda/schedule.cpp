@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_schedule_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -39,3 +41,5 @@ TEST_CASE("schedule on the device reads the step from its memory in a recorded s
         CHECK(out.item() == expected);
     }
 }
+
+}  // namespace cuda_schedule_test

@@ -5,6 +5,8 @@
 
 #include <map>
 
+namespace cuda_search_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -165,3 +167,5 @@ TEST_CASE("search on the device: the same bits twice, and a family that works", 
     CHECK(first == second);
     CHECK(std::get<2>(first) >= 0);
 }
+
+}  // namespace cuda_search_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_simplex_sample_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -18,3 +20,5 @@ TEST_CASE("simplex_sample on the device has the CPU's bits", "[cuda]") {
             CHECK(on(device) == on(test_device()));
         }
 }
+
+}  // namespace cuda_simplex_sample_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_softmax_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -46,3 +48,5 @@ TEST_CASE("softmax on the device takes huge logits and masked ones, and shows Na
             }
         }
 }
+
+}  // namespace cuda_softmax_test

@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_step_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -25,3 +27,5 @@ TEST_CASE("advance and accumulate_scalar on the device change its memory once pe
     advance(counter, 4);
     CHECK(counter.item() == std::int64_t{1} << 40);
 }
+
+}  // namespace cuda_step_test

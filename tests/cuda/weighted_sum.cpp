@@ -3,6 +3,8 @@
 
 #include "cuda/device_under_test.hpp"
 
+namespace cuda_weighted_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -145,3 +147,5 @@ TEST_CASE("weighted_sum on the device computes the wanted gradients only, and re
         for (const std::int32_t resume : {0, 1})
             CHECK(relative_error(on(device, with_partial, resume), on(test_device(), with_partial, resume)) < 1e-6);
 }
+
+}  // namespace cuda_weighted_sum_test

@@ -4,6 +4,8 @@
 
 #include <chrono>
 
+namespace family_best_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::ContainsSubstring;
@@ -306,3 +308,5 @@ TEST_CASE("family: a thousand candidates are predicted in less than a second", "
     CHECK(sample.size() == 1'000);
     CHECK(seconds < 1);
 }
+
+}  // namespace family_best_test

@@ -3,6 +3,8 @@
 
 #include <hwnas/family/statistics.hpp>
 
+namespace family_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -94,3 +96,5 @@ TEST_CASE("statistics: ranks and Spearman", "[family]") {
     CHECK(std::abs(spearman({1, 2, 3, 4, 5}, {2, 1, 4, 3, 5}) - 0.8) < 1e-12);
     CHECK(spearman({1, 2, 3}, {7, 7, 7}) == 0);
 }
+
+}  // namespace family_test

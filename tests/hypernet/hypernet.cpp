@@ -4,6 +4,8 @@
 #include <hwnas/autodiff/backward.hpp>
 #include <hwnas/hypernet/hypernet.hpp>
 
+namespace hypernet_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -182,3 +184,5 @@ TEST_CASE("simplex: profiles, rays and random points", "[hypernet]") {
                       Catch::Matchers::ContainsSubstring("complexity: entries sum to 1.2"));
     CHECK_THROWS_WITH(check_complexity({std::nan(""), 0.6, 0.4}, 3), "complexity: entry nan is outside 0 to 1");
 }
+
+}  // namespace hypernet_test

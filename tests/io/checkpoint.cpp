@@ -7,6 +7,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_checkpoint_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -215,3 +217,5 @@ TEST_CASE("a network of a space that is not built in needs that space", "[io][ch
               io::load_network(directory / "a", device());
           }).rfind("a: space pointwise with the primitives ", 0) == 0);
 }
+
+}  // namespace io_checkpoint_test

@@ -11,6 +11,8 @@
 #include "io/real_images.hpp"
 #include "support/catch.hpp"
 
+namespace io_cpp_header_test {
+
 using hwnas_test::error_of;
 using hwnas_test::shell;
 using hwnas_test::TemporaryDirectory;
@@ -282,3 +284,5 @@ TEST_CASE("what no C++ model can be is refused with kernel and label", "[io][cpp
               io::write_cpp_header(network, directory / "none" / "model.hpp");
           }).starts_with("none/model.hpp: "));
 }
+
+}  // namespace io_cpp_header_test

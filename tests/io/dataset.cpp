@@ -10,6 +10,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_dataset_test {
+
 namespace {
 
 using hwnas::Dataset;
@@ -128,3 +130,5 @@ TEST_CASE("factories refuse what does not fit together", "[dataset]") {
     CHECK(error_of([] { dataset_from_tensors(std::vector<float>(4), std::vector<float>(3), {}); }) ==
           "dataset: an image of 0 x 0 x 0 (height, width, channels) is impossible");
 }
+
+}  // namespace io_dataset_test

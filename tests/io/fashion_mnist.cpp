@@ -14,6 +14,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_fashion_mnist_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -188,3 +190,5 @@ TEST_CASE("$HWNAS_DATA names the directory when none is given", "[io][fashion_mn
     CHECK(io::detail::fashion_mnist_directory({}).generic_string().ends_with("usr/share/datasets/fashion-mnist"));
     if (before != nullptr) ::setenv("HWNAS_DATA", kept.c_str(), 1);
 }
+
+}  // namespace io_fashion_mnist_test

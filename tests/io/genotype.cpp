@@ -8,6 +8,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_genotype_test {
+
 using namespace hwnas;
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
@@ -119,3 +121,5 @@ TEST_CASE("a genotype file cut or changed at any byte never does worse than an E
             }
     attempt("normal:|" + std::string(1'000'000, 'x'));
 }
+
+}  // namespace io_genotype_test

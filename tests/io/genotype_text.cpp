@@ -6,6 +6,8 @@
 #include "io/foreign_python.hpp"
 #include "support/catch.hpp"
 
+namespace io_genotype_text_test {
+
 using namespace hwnas;
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
@@ -103,3 +105,5 @@ TEST_CASE("a genotype as Graphviz reads it", "[io][genotype]") {
         ++edges;
     CHECK(edges == 2 * (14 + 4));
 }
+
+}  // namespace io_genotype_text_test

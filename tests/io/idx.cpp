@@ -10,6 +10,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_idx_test {
+
 namespace io = hwnas::io;
 using hwnas_test::error_of;
 using hwnas_test::gzip;
@@ -117,3 +119,5 @@ TEST_CASE("an IDX file with any bit changed is read or refused, never worse", "[
         }
     SUCCEED();
 }
+
+}  // namespace io_idx_test

@@ -10,6 +10,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_json_test {
+
 namespace io = hwnas::io;
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
@@ -131,3 +133,5 @@ TEST_CASE("check_schema tells a foreign file from another version", "[io][json]"
     CHECK(message({{"schema", 1}}) == "t.json: key \"schema\" has the wrong type (number, string expected)");
     CHECK(message(Json::array()) == "t.json: array where an object with key \"schema\" is expected");
 }
+
+}  // namespace io_json_test

@@ -5,6 +5,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_latency_csv_test {
+
 using namespace hwnas;
 using hwnas_test::TemporaryDirectory;
 
@@ -45,3 +47,5 @@ TEST_CASE("errors in such files name file, line and reason", "[io]") {
     CHECK(says("arch,cpu\n421291,1\n") ==
           ": line 2: nasbench201: \"421291\" has '9' where a digit from 0 to 4 is expected");
 }
+
+}  // namespace io_latency_csv_test

@@ -9,6 +9,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_latency_table_test {
+
 using namespace hwnas;
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
@@ -157,3 +159,5 @@ TEST_CASE("a latency table cut or changed at any byte never does worse than an E
         }
     CHECK(read > 0);  // another letter in a name is another name
 }
+
+}  // namespace io_latency_table_test

@@ -10,6 +10,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_onnx_test {
+
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
 using namespace hwnas_test::onnx;
@@ -333,3 +335,5 @@ TEST_CASE("what ONNX cannot say is refused with kernel and label", "[io][onnx]")
     CHECK(error_of([] { io::onnx_bytes(network_of(SearchSpace::paper(small), 0), {.name = ""}); }) ==
           "onnx: the name of the graph is empty, ONNX asks for one");
 }
+
+}  // namespace io_onnx_test

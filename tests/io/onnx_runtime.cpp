@@ -15,6 +15,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_onnx_runtime_test {
+
 using hwnas_test::TemporaryDirectory;
 using namespace hwnas_test::onnx;
 namespace io = hwnas::io;
@@ -186,3 +188,5 @@ for name in ('paper', 'pointwise', 'separable'):
     CHECK(sorted(ran.output) == sorted(expected));
     CHECK(ran.output.find("pointwise cell_0/edge_0/depthwise_conv_3x3/weight 3x3x4 ") != std::string::npos);
 }
+
+}  // namespace io_onnx_runtime_test

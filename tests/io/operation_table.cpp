@@ -5,6 +5,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_operation_table_test {
+
 using namespace hwnas;
 using hwnas_test::error_of;
 using hwnas_test::TemporaryDirectory;
@@ -68,3 +70,5 @@ TEST_CASE("what is no such table is refused with its line", "[io][latency]") {
     CHECK(says(whole) == "no error");
     CHECK(says(whole + whole) == "t: line 5: the operation is in the table already: \"a:\"");
 }
+
+}  // namespace io_operation_table_test

@@ -7,6 +7,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_result_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -74,3 +76,5 @@ TEST_CASE("counts name every primitive, chosen or not", "[io][result]") {
     const auto counts = io::counts_of(hwnas::Genotype::parse("normal:|conv~0|pool~1|+|conv~0|"), architecture);
     CHECK(counts == std::vector<std::pair<std::string, int>>{{"skip", 0}, {"conv", 2}, {"pool", 1}});
 }
+
+}  // namespace io_result_test

@@ -7,6 +7,8 @@
 #include "io/temporary_directory.hpp"
 #include "train/tiny.hpp"
 
+namespace io_resume_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -95,3 +97,5 @@ TEST_CASE("the checkpoint of another width, form or mode of network is refused",
     CHECK_THROWS_AS(io::load_checkpoint(directory / "c", smaller.state()), hwnas::Error);
     CHECK(bits(smaller.state()) == before);
 }
+
+}  // namespace io_resume_test

@@ -12,6 +12,8 @@
 #include "io/temporary_directory.hpp"
 #include "support/catch.hpp"
 
+namespace io_safetensors_test {
+
 namespace {
 
 namespace io = hwnas::io;
@@ -202,3 +204,5 @@ TEST_CASE("a safetensors file with any byte changed is read or refused, never wo
         }
     SUCCEED();
 }
+
+}  // namespace io_safetensors_test

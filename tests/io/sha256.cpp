@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace io_sha256_test {
+
 namespace io = hwnas::io;
 
 TEST_CASE("SHA-256 gives the published answers", "[io][sha256]") {
@@ -47,3 +49,5 @@ TEST_CASE("portable and dispatched SHA-256 rounds agree", "[io][sha256]") {
     io::detail::sha256_blocks(dispatched, bytes, 9);
     CHECK(portable == dispatched);
 }
+
+}  // namespace io_sha256_test

@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace latency_agreement_test {
+
 using namespace hwnas;
 using Catch::Matchers::WithinAbs;
 
@@ -77,3 +79,5 @@ TEST_CASE("a validation says how good and how bad", "[latency]") {
                       "validate latency: 2 predictions, 1 second measurements and 0 names for 2 samples");
     CHECK_THROWS_WITH(validate_latency({1, 2}, {1, -2}), "validate latency: sample 1 took -2 ms, predicted 2 ms");
 }
+
+}  // namespace latency_agreement_test

@@ -4,6 +4,8 @@
 
 #include "support/catch.hpp"
 
+namespace latency_coded_model_test {
+
 using namespace hwnas;
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
@@ -180,3 +182,5 @@ TEST_CASE("fits refuse what is no sample, and bear dull ones", "[latency]") {
     CHECK(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end());
     CHECK(sorted.back() == 99);
 }
+
+}  // namespace latency_coded_model_test

@@ -5,6 +5,8 @@
 #include "latency/space_table.hpp"
 #include "support/catch.hpp"
 
+namespace latency_fit_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -85,3 +87,5 @@ TEST_CASE("fits of units are never below 0, and refuse what is no sample", "[lat
     CHECK_THROWS_WITH(LatencyModel::fit(space, bad), Catch::Matchers::EndsWith(" took 0 ms, more than 0 is expected"));
     CHECK_THROWS_AS(LatencyModel::fit(small_space("separable"), samples_of(truth, 0, 3)), Error);
 }
+
+}  // namespace latency_fit_test

@@ -10,6 +10,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace latency_model_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -258,3 +260,5 @@ TEST_CASE("a latency model refuses tables and mixtures that do not fit", "[laten
     CHECK_THROWS_WITH(with([](auto& t) { t.rows.pop_back(); }),
                       Catch::Matchers::ContainsSubstring("latency table: no row for "));
 }
+
+}  // namespace latency_model_test

@@ -9,6 +9,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace latency_profiler_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -218,3 +220,5 @@ TEST_CASE("profile and measure refuse what cannot be timed", "[latency]") {
     CHECK_THROWS_WITH(measure(network, {.threads = -1}), "measure: -1 threads, at least 1 is needed");
     CHECK_THROWS_WITH(measure_all(std::vector<const Network*>{nullptr}), "measure: a network is null");
 }
+
+}  // namespace latency_profiler_test

@@ -8,6 +8,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace latency_profiler_slow_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -73,3 +75,5 @@ TEST_CASE("a profile predicts whole networks", "[latency][slow]") {
         CHECK(rank > 0.8);
     }
 }
+
+}  // namespace latency_profiler_slow_test

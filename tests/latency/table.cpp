@@ -4,6 +4,8 @@
 
 #include "support/catch.hpp"
 
+namespace latency_table_test {
+
 using namespace hwnas;
 
 namespace {
@@ -78,3 +80,5 @@ TEST_CASE("a table of something else is refused", "[latency]") {
                       "latency table: holds times of dtype int8, float32 is asked for (profile that, "
                       "or pass its table)");
 }
+
+}  // namespace latency_table_test

@@ -4,6 +4,8 @@
 #include <hwnas/autodiff/backward.hpp>
 #include <hwnas/nn/layers.hpp>
 
+namespace nn_layers_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -102,3 +104,5 @@ TEST_CASE("layers: linear, and states copied by name", "[nn]") {
     CHECK_THROWS_WITH(copy_state(from, other), "copy_state: the source has no \"head/weight\"");
     CHECK_THROWS_WITH(copy_state(from, narrow), "copy_state: \"weight\" has shape [3, 4] in the source, [2, 4] here");
 }
+
+}  // namespace nn_layers_test

@@ -7,6 +7,8 @@
 
 #include <limits>
 
+namespace ops_accuracy_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -74,3 +76,5 @@ TEST_CASE("accuracy says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(accuracy(x, Tensor<std::int32_t>::full({2}, 0, other)),
                       "accuracy: logits and labels must be on one device, they are on cpu and cpu");
 }
+
+}  // namespace ops_accuracy_test

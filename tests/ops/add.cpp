@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_add_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -142,3 +144,5 @@ TEST_CASE("add in a recorded step equals eager", "[ops][program]") {
         CHECK(b.grad().to_vector() == db);
     }
 }
+
+}  // namespace ops_add_test

@@ -7,6 +7,8 @@
 
 #include <map>
 
+namespace ops_augment_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -138,3 +140,5 @@ TEST_CASE("augment: bad input", "[ops]") {
     CHECK_THROWS_WITH(augment(x, Tensor<std::int64_t>::full({2}, 0, device), key, {}),
                       "augment: step has shape [2], expected one number, []");
 }
+
+}  // namespace ops_augment_test

@@ -5,6 +5,8 @@
 
 #include <limits>
 
+namespace ops_average_pool_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -126,3 +128,5 @@ TEST_CASE("average_pool: a window that sees no pixel is refused", "[ops]") {
     const auto zeros = average_pool(x({1, 1, 1, 1}), {.kernel = 2, .padding = 1, .dilation = 2, .count_padding = true});
     CHECK(zeros.value().to_vector() == std::vector<float>{0});
 }
+
+}  // namespace ops_average_pool_test

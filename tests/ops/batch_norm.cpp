@@ -5,6 +5,8 @@
 
 #include <limits>
 
+namespace ops_batch_norm_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -284,3 +286,5 @@ TEST_CASE("batch_norm says what clashes", "[ops]") {
     CHECK_THROWS_WITH(call(x, none, none, {tensor({4}), tensor({4}), Tensor<float>::scalar(0.1f, test_device())}),
                       "batch_norm: momentum is on another device than input [2, 3, 3, 4]");
 }
+
+}  // namespace ops_batch_norm_test

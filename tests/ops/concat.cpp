@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_concat_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -101,3 +103,5 @@ TEST_CASE("concat in a recorded step equals eager", "[ops][program]") {
         CHECK(x.grad().to_vector() == dx);
     }
 }
+
+}  // namespace ops_concat_test

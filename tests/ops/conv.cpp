@@ -6,6 +6,8 @@
 
 #include <limits>
 
+namespace ops_conv_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -225,3 +227,5 @@ TEST_CASE("conv says what clashes", "[ops]") {
                       "conv: bias lives on another device (cpu and cpu, two devices of one name: make one and share "
                       "its handle; input [8, 6, 6, 32], bias [4])");
 }
+
+}  // namespace ops_conv_test

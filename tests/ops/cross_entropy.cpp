@@ -7,6 +7,8 @@
 
 #include <limits>
 
+namespace ops_cross_entropy_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -135,3 +137,5 @@ TEST_CASE("cross_entropy says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(cross_entropy(x, labels, {.label_smoothing = 1}),
                       "cross_entropy: label smoothing 1 is not in [0, 1)");
 }
+
+}  // namespace ops_cross_entropy_test

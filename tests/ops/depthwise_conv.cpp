@@ -5,6 +5,8 @@
 
 #include <limits>
 
+namespace ops_depthwise_conv_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -131,3 +133,5 @@ TEST_CASE("depthwise_conv says what clashes", "[ops]") {
                       "depthwise_conv: weight lives on another device (cpu and cpu, two devices of one name: make one "
                       "and share its handle; input [8, 6, 6, 32], weight [3, 3, 32])");
 }
+
+}  // namespace ops_depthwise_conv_test

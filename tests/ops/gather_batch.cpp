@@ -7,6 +7,8 @@
 
 #include <set>
 
+namespace ops_gather_batch_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -178,3 +180,5 @@ TEST_CASE("gather_batch says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(gather_batch<float>(good, step, {.batch = 1, .shuffle = true, .first = 1}),
                       "gather_batch: first row 1 with shuffle, a shuffled epoch uses all 10 rows");
 }
+
+}  // namespace ops_gather_batch_test

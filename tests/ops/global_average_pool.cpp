@@ -5,6 +5,8 @@
 
 #include <limits>
 
+namespace ops_global_average_pool_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -76,3 +78,5 @@ TEST_CASE("global_average_pool says what clashes", "[ops]") {
     CHECK_THROWS_WITH(global_average_pool(Variable<float>()),
                       "global_average_pool: input has shape [], expected [N, H, W, C]");
 }
+
+}  // namespace ops_global_average_pool_test

@@ -8,6 +8,8 @@
 
 #include <limits>
 
+namespace ops_gumbel_softmax_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::WithinAbs;
@@ -214,3 +216,5 @@ TEST_CASE("gumbel_softmax says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(gumbel_softmax(alpha, options),
                       "gumbel_softmax: alpha and step must be on one device, they are on cpu and cpu");
 }
+
+}  // namespace ops_gumbel_softmax_test

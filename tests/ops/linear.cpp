@@ -3,6 +3,8 @@
 
 #include "support/window_ops.hpp"
 
+namespace ops_linear_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -76,3 +78,5 @@ TEST_CASE("linear says what clashes", "[ops]") {
                       "linear: weight lives on another device (cpu and cpu, two devices of one name: make one and "
                       "share its handle; input [8, 32], weight [32, 10])");
 }
+
+}  // namespace ops_linear_test

@@ -5,6 +5,8 @@
 
 #include <limits>
 
+namespace ops_max_pool_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -154,3 +156,5 @@ TEST_CASE("max_pool: a window that sees no pixel is refused", "[ops]") {
         "max_pool: the window at column 0 lies wholly in the padding (input [1, 9, 1, 1], kernel 3, stride "
         "1, padding 3, dilation 2); pad less");
 }
+
+}  // namespace ops_max_pool_test

@@ -8,6 +8,8 @@
 
 #include "support/window_ops.hpp"
 
+namespace ops_mixed_node_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -167,3 +169,5 @@ TEST_CASE("mixed_node says what clashes", "[ops]") {
     CHECK_THROWS_WITH(MixedNodes<float>({{0, 2, 2}}, each, many).push(0, constant({2, 5, 5, 4})),
                       "mixed_node: gamma [5, 3] has 5 draws, expected 1 or one for each of 2 images");
 }
+
+}  // namespace ops_mixed_node_test

@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_multiply_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -113,3 +115,5 @@ TEST_CASE("multiply in a recorded step equals eager", "[ops][program]") {
         CHECK(b.grad().to_vector() == db);
     }
 }
+
+}  // namespace ops_multiply_test

@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_node_gate_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -149,3 +151,5 @@ TEST_CASE("node_gate says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(node_gate(gamma, offsets({0, 5}, other), 1),
                       "node_gate: gamma and first must be on one device, they are on cpu and cpu");
 }
+
+}  // namespace ops_node_gate_test

@@ -11,6 +11,8 @@
 
 #include <limits>
 
+namespace ops_node_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -167,3 +169,5 @@ TEST_CASE("node_sum says what clashes", "[ops]") {
                       "node_sum: term 0 has a constant factor, which is for networks that no longer learn; apply the "
                       "norm with batch_norm()");
 }
+
+}  // namespace ops_node_sum_test

@@ -5,6 +5,8 @@
 
 #include <limits>
 
+namespace ops_relu_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -58,3 +60,5 @@ TEST_CASE("gradients of two uses of one value add up", "[ops][gradcheck]") {
     const auto values = x.value().to_vector(), gradient = x.grad().to_vector();
     for (std::size_t i = 0; i < values.size(); ++i) CHECK(gradient[i] == (values[i] > 0 ? 3.0 : 0.0));
 }
+
+}  // namespace ops_relu_test

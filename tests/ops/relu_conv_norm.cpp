@@ -6,6 +6,8 @@
 
 #include "support/window_ops.hpp"
 
+namespace ops_relu_conv_norm_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -111,3 +113,5 @@ TEST_CASE("relu_conv_norm says what clashes", "[ops]") {
     CHECK_THROWS_WITH(call({1, 1, 1, 3}, {1, 1, 3, 3}, {}),
                       "relu_conv_norm: training needs at least 2 rows for a variance, input [1, 1, 1, 3] has 1");
 }
+
+}  // namespace ops_relu_conv_norm_test

@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_reshape_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -47,3 +49,5 @@ TEST_CASE("reshape in a recorded step equals eager", "[ops][program]") {
         }
     }
 }
+
+}  // namespace ops_reshape_test

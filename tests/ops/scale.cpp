@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_scale_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -93,3 +95,5 @@ TEST_CASE("scale in a recorded step reads its variable factor at every run", "[o
         CHECK(x.grad().to_vector() == std::vector<float>(12, 3 * factor));
     }
 }
+
+}  // namespace ops_scale_test

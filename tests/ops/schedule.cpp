@@ -7,6 +7,8 @@
 
 #include <numbers>
 
+namespace ops_schedule_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::WithinAbs;
@@ -82,3 +84,5 @@ TEST_CASE("schedule says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(schedule(out, step, {.start = HUGE_VAL, .end = 1}),
                       "schedule: start inf and end 1 must be finite");
 }
+
+}  // namespace ops_schedule_test

@@ -4,6 +4,8 @@
 
 #include "support/window_ops.hpp"
 
+namespace ops_separable_conv_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -96,3 +98,5 @@ TEST_CASE("separable_conv names what does not fit", "[ops]") {
                       Contains("expected [1, 1, 3, Cout]"));
     CHECK_THROWS_WITH(separable_conv(of({1, 4, 4, 3}), of({3, 3, 3}), Variable<float>()), Contains("undefined"));
 }
+
+}  // namespace ops_separable_conv_test

@@ -7,6 +7,8 @@
 
 #include <numeric>
 
+namespace ops_simplex_sample_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::WithinAbs;
@@ -75,3 +77,5 @@ TEST_CASE("simplex_sample says what it cannot take", "[ops]") {
     CHECK_THROWS_WITH(simplex_sample<float>(3, step, key, other),
                       "simplex_sample: step and the sample must be on one device, they are on cpu and cpu");
 }
+
+}  // namespace ops_simplex_sample_test

@@ -7,6 +7,8 @@
 
 #include <limits>
 
+namespace ops_softmax_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -114,3 +116,5 @@ TEST_CASE("softmax says what it cannot take", "[ops]") {
                       "softmax: input has shape [], expected at least one axis");
     CHECK_THROWS_WITH(softmax(Variable<float>(Tensor<float>::empty({4, 0}, device))), "softmax: input [4, 0] is empty");
 }
+
+}  // namespace ops_softmax_test

@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_step_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -41,3 +43,5 @@ TEST_CASE("advance and accumulate_scalar say what they cannot take", "[ops]") {
     CHECK_THROWS_WITH(accumulate_scalar(sum, Tensor<float>::scalar(0, other), 1),
                       "accumulate_scalar: sum and value must be on one device, they are on cpu and cpu");
 }
+
+}  // namespace ops_step_test

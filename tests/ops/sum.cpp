@@ -6,6 +6,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -122,3 +124,5 @@ TEST_CASE("reductions in a recorded step equal eager", "[ops][program]") {
         CHECK(x.grad().to_vector() == expected);
     }
 }
+
+}  // namespace ops_sum_test

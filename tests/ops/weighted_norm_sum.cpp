@@ -7,6 +7,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace ops_weighted_norm_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -188,3 +190,5 @@ TEST_CASE("weighted_norm_sum names what does not fit", "[ops]") {
     CHECK_THROWS_WITH(weighted_norm_sum(once, in.weights, columns), Contains("once"));
     once[1].value(), once[1].value();  // nothing is pending
 }
+
+}  // namespace ops_weighted_norm_sum_test

@@ -10,6 +10,8 @@
 
 #include <numeric>
 
+namespace ops_weighted_sum_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -273,3 +275,5 @@ TEST_CASE("weighted_sum mixes guarded branches of which only the selected one wa
                                (j == pick ? total * (pick + 2) : 0.0)) < 1e-4);
         }
 }
+
+}  // namespace ops_weighted_sum_test

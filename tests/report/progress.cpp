@@ -6,6 +6,8 @@
 
 #include "support/catch.hpp"
 
+namespace report_progress_test {
+
 namespace {
 
 struct Screen {
@@ -100,3 +102,5 @@ TEST_CASE("what a line of training says", "[report][progress]") {
                                     .seconds_left = 1};
     CHECK(other.str() == "epoch 1/2  loss 2.0000  squared error 0.5000  9 images/s  1 s left");
 }
+
+}  // namespace report_progress_test

@@ -3,6 +3,8 @@
 
 #include "support/catch.hpp"
 
+namespace report_table_test {
+
 TEST_CASE("a text table aligns the first column left and the others right, without trailing blanks",
           "[report][table]") {
     hwnas::TextTable table;
@@ -34,3 +36,5 @@ TEST_CASE("numbers as people read them", "[report][table]") {
     CHECK(hwnas::duration(245) == "4 min 05 s");
     CHECK(hwnas::duration(7'620) == "2 h 07 min");
 }
+
+}  // namespace report_table_test

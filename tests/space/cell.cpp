@@ -8,6 +8,8 @@
 
 #include <set>
 
+namespace space_cell_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::ContainsSubstring;
@@ -382,3 +384,5 @@ TEST_CASE("cell: options and calls that cannot run", "[space]") {
     for (const auto mode : {SearchMode::relaxed, SearchMode::straight_through, SearchMode::single_path})
         CHECK(search_mode(search_mode_name(mode)) == mode);
 }
+
+}  // namespace space_cell_test

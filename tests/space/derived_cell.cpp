@@ -7,6 +7,8 @@
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/space/search_space.hpp>
 
+namespace space_derived_cell_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -125,3 +127,5 @@ TEST_CASE("cell: a derived node runs what its edges have chosen, and nothing els
         for (const auto& [kernel, count] : folded) CHECK(kernel.find("batch_norm") == std::string::npos);
     }
 }
+
+}  // namespace space_derived_cell_test

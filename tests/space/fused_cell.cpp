@@ -8,6 +8,8 @@
 #include <hwnas/ops/window.hpp>
 #include <hwnas/space/search_space.hpp>
 
+namespace space_fused_cell_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -130,3 +132,5 @@ TEST_CASE("cell: fused nodes in float equal the same cell op by op, by every ker
             }
     CHECK(10 * ties <= compared);
 }
+
+}  // namespace space_fused_cell_test

@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace space_primitives_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -53,3 +55,5 @@ TEST_CASE("factorized_reduce halves the resolution and drops no pixel", "[space]
         CHECK(relative_error(y.value().to_vector(), expected) <= 1e-10);
     }
 }
+
+}  // namespace space_primitives_test

@@ -4,6 +4,8 @@
 #include <hwnas/supernet/network.hpp>
 #include <hwnas/supernet/supernet.hpp>
 
+namespace space_search_space_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -196,3 +198,5 @@ TEST_CASE("genotype: texts that are none, and genotypes of other spaces", "[spac
         Genotype::parse("normal:|identity~0|sofa~1|").choices(a),
         "architecture: no primitive \"sofa\" in space paper (it has depthwise_conv_3x3, identity, max_pool_3x3)");
 }
+
+}  // namespace space_search_space_test

@@ -7,6 +7,8 @@
 #include <hwnas/supernet/prepared.hpp>
 #include <hwnas/supernet/supernet.hpp>
 
+namespace supernet_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -215,3 +217,5 @@ TEST_CASE("supernet: inputs of another shape", "[supernet]") {
     CHECK_THROWS_WITH(network.forward(x, Phase::eval), "network: input has shape [2, 8, 7, 1], expected [N, 8, 8, 1]");
     CHECK_THROWS_WITH(Prepared(network, 0), "prepared: batch 0");
 }
+
+}  // namespace supernet_test

@@ -5,6 +5,8 @@
 #include "support/catch.hpp"
 #include "support/random_tensor.hpp"
 
+namespace tensor_eigen_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -31,3 +33,5 @@ TEST_CASE("linear agrees with Eigen's product", "[tensor]") {
     const auto found = to_eigen(linear(Variable<double>(x), Variable<double>(w)).value());
     CHECK((found - expected).norm() <= 1e-14 * expected.norm());
 }
+
+}  // namespace tensor_eigen_test

@@ -5,6 +5,8 @@
 
 #include <numeric>
 
+namespace tensor_test {
+
 using namespace hwnas;
 
 namespace {
@@ -121,3 +123,5 @@ TEST_CASE("a kernel under a guard runs only while the flag has its value", "[ten
     }
     CHECK(GuardScope::current() == Guard{});
 }
+
+}  // namespace tensor_test

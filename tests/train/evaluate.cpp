@@ -4,6 +4,8 @@
 
 #include <hwnas/train/evaluate.hpp>
 
+namespace train_evaluate_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -90,3 +92,5 @@ TEST_CASE("recalibrate: running statistics become those of the training data", "
     CHECK_THROWS_WITH(recalibrate(network, data, {.batches = 0}), "recalibrate: 0 batches");
     CHECK_THROWS_WITH(recalibrate(network, data, {.batch = 1}), "recalibrate: a batch of 1 has no statistics");
 }
+
+}  // namespace train_evaluate_test

@@ -4,6 +4,8 @@
 
 #include <hwnas/train/fit.hpp>
 
+namespace train_fit_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::ContainsSubstring;
@@ -234,3 +236,5 @@ TEST_CASE("adam: parameters move into one block and all handles follow", "[train
     CHECK_THROWS_WITH(Adam<float>({a, a}), "adam: two parameters are named \"a\"");
     CHECK_THROWS_WITH(Adam<float>(std::vector<Parameter<float>>{}), "adam: no parameters given");
 }
+
+}  // namespace train_fit_test

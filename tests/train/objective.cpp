@@ -6,6 +6,8 @@
 #include <hwnas/space/relaxation.hpp>
 #include <hwnas/train/objective.hpp>
 
+namespace train_objective_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 
@@ -112,3 +114,5 @@ TEST_CASE("objective: costs by parameters and latency have mean 1 and no zeros",
     for (const auto cost : {ComplexityCost::count, ComplexityCost::parameters, ComplexityCost::latency})
         CHECK(complexity_cost(complexity_cost_name(cost)) == cost);
 }
+
+}  // namespace train_objective_test

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <fstream>
 
+namespace train_trainer_test {
+
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::ContainsSubstring;
@@ -382,3 +384,5 @@ TEST_CASE("trainer: options that cannot work", "[train]") {
                       "trainer: the loss is not finite in epoch 1 (learning rate 0.002 too high, or values that are "
                       "not finite in the data)");
 }
+
+}  // namespace train_trainer_test
