@@ -82,9 +82,11 @@ int main(int argc, char** argv) try {
     const auto& quality = *table.quality;
     fmt::print(
         "{}, {} kernels: {} units, {} of them known to 2 % after {} rounds in {:.1f} s; drift {:.1f} %, outliers "
-        "{:.1f} %\nwritten {}\n",
+        "{:.1f} %\n{} other networks, measured whole: Spearman {:.3f}, 95 % of the errors within {:.1f} %\nwritten "
+        "{}\n",
         table.device, table.isa, table.rows.size(), quality.settled, quality.rounds, quality.seconds,
-        100 * quality.drift, 100 * quality.outliers, options.out);
+        100 * quality.drift, 100 * quality.outliers, table.checked->networks, table.checked->spearman,
+        100 * table.checked->error_p95, options.out);
 } catch (const hwnas::Error& error) {
     fmt::print(stderr, "latency_probe: {}\n", error.what());
     return 1;

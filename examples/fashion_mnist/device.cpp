@@ -52,6 +52,11 @@ int run_profile(const ProfileCommand& command) {
                                    "networks times {:.3f}",
                                    100 * q->drift, 100 * q->outliers, q->factor));
     }
+    if (const auto& c = table.checked)
+        say("checked",
+            fmt::format("{} other networks, measured whole: Spearman {:.3f}, mean error {:.1f} %, 95 % of the "
+                        "errors within {:.1f} %",
+                        c->networks, c->spearman, 100 * c->mape, 100 * c->error_p95));
     hwnas::TextTable text;
     text.add({"unit", "input", "stride", "median ms", "mean ms", "p90 ms", "samples"});
     for (const auto& row : table.rows)

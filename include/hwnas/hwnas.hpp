@@ -98,6 +98,5 @@
 #include <hwnas/family/repeated_measurement.hpp>
 #include <hwnas/family/scores.hpp>
 #include <hwnas/family/selection.hpp>
-#include <hwnas/family/statistics.hpp>
 #include <hwnas/report/progress.hpp>
 #include <hwnas/report/table.hpp>

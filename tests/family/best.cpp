@@ -9,6 +9,7 @@ namespace family_best_test {
 using namespace hwnas;
 using namespace hwnas::testing;
 using Catch::Matchers::ContainsSubstring;
+using Catch::Matchers::WithinAbs;
 
 namespace {
 
@@ -172,6 +173,16 @@ TEST_CASE("best: a table of another device predicts, with a margin", "[family]")
           LatencyBasis::measured);
     CHECK(searched().best({}, validation(), {.candidates = 1, .measuring = Measuring::never}).basis ==
           LatencyBasis::predicted);
+    // A table that was checked carries its margin: measured = predicted / (1 - 0.2) at worst.
+    auto checked = family.latency()->table();
+    checked.checked = LatencyCheck{40, 0.98, 0.06, 0.2};
+    const auto known = searched_with(LatencyModel(family.supernet().space(), checked));
+    CHECK_THAT(known.best({}, validation(), {.candidates = 1}).margin, WithinAbs(0.25, 1e-12));
+    CHECK(known.best({}, validation(), {.candidates = 1, .margin = 0.5}).margin == 0.5);
+    checked.checked->error_p95 = 0.95;
+    const auto useless = searched_with(LatencyModel(family.supernet().space(), checked));
+    CHECK_THROWS_WITH(useless.best({}, validation(), {.candidates = 1}),
+                      "best: the latency table was checked, and errors up to 95 % found: measure another");
     auto table = made_up_table(family.supernet().space());
     table.backend = "cuda:0";
     const auto of_a_card = searched_with(LatencyModel(family.supernet().space(), table));

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "family/searched.hpp"
 
-#include <hwnas/family/statistics.hpp>
-
 namespace family_test {
 
 using namespace hwnas;
@@ -86,15 +84,6 @@ TEST_CASE("family: samples and sweeps", "[family]") {
     CHECK_THROWS_WITH(
         family.at(uniform_complexity(3), 0.1),
         "family: it was searched at one latency weight (HyperNetOptions::latency_weight searches for all)");
-}
-
-TEST_CASE("statistics: ranks and Spearman", "[family]") {
-    CHECK(ranks({3, 1, 2}) == std::vector<double>{3, 1, 2});
-    CHECK(ranks({1, 2, 2, 5}) == std::vector<double>{1, 2.5, 2.5, 4});
-    CHECK(std::abs(spearman({1, 2, 3, 4}, {10, 20, 30, 1000}) - 1) < 1e-12);
-    CHECK(std::abs(spearman({1, 2, 3, 4}, {4, 3, 2, 1}) + 1) < 1e-12);
-    CHECK(std::abs(spearman({1, 2, 3, 4, 5}, {2, 1, 4, 3, 5}) - 0.8) < 1e-12);
-    CHECK(spearman({1, 2, 3}, {7, 7, 7}) == 0);
 }
 
 }  // namespace family_test

@@ -49,6 +49,7 @@ TEST_CASE("a latency table comes back bit for bit", "[io][latency]") {
     auto measured = two_rows();
     measured.rows[1].interval = {0.25, 1.0 / 3};
     measured.quality = LatencyQuality{70, 1.5, 2, 0.01, 0.02, 0.03, 1.04};
+    measured.checked = LatencyCheck{40, 0.99, 0.02, 0.05};
     io::write_latency_table(path, measured);
     CHECK(io::read_latency_table(path) == measured);
     const LatencyTable empty;
@@ -118,6 +119,11 @@ TEST_CASE("a latency table that says something else is refused with its place", 
           "t.json: row 0: key \"median_ci95\" is [0.2, 0.1], two times in ascending order are expected");
     CHECK(message([](Json& j) { j["quality"] = {{"rounds", 3}}; }) == "t.json: quality: key \"seconds\" is missing");
     CHECK(message([](Json& j) { j["quality"] = 3; }).rfind("t.json: quality: ", 0) == 0);
+    CHECK(message([](Json& j) { j["checked"] = {{"networks", 40}, {"spearman", 1}, {"mape", 0.1}}; }) ==
+          "t.json: checked: key \"error_p95\" is missing");
+    const Json checked{{"networks", 40}, {"spearman", 1}, {"mape", 0.1}, {"error_p95", -0.1}};
+    CHECK(message([&](Json& j) { j["checked"] = checked; }) ==
+          "t.json: checked: key \"error_p95\" is -0.1, an error is not negative");
     for (const auto& [key, value] : good.items())
         CHECK(message([&](Json& j) { j.erase(key); }) == fmt::format("t.json: key \"{}\" is missing", key));
     for (const auto& [key, value] : good["rows"][1].items())

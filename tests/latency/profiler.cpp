@@ -177,6 +177,11 @@ TEST_CASE("a profile ends when its medians are known, and says what happened", "
     CHECK((q.drift >= 0 && q.outliers >= 0 && q.outliers < 1 && q.factor > 0));
     for (const auto& row : table.rows)
         if (row.interval) CHECK(((*row.interval)[0] <= row.median && row.median <= (*row.interval)[1]));
+    REQUIRE(table.checked);
+    CHECK(table.checked->networks == 40);
+    CHECK((table.checked->mape > 0 && table.checked->mape <= table.checked->error_p95));
+    CHECK(std::abs(table.checked->spearman) <= 1);
+    CHECK_FALSE(profile(space, test_device(1), {.repeats = 3, .seconds = 0.1, .checks = 0}).checked);
 }
 
 TEST_CASE("marginal times come from whole networks where units cannot be timed", "[latency]") {
@@ -186,14 +191,22 @@ TEST_CASE("marginal times come from whole networks where units cannot be timed",
     CHECK(table.rows.size() == made_up_table(space).rows.size());
     CHECK(table.method == "15 whole networks run in turn; fitted to 15 whole networks by regularised least squares");
     CHECK(table.library == version);
+    REQUIRE(table.checked);
+    CHECK(table.checked->networks == 40);
     const LatencyModel model(space, table);
     const auto& a = space.architecture();
+    CHECK_FALSE(
+        model.calibrate({{Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), 0)), 1}})
+            .table()
+            .checked);  // its times are others
     CHECK(model.predict(Genotype::from_choices(a, std::vector<int>(static_cast<std::size_t>(a.rows()), 0))) > 0);
 }
 
 TEST_CASE("profile and measure refuse what cannot be timed", "[latency]") {
     const auto space = SearchSpace::paper({.image = {4, 4, 1}, .channels = 2, .cells = 1, .nodes = 1});
     const auto device = test_device(1);
+    CHECK_THROWS_WITH(profile(space, device, {.checks = 1}),
+                      "profile: checked by 1 networks, none or at least 2 are possible");
     CHECK_THROWS_WITH(profile(space, device, {.batch = 0}), "profile: batch 0, at least 1 is needed");
     CHECK_THROWS_WITH(profile(space, device, {.threads = 0}), "profile: 0 threads, at least 1 is needed");
     CHECK_THROWS_WITH(profile(space, device, {.repeats = 0}),

@@ -15,20 +15,6 @@ using namespace hwnas::testing;
 
 namespace {
 
-double spearman(const std::vector<double>& a, const std::vector<double>& b) {
-    const auto ranks = [](const std::vector<double>& x) {
-        std::vector<double> rank(x.size());
-        for (std::size_t i = 0; i < x.size(); ++i)
-            rank[i] = static_cast<double>(std::count_if(x.begin(), x.end(), [&](double y) { return y < x[i]; }));
-        return rank;
-    };
-    const auto ra = ranks(a), rb = ranks(b);
-    double squares = 0;
-    for (std::size_t i = 0; i < ra.size(); ++i) squares += (ra[i] - rb[i]) * (ra[i] - rb[i]);
-    const double n = static_cast<double>(a.size());
-    return 1 - 6 * squares / (n * (n * n - 1));
-}
-
 /// Networks from mostly identity to mostly convolution.
 std::vector<Genotype> graded(const SearchSpace& space, int count) {
     const auto& a = space.architecture();

@@ -24,8 +24,9 @@ struct BestOptions {
     int candidates = 24;  ///< networks scored in a round; there are more rounds only where measuring refuses them all
     RecalibrationOptions recalibration = {};
     Measuring measuring = Measuring::automatic;
-    /// Of a table of another device: the relative error that 95 % of its predictions stay within (LatencyModel's
-    /// validate() on networks measured there). predicted (1 + margin) has to keep the budget. Not set: 0.10.
+    /// Of a table of another device: the relative error that 95 % of its predictions stay within. predicted (1 +
+    /// margin) has to keep the budget. Not set: what the table itself was checked to (LatencyTable::checked), or 0.10
+    /// where it was not.
     std::optional<double> margin = {};
     int sessions = 7;                           ///< of measuring the winner; see measure_sessions()
     MeasureOptions measure = {.repeats = 200};  ///< of one session; batch and threads are those of the table
@@ -70,6 +71,13 @@ inline std::optional<Device> measuring_device(const LatencyTable& table, const D
     return same_kernels && processor_name(device) == table.device ? std::optional(device) : std::nullopt;
 }
 
+/// What a prediction must be raised by so that a measurement it falls short of by this share of it stays below.
+inline double margin_of(double error) {
+    require(error < 0.9, "best: the latency table was checked, and errors up to {:.0f} % found: measure another",
+            100 * error);
+    return error / (1 - error);
+}
+
 template <class Family>
 class BestSearch {
 public:
@@ -84,7 +92,10 @@ public:
         limits_ = size_limits(budget, family.architecture());
         if (family.latency())
             device_ = measuring_device(family.latency()->table(), family.supernet().device(), options.measuring);
-        margin_ = family.latency() && !device_ ? options.margin.value_or(default_latency_margin) : 0.0;
+        if (family.latency() && !device_) {
+            const auto& checked = family.latency()->table().checked;
+            margin_ = options.margin.value_or(checked ? margin_of(checked->error_p95) : default_latency_margin);
+        }
     }
 
     BasicChoice<T> run() {

@@ -2,8 +2,8 @@
 // How well S controls the architecture.
 #pragma once
 
-#include <hwnas/family/statistics.hpp>
 #include <hwnas/hypernet/simplex.hpp>
+#include <hwnas/latency/agreement.hpp>
 #include <hwnas/space/architecture.hpp>
 
 #include <set>

@@ -68,6 +68,9 @@ inline Json latency_table_to_json(const LatencyTable& table) {
         json["quality"] = {{"rounds", q->rounds}, {"seconds", q->seconds}, {"settled", q->settled},
                            {"widest", q->widest}, {"drift", q->drift},     {"outliers", q->outliers},
                            {"factor", q->factor}};
+    if (const auto& c = table.checked)
+        json["checked"] = {
+            {"networks", c->networks}, {"spearman", c->spearman}, {"mape", c->mape}, {"error_p95", c->error_p95}};
     return json;
 }
 
@@ -104,6 +107,20 @@ inline LatencyTable latency_table_from_json(const Json& json, const std::string&
                                        .drift = number("drift"),
                                        .outliers = number("outliers"),
                                        .factor = number("factor")};
+    }
+    if (json.contains("checked")) {
+        const auto found = require<Json>(json, "checked", file);
+        const std::string place = fmt::format("{}: checked", file);
+        const auto number = [&](std::string_view key) { return require<double>(found, key, place); };
+        table.checked = LatencyCheck{.networks = require<std::int64_t>(found, "networks", place),
+                                     .spearman = number("spearman"),
+                                     .mape = number("mape"),
+                                     .error_p95 = number("error_p95")};
+        if (table.checked->networks < 2)
+            fail("{}: key \"networks\" is {}, at least 2 are expected", place, table.checked->networks);
+        for (const auto& [key, value] :
+             {std::pair{"mape", table.checked->mape}, {"error_p95", table.checked->error_p95}})
+            if (value < 0) fail("{}: key \"{}\" is {}, an error is not negative", place, key, value);
     }
     const auto rows = require<Json>(json, "rows", file);
     if (!rows.is_array()) fail("{}: key \"rows\" has the wrong type ({}, array expected)", file, rows.type_name());

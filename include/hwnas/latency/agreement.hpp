@@ -107,8 +107,8 @@ double tied_pairs(std::size_t n, Same&& same) {
 }  // namespace detail
 
 /// Spearman's rank correlation of two lists of one length.
-inline double rank_correlation(const std::vector<double>& a, const std::vector<double>& b) {
-    require(a.size() == b.size(), "rank correlation: {} values against {}", a.size(), b.size());
+inline double spearman(const std::vector<double>& a, const std::vector<double>& b) {
+    require(a.size() == b.size(), "spearman: {} values against {}", a.size(), b.size());
     return detail::correlation(detail::mean_ranks(a), detail::mean_ranks(b));
 }
 /// Kendall's tau-b of two lists of one length, by Knight's count of inversions.
@@ -152,7 +152,7 @@ inline LatencyValidation validate_latency(const std::vector<double>& predicted, 
         require(measured[i] >= 0 && std::isfinite(measured[i]) && std::isfinite(predicted[i]),
                 "validate latency: sample {} took {} ms, predicted {} ms", i, measured[i], predicted[i]);
     LatencyValidation v{.samples = n,
-                        .spearman = rank_correlation(predicted, measured),
+                        .spearman = hwnas::spearman(predicted, measured),
                         .kendall = kendall(predicted, measured),
                         .mape = mean_relative_error(predicted, measured)};
     const double mean = std::accumulate(measured.begin(), measured.end(), 0.0) / static_cast<double>(n);
@@ -183,7 +183,7 @@ inline LatencyValidation validate_latency(const std::vector<double>& predicted, 
     if (cases.size() > worst) cases.resize(worst);
     v.worst = std::move(cases);
     if (!again.empty())
-        v.repeat = {.spearman = rank_correlation(again, measured), .mape = mean_relative_error(again, measured)};
+        v.repeat = {.spearman = hwnas::spearman(again, measured), .mape = mean_relative_error(again, measured)};
     return v;
 }
 

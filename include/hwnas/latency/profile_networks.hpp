@@ -15,6 +15,8 @@ inline LatencyTable profile_networks(const SearchSpace& space, const Device& dev
     const bool on_cpu = device.backend().cpu() != nullptr;
     const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);
     require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
+    require(options.checks == 0 || options.checks >= 2,
+            "profile: checked by {} networks, none or at least 2 are possible", options.checks);
     const auto genotypes = detail::profiled_genotypes(space, options);
     std::vector<Network> networks;
     for (const auto& genotype : genotypes) networks.emplace_back(space, genotype, device, options.seed);
@@ -28,7 +30,9 @@ inline LatencyTable profile_networks(const SearchSpace& space, const Device& dev
     auto table =
         detail::provenance(space, detail::timing_device("profile", device, options.threads), batch, options.threads);
     table.method = fmt::format("{} whole networks run in turn", networks.size());
-    return LatencyModel::fit(space, samples, std::move(table)).table();
+    table = LatencyModel::fit(space, samples, std::move(table)).table();
+    if (options.checks > 0) table.checked = detail::check_table(space, table, device, options);
+    return table;
 }
 
 }  // namespace hwnas

@@ -12,6 +12,18 @@ namespace hwnas {
 
 namespace detail {
 
+/// Every choice of every network by itself, all primitives alike.
+inline std::vector<Genotype> random_genotypes(const Architecture& architecture, int count, random::Key key) {
+    std::vector<Genotype> genotypes;
+    std::vector<int> choices(static_cast<std::size_t>(architecture.rows()));
+    for (int i = 0; i < count; ++i) {
+        for (std::size_t row = 0; row < choices.size(); ++row)
+            choices[row] = static_cast<int>(random::words_at(key, row, static_cast<std::uint64_t>(i)).w[0] %
+                                            static_cast<unsigned>(architecture.k()));
+        genotypes.push_back(Genotype::from_choices(architecture, choices));
+    }
+    return genotypes;
+}
 /// One network with primitive m on every edge for each m, and some random ones.
 inline std::vector<Genotype> profiled_genotypes(const SearchSpace& space, const ProfileOptions& options) {
     const auto& architecture = space.architecture();
@@ -21,13 +33,8 @@ inline std::vector<Genotype> profiled_genotypes(const SearchSpace& space, const 
         std::fill(choices.begin(), choices.end(), m);
         genotypes.push_back(Genotype::from_choices(architecture, choices));
     }
-    const auto key = options.seed.stream("profile");
-    for (int i = 0; i < options.networks; ++i) {
-        for (std::size_t row = 0; row < choices.size(); ++row)
-            choices[row] = static_cast<int>(random::words_at(key, row, static_cast<std::uint64_t>(i)).w[0] %
-                                            static_cast<unsigned>(architecture.k()));
-        genotypes.push_back(Genotype::from_choices(architecture, choices));
-    }
+    for (auto& genotype : random_genotypes(architecture, options.networks, options.seed.stream("profile")))
+        genotypes.push_back(std::move(genotype));
     return genotypes;
 }
 /// A table without rows: everything about where and how but the method.
@@ -47,38 +54,6 @@ inline LatencyTable provenance(const SearchSpace& space, const Device& timing, s
 }
 
 }  // namespace detail
-
-/// Times every unit of a space on a device (of a CPU its kernels, but options.threads threads) inside float networks
-/// that hold all of them: one with primitive m on every edge for each m, and some random ones, in turn, until the 95 %
-/// confidence interval of every median is under 2 %. Takes up to about options.seconds; the table's quality says what
-/// was reached.
-inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
-    const bool on_cpu = device.backend().cpu() != nullptr;
-    const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);
-    detail::check_repeats("profile", batch, options.repeats, options.warmup, options.seconds);
-    require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
-    const Device timing = detail::timing_device("profile", device, options.threads);
-    detail::UnitTimer timer(space, timing, batch, options);
-    for (const auto& genotype : detail::profiled_genotypes(space, options)) timer.add(genotype);
-    timer.warm_up(options.warmup);
-    const auto [stamp, resolution] = detail::clock_cost();
-    const auto start = detail::LatencyClock::now();
-    detail::repeat_until(
-        options.repeats, options.seconds, [&] { timer.round(stamp); }, [&] { return timer.settled(resolution); },
-        [&](double fraction) {
-            if (options.progress) options.progress(fraction);
-        });
-    auto table = detail::provenance(space, timing, batch, options.threads);
-    table.method = on_cpu ? "units timed inside prepared networks run in turn (steady_clock between units, its cost "
-                            "subtracted), corrected for drift, scaled so that they add up to the networks' own medians"
-                          : "units of prepared networks run in turn, each many times in one captured graph "
-                            "(steady_clock around a replay and the wait for it), corrected for drift, scaled so that "
-                            "they add up to the networks' own medians";
-    table.clock_resolution_ns = resolution * 1e6;
-    std::tie(table.rows, table.quality) = timer.rows(resolution);
-    table.quality->seconds = detail::milliseconds(detail::LatencyClock::now() - start) / 1e3;
-    return table;
-}
 
 /// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own
 /// copy with options.threads threads of a CPU. Trained or not makes no difference. None of the pointers may be null.
@@ -123,6 +98,60 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<Network>& n
 /// Time of one whole prepared network on its device, ms; see measure_all().
 inline LatencyMeasurement measure(const Network& network, const MeasureOptions& options = {}) {
     return measure_all(std::vector<const Network*>{&network}, options)[0];
+}
+
+namespace detail {
+/// Measures random networks that the table was not made from, and says what its predictions of them were worth.
+inline LatencyCheck check_table(const SearchSpace& space, const LatencyTable& table, const Device& device,
+                                const ProfileOptions& options) {
+    const auto genotypes = random_genotypes(space.architecture(), options.checks, options.seed.stream("profile/check"));
+    std::vector<Network> networks;
+    for (const auto& genotype : genotypes) networks.emplace_back(space, genotype, device, options.seed);
+    const auto times = measure_all(networks, {.batch = table.batch,
+                                              .threads = table.threads,
+                                              .repeats = std::min(options.repeats, 20),
+                                              .warmup = options.warmup,
+                                              .seconds = 0.2 * options.seconds});
+    std::vector<LatencySample> samples;
+    for (std::size_t i = 0; i < genotypes.size(); ++i) samples.push_back({genotypes[i], times[i].median});
+    const auto found = LatencyModel(space, table).validate(samples);
+    return {.networks = options.checks, .spearman = found.spearman, .mape = found.mape, .error_p95 = found.error_p95};
+}
+}  // namespace detail
+
+/// Times every unit of a space on a device (of a CPU its kernels, but options.threads threads) inside float networks
+/// that hold all of them: one with primitive m on every edge for each m, and some random ones, in turn, until the 95 %
+/// confidence interval of every median is under 2 %. Then other random networks, measured whole, show what its
+/// predictions are worth. Takes up to about 1.2 options.seconds; the table's quality says what was reached.
+inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
+    const bool on_cpu = device.backend().cpu() != nullptr;
+    const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);
+    detail::check_repeats("profile", batch, options.repeats, options.warmup, options.seconds);
+    require(options.networks >= 0, "profile: {} random networks, none or more are possible", options.networks);
+    require(options.checks == 0 || options.checks >= 2,
+            "profile: checked by {} networks, none or at least 2 are possible", options.checks);
+    const Device timing = detail::timing_device("profile", device, options.threads);
+    detail::UnitTimer timer(space, timing, batch, options);
+    for (const auto& genotype : detail::profiled_genotypes(space, options)) timer.add(genotype);
+    timer.warm_up(options.warmup);
+    const auto [stamp, resolution] = detail::clock_cost();
+    const auto start = detail::LatencyClock::now();
+    detail::repeat_until(
+        options.repeats, options.seconds, [&] { timer.round(stamp); }, [&] { return timer.settled(resolution); },
+        [&](double fraction) {
+            if (options.progress) options.progress(fraction);
+        });
+    auto table = detail::provenance(space, timing, batch, options.threads);
+    table.method = on_cpu ? "units timed inside prepared networks run in turn (steady_clock between units, its cost "
+                            "subtracted), corrected for drift, scaled so that they add up to the networks' own medians"
+                          : "units of prepared networks run in turn, each many times in one captured graph "
+                            "(steady_clock around a replay and the wait for it), corrected for drift, scaled so that "
+                            "they add up to the networks' own medians";
+    table.clock_resolution_ns = resolution * 1e6;
+    std::tie(table.rows, table.quality) = timer.rows(resolution);
+    table.quality->seconds = detail::milliseconds(detail::LatencyClock::now() - start) / 1e3;
+    if (options.checks > 0) table.checked = detail::check_table(space, table, device, options);
+    return table;
 }
 
 }  // namespace hwnas

@@ -70,6 +70,16 @@ struct LatencyQuality {
     bool operator==(const LatencyQuality&) const = default;
 };
 
+/// What a table's predictions were worth on the device, on networks it was not made from. Fractions: .02 is 2 %.
+struct LatencyCheck {
+    std::int64_t networks = 0;  ///< whole networks, measured and predicted
+    double spearman = 0;        ///< rank correlation of the two
+    double mape = 0;            ///< mean of |error| / measured
+    double error_p95 = 0;       ///< 95 % of the errors are at most this: Family::best keeps it as its margin
+
+    bool operator==(const LatencyCheck&) const = default;
+};
+
 /// What a table must hold to be used; whatever is not set may be anything.
 struct LatencyRequirements {
     std::optional<std::string> space = {};
@@ -95,6 +105,7 @@ struct LatencyTable {
     double clock_resolution_ns = 0;
     std::vector<LatencyRow> rows = {};           ///< one a key
     std::optional<LatencyQuality> quality = {};  ///< of a table that profile() made
+    std::optional<LatencyCheck> checked = {};    ///< against whole networks; profile() does so
 
     bool operator==(const LatencyTable&) const = default;
     /// "cpu", "cuda": the backend without the number of the device.

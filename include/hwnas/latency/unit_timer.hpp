@@ -19,7 +19,8 @@ struct ProfileOptions {
     int warmup = 5;                          ///< runs before them, not counted
     double seconds = 10;                     ///< no new round of runs after this long
     int networks = 4;                        ///< random networks beside those with one primitive on every edge
-    Seed seed = {};                          ///< of the random networks
+    int checks = 40;  ///< other random networks, measured whole to check the table; 0: none, and the table says nothing
+    Seed seed = {};   ///< of the random networks
     std::function<void(double)> progress = {};  ///< called after every round with the fraction done, 0 to 1
 };
 
