@@ -42,6 +42,9 @@ struct BasicTrainerOptions {
     BasicTask<T> task = {};                                     ///< default: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
     std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
+    /// After on_epoch, where on_step stops, and in between whenever checkpoint_every has passed; gets state().
+    CheckpointCallback on_checkpoint = {};
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
 };
 using TrainerOptions = BasicTrainerOptions<float>;
 
@@ -115,6 +118,7 @@ public:
     /// Goes on from where state() stands; after begin().
     BasicFamily<Net> fit() {
         require(program_.defined(), "trainer: fit() without data; call begin(train) first, or fit(train)");
+        detail::CheckpointClock clock("trainer", options_.on_checkpoint, options_.checkpoint_every);
         for (std::int64_t position = step_.item(); position < steps_ * options_.epochs;) {
             const auto in_epoch = position % steps_;
             if (in_epoch == 0) sums_.assign(0.0);
@@ -124,11 +128,15 @@ public:
                 static_cast<int>((position - 1) / steps_),       options_.epochs, in_epoch + 1, steps_, options_.batch,
                 [this, in_epoch] { return means(in_epoch + 1); }};
             const bool epoch_ends = in_epoch + 1 == steps_;
-            if (epoch_ends || (in_epoch + 1) % 100 == 0)
+            const auto check = [&] {
                 if (!std::isfinite(means(in_epoch + 1)[0]))
                     detail::fail_not_finite("trainer", progress.epoch, options_.learning_rate);
+            };
+            if (epoch_ends || (in_epoch + 1) % 100 == 0) check();
             const bool go_on = !options_.on_step || options_.on_step(progress);
             if (epoch_ends && options_.on_epoch) options_.on_epoch(progress);
+            // A state that is lost must not take the place of the last good one.
+            if (clock.due(epoch_ends || !go_on)) check(), clock.save(state(), progress);
             if (!go_on) break;
         }
         return family();
