@@ -186,8 +186,14 @@ fetch_peers() {
     done
 }
 
-# What the tests read our files with, from the Python package index: what cannot be had they skip, and say so.
+# What the tests check the API reference with, and, from the Python package index, read our files with: what cannot be had
+# they skip, and say so.
 fetch_readers() {
+    if ! have doxygen && have apt-get && can_be_root; then
+        say "installing doxygen"
+        as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends doxygen ||
+            say "that failed (whole output: build/build.log); the test of the API reference is skipped"
+    fi
     venv=$root/build/onnx
     if "$venv/bin/python" -c "import numpy, onnx, onnxruntime, safetensors" >/dev/null 2>&1; then return 0; fi
     have python3 || return 0

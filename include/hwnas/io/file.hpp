@@ -203,6 +203,7 @@ private:
     detail::Descriptor directory_;
 };
 
+/// How a LineWriter begins.
 struct LineWriterOptions {
     bool append = false;  ///< keep the rows there are; a last row cut off by a kill is removed
 };
@@ -235,6 +236,7 @@ public:
         size_ += static_cast<off_t>(row.size());
     }
 
+    /// As constructed.
     const std::filesystem::path& path() const { return path_; }
 
 private:

@@ -10,18 +10,19 @@
 
 namespace hwnas {
 
+/// How fit() trains.
 template <class T>
 struct BasicFitOptions {
-    int epochs = 30;
-    std::int64_t batch = 128;
-    double learning_rate = 3e-3;  ///< peak; cosine to 1 % of it
-    double warmup = 1;            ///< epochs over which it rises from 0; none in a training of one epoch
-    double weight_decay = 1e-2;   ///< decoupled
-    double label_smoothing = 0.05;
-    AugmentOptions augment = {};  ///< of the training images; `outside` is set to what a byte of 0 becomes
-    double average = 0;           ///< decay of the moving average of the weights, which are then the result, with
-                                  ///< batch-norm statistics of their own; 0: none, the last weights are the result
-    Seed seed = {};               ///< of the order of the data and of augmentation
+    int epochs = 30;                ///< times the data are passed
+    std::int64_t batch = 128;       ///< examples a step
+    double learning_rate = 3e-3;    ///< peak; cosine to 1 % of it
+    double warmup = 1;              ///< epochs over which it rises from 0; none in a training of one epoch
+    double weight_decay = 1e-2;     ///< decoupled
+    double label_smoothing = 0.05;  ///< share of the target that all classes share; without a task
+    AugmentOptions augment = {};    ///< of the training images; `outside` is set to what a byte of 0 becomes
+    double average = 0;             ///< decay of the moving average of the weights, which are then the result, with
+                                    ///< batch-norm statistics of their own; 0: none, the last weights are the result
+    Seed seed = {};                 ///< of the order of the data and of augmentation
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops
     /// At the end of every epoch, where on_step stops, and in between whenever checkpoint_every has passed.
     CheckpointCallback on_checkpoint = {};
@@ -31,6 +32,7 @@ struct BasicFitOptions {
     std::function<void(const std::vector<NamedTensor>& state)> on_begin = {};
     BasicTask<T> task = {};  ///< default: classification
 };
+/// Of a float network.
 using FitOptions = BasicFitOptions<float>;
 
 /// What fit() did.
@@ -48,6 +50,7 @@ inline void check_training(const char* who, int epochs, std::int64_t batch, doub
 }
 }  // namespace detail
 
+/// Trains `network` in place; throws for options or data that do not fit, and where the loss is not finite.
 template <class T>
 FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
@@ -143,6 +146,7 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
     }
     return result;
 }
+/// The same of host data, uploaded first.
 template <class T>
 FitResult fit(const BasicNetwork<T>& network, const Dataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {

@@ -12,9 +12,9 @@ namespace hwnas {
 
 /// Where training stands; metrics() reads the device.
 struct TrainingProgress {
-    int epoch = 0, epochs = 0;         ///< epoch counts from 0
-    std::int64_t step = 0, steps = 0;  ///< inside the epoch, done so far
-    std::int64_t batch = 0;            ///< examples a step
+    int epoch = 0, epochs = 0;                     ///< epoch counts from 0
+    std::int64_t step = 0, steps = 0;              ///< inside the epoch, done so far
+    std::int64_t batch = 0;                        ///< examples a step
     std::function<std::vector<double>()> metrics;  ///< means of this epoch so far: {loss, metric, ...}
 };
 
@@ -41,9 +41,7 @@ public:
                 every.count());
     }
     /// After a step; `last` is the end of an epoch or of the training.
-    bool due(bool last) const {
-        return save_ && (last || (every_.count() > 0 && Clock::now() - last_ >= every_));
-    }
+    bool due(bool last) const { return save_ && (last || (every_.count() > 0 && Clock::now() - last_ >= every_)); }
     void save(const std::vector<NamedTensor>& state, const TrainingProgress& progress) {
         save_(state, progress);
         last_ = Clock::now();
