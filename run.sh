@@ -218,7 +218,7 @@ case $verb in
         exit "$status"
         ;;
     fuzz)
-        targets="idx latency_table genotype safetensors config"
+        targets="idx latency_table operation_table latency_csv genotype safetensors config"
         case " $targets " in *" ${1-} "*) targets=$1; shift ;; esac
         seconds=${1-60}
         case $seconds in '' | *[!0-9]*) say "fuzz: '$seconds' is neither a target ($targets) nor a number of seconds"; exit 2 ;; esac

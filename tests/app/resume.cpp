@@ -19,7 +19,7 @@ using hwnas_test::files_of;
 using hwnas_test::run;
 using hwnas_test::TemporaryDirectory;
 
-constexpr long steps_an_epoch = 200, epochs = 6;
+constexpr long steps_an_epoch = 200, epochs = 15;
 
 std::vector<std::string> search(const std::string& data, std::vector<std::string> more) {
     std::vector<std::string> words{"search",   "--data",  data,        "--no-verify", "--validation",
@@ -71,7 +71,7 @@ bool can_mount(const TemporaryDirectory& directory) {
 TEST_CASE("a search killed 20 times, at random moments, ends with the bytes of one that was not", "[app][resume]") {
     const TemporaryDirectory directory;
     const auto data = hwnas_test::tiny_data(directory, 820, 40);
-    const std::vector<std::string> often{"--checkpoint-every", "0.01s"};
+    const std::vector<std::string> often{"--checkpoint-every", "0.01s", "--epochs", std::to_string(epochs)};
     const auto with = [&](std::vector<std::string> words) {
         words.insert(words.end(), often.begin(), often.end());
         return words;
