@@ -72,7 +72,7 @@ inline CodedSamples read_latency_csv(const std::filesystem::path& path, const Co
         try {
             samples.codes.push_back(space.parse(fields[0]));
         } catch (const Error& error) {
-            bad(error.what());
+            bad(detail::shown(error.what(), 200));  // it quotes the field
         }
         double ms = 0;
         const auto text = fields[at];
