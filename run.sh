@@ -186,8 +186,14 @@ fetch_peers() {
     done
 }
 
-# What the tests read our files with, from the Python package index: what cannot be had they skip, and say so.
+# What the tests check the API reference with, and, from the Python package index, read our files with: what cannot be had
+# they skip, and say so.
 fetch_readers() {
+    if ! have doxygen && have apt-get && can_be_root; then
+        say "installing doxygen"
+        as_root DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends doxygen ||
+            say "that failed (whole output: build/build.log); the test of the API reference is skipped"
+    fi
     venv=$root/build/onnx
     if "$venv/bin/python" -c "import numpy, onnx, onnxruntime, safetensors" >/dev/null 2>&1; then return 0; fi
     have python3 || return 0
@@ -212,7 +218,7 @@ case $verb in
         exit "$status"
         ;;
     fuzz)
-        targets="idx latency_table genotype safetensors config"
+        targets="idx latency_table operation_table latency_csv genotype safetensors config"
         case " $targets " in *" ${1-} "*) targets=$1; shift ;; esac
         seconds=${1-60}
         case $seconds in '' | *[!0-9]*) say "fuzz: '$seconds' is neither a target ($targets) nor a number of seconds"; exit 2 ;; esac

@@ -82,6 +82,28 @@ void add_device(CLI::App& app, Surroundings& around) {
         ->take_last();
 }
 
+/// "90s", "10m", "1.5h" as seconds.
+double read_duration(const std::string& option, const std::string& text) {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    const std::string_view unit = std::string_view(text).substr(static_cast<std::size_t>(end - text.data()));
+    const double seconds = unit == "s" || (unit.empty() && value == 0) ? 1 : unit == "m" ? 60 : unit == "h" ? 3'600 : -1;
+    if (error != std::errc() || seconds < 0 || !(value >= 0 && value * seconds <= most_checkpoint_every))
+        throw UsageError(fmt::format("{}: \"{}\" is no time like 90s, 10m or 1h, at most 10000h", option, text));
+    return value * seconds;
+}
+
+void add_checkpoint_every(CLI::App& app, Surroundings& around) {
+    const std::string option = "--checkpoint-every";
+    app.add_option_function<std::string>(
+           option,
+           [&around, option](const std::string& text) { around.checkpoint_every = read_duration(option, text); },
+           "how much work a kill may cost, like 90s, 10m, 1h; 0: an epoch")
+        ->type_name("TIME")
+        ->default_str("60s")
+        ->take_last();
+}
+
 void add_surroundings(CLI::App& app, Surroundings& around) {
     add(app, "--threads", around.threads, {0, 1'024},
         "threads of the CPU; 0: all cores. The result is the same at any number");
@@ -150,6 +172,7 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*search, "--out", s.out, {}, "run directory [runs/<UTC time>-seed<seed>]");
     add(*search, "--resume", s.resume, {}, "go on with the run in this directory");
     add(*search, "--config", s.config_file, {}, "options from a config.json; those given here win");
+    add_checkpoint_every(*search, s.around);
     search->add_flag("--quick", s.quick, "a short search: fewer images and epochs")->disable_flag_override();
     add_surroundings(*search, s.around);
 
@@ -215,6 +238,9 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         ->group("")
         ->each([&t](const std::string&) { t.validation_given = true; });
     add(*train, "--out", t.out, {}, "directory for weights and result [RUN/retrained, or runs/<UTC time>-train]");
+    add(*train, "--resume", t.resume, {}, "go on from this checkpoint of a training that was stopped")
+        ->type_name("FILE");
+    add_checkpoint_every(*train, t.around);
     add_surroundings(*train, t.around);
 
     auto& y = command.study;
@@ -314,6 +340,8 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         throw UsageError(fmt::format("unknown command \"{}\"{}", extras.front(), nearest(extras.front(), verbs)));
     }
     refuse_extras(*app.get_subcommands().front());
+    for (const auto* option : train->get_options())
+        if (option->count() > 0) t.given.insert(option->get_name());
     return command;
 }
 

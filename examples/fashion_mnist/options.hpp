@@ -23,11 +23,14 @@ struct Rule {
     std::vector<std::string> choices = {};
 };
 
+inline constexpr double most_checkpoint_every = 3.6e7;  ///< seconds
+
 /// Where and how a command runs. Nothing here changes a result, but that CPU and GPU round differently.
 struct Surroundings {
     std::string data;
     std::string device = "auto";  ///< auto, cpu, cuda or cuda:n
     int threads = 0;
+    double checkpoint_every = -1;  ///< seconds; 0: at the end of epochs only; below 0: not said
     bool quiet = false, verify = true;
 };
 
@@ -95,7 +98,8 @@ struct BestCommand {
 
 struct TrainCommand {
     Surroundings around;
-    std::string run, profile, arch, network, out, space = "pointwise";
+    std::set<std::string> given = {};  ///< the options that the command line has
+    std::string run, profile, arch, network, out, resume, space = "pointwise";
     std::int64_t channels = 16, batch = 128, images = 0, validation = 5'000;
     bool space_given = false, channels_given = false, validation_given = false, further = false;
     int epochs = 30, shift = 0;

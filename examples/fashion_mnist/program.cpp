@@ -55,7 +55,7 @@ void catch_signals() {
     std::signal(SIGPIPE, SIG_IGN);  // and so is a reader that has gone: `search | tee`, Ctrl-C
     sigset_t caught;
     ::sigemptyset(&caught);
-    for (const int number : {SIGINT, SIGTERM}) {
+    for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
         struct sigaction now{};
         ::sigaction(number, nullptr, &now);
         if (now.sa_handler != SIG_IGN) ::sigaddset(&caught, number);  // nohup and background jobs of scripts mean it

@@ -24,8 +24,9 @@ void set_program(const char* argv0);
 /// "fashion_mnist search --resume 'my run'", quoted for a shell.
 std::string command_line(std::initializer_list<std::string_view> words);
 
-/// From here on Ctrl-C sets stop_requested() while a Stoppable stands, and otherwise, or the second time, ends at once,
-/// saying the last interrupt_note(). Broken pipes and full disks become errors of the write in question.
+/// From here on Ctrl-C, a terminal that closes, or `kill` sets stop_requested() while a Stoppable stands, and
+/// otherwise, or the second time, ends at once, saying the last interrupt_note(). Broken pipes and full disks become
+/// errors of the write in question.
 void catch_signals();
 void interrupt_note(std::string text);
 bool stop_requested();

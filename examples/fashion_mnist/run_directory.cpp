@@ -18,11 +18,16 @@ io::Json config_json(const SearchConfig& config) {
     return json;
 }
 
+double checkpoint_every(const Surroundings& around) {
+    return around.checkpoint_every < 0 ? default_checkpoint_every : around.checkpoint_every;
+}
+
 void write_config(const std::filesystem::path& file, const SearchCommand& command) {
     io::Json options = config_json(command.config);
     options["threads"] = command.around.threads;
     options["data"] = command.around.data;
     options["verify"] = command.around.verify;
+    options["checkpoint_every"] = checkpoint_every(command.around);
     io::write_json(file, {{"schema", config_schema},
                           {"version", hwnas::version},
                           {"command", "search"},
@@ -51,6 +56,11 @@ void read_config(const std::filesystem::path& file, SearchConfig& config, Surrou
         hwnas::fail("{}: key \"threads\" is {}, allowed are 0 to 1024", name, around.threads);
     around.data = io::require<std::string>(options, "data", name);
     around.verify = io::require<bool>(options, "verify", name);
+    if (!options.contains("checkpoint_every")) return;  // older than this option
+    around.checkpoint_every = io::require<double>(options, "checkpoint_every", name);
+    if (!(around.checkpoint_every >= 0 && around.checkpoint_every <= most_checkpoint_every))
+        hwnas::fail("{}: key \"checkpoint_every\" is {} seconds, allowed are 0 to {}", name, around.checkpoint_every,
+                    most_checkpoint_every);
 }
 
 void write_timing(const std::filesystem::path& file, const Timing& timing) {

@@ -14,6 +14,10 @@
 namespace app {
 
 inline constexpr const char* config_schema = "hwnas-config/1";
+inline constexpr double default_checkpoint_every = 60;
+
+/// Seconds; where nothing is said, the default.
+double checkpoint_every(const Surroundings& around);
 
 /// The options that a result depends on, in the order of for_each_option().
 hwnas::io::Json config_json(const SearchConfig& config);

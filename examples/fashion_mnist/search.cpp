@@ -38,6 +38,9 @@ void settle(SearchCommand& command) {
         if (command.quick) throw UsageError("--quick does not go with --resume: the run keeps its options");
         if (!fs::is_directory(command.resume))
             hwnas::fail("{}: there is no such run directory; pass --resume the one a search printed", command.resume);
+        if (!fs::exists(fs::path(command.resume) / "config.json"))
+            hwnas::fail("{}: no search has begun there, config.json is missing; begin one with --out {}",
+                        command.resume, command.resume);
     }
     if (resume || !command.config_file.empty()) {
         const fs::path file = resume ? fs::path(command.resume) / "config.json" : fs::path(command.config_file);
@@ -56,6 +59,7 @@ void settle(SearchCommand& command) {
         // What changes no result may change: where the data are, how many threads.
         if (!around.data.empty()) command.around.data = around.data;
         if (around.threads > 0) command.around.threads = around.threads;
+        if (around.checkpoint_every >= 0) command.around.checkpoint_every = around.checkpoint_every;
         command.around.quiet = around.quiet;
         if (!around.verify) command.around.verify = false;
     }
@@ -119,7 +123,18 @@ hwnas::LatencyTable measured_table(const SearchCommand& command, const hwnas::Se
 
 constexpr const char* metrics_header = "epoch,loss,accuracy,task_loss,complexity,latency_ms,temperature\n";
 
-/// Trains, keeping the run directory up to date after every epoch.
+/// Does what writes into the run directory; what cannot be written is said with the way on.
+template <class F>
+void keeping(const fs::path& run, F&& write) {
+    try {
+        write();
+    } catch (const hwnas::Error& error) {
+        hwnas::fail("{}; once that is mended, go on with: {}", error.what(),
+                    command_line({"search", "--resume", run.string()}));
+    }
+}
+
+/// Trains, keeping the run directory up to date.
 class Search {
 public:
     Search(const SearchCommand& command, fs::path run, Timing timing)
@@ -137,10 +152,9 @@ public:
             meter_.step(progress);
             return !stop_requested();
         };
-        options.on_epoch = [this](const hwnas::TrainingProgress& progress) {
-            add_metrics(progress);
-            save();
-        };
+        options.on_epoch = [this](const hwnas::TrainingProgress& progress) { add_metrics(progress); };
+        options.on_checkpoint = [this](const auto& state, const auto&) { save(state); };
+        options.checkpoint_every = std::chrono::duration<double>(checkpoint_every(command_.around));
         auto& trainer = trainer_.emplace(make_trainer(config_, space, device, table, std::move(options)));
         say("supernet",
             fmt::format("{} parameters; hypernetwork ({}) {}",
@@ -160,7 +174,6 @@ public:
         meter_.finish();
         interrupt_note(fmt::format("interrupted after training; go on with: {}", way_on()));
         if (!stop_requested()) return family;
-        save();
         return std::nullopt;
     }
     /// What is to be typed to go on.
@@ -179,7 +192,7 @@ private:
         const fs::path file = run_ / "checkpoint.safetensors";
         metrics_ = metrics_header;
         if (command_.resume.empty() || !fs::exists(file)) {
-            io::write_file_atomic(run_ / "metrics.csv", metrics_);
+            write_metrics();
             return 0;
         }
         const auto metadata = io::checkpoint_metadata(file);
@@ -190,7 +203,7 @@ private:
         io::load_checkpoint(file, trainer_->state());
         // Rows after the checkpoint, of an epoch whose checkpoint a kill prevented, go.
         metrics_ = metadata.at("metrics");
-        io::write_file_atomic(run_ / "metrics.csv", metrics_);
+        write_metrics();
         const std::int64_t done = trainer_->steps_done(), all = steps_ * config_.epochs;
         if (done < 0 || done > all)
             hwnas::fail("{}: stands after step {}, the run has {}; this checkpoint is of another run", file.string(),
@@ -205,16 +218,21 @@ private:
         const double temperature = o.temperature_start + (o.temperature_end - o.temperature_start) * step / last;
         metrics_ += fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}\n", progress.epoch + 1, m[0], m[1], m[2],
                                 m[3], m[4], temperature);
-        io::write_file_atomic(run_ / "metrics.csv", metrics_);
+        write_metrics();
     }
-    void save() const {
+    void write_metrics() const {
+        keeping(run_, [&] { io::write_file_atomic(run_ / "metrics.csv", metrics_); });
+    }
+    void save(const std::vector<hwnas::NamedTensor>& state) const {
         const std::int64_t step = trainer_->steps_done();
-        io::save_checkpoint(run_ / "checkpoint.safetensors", trainer_->state(),
-                            {{"epoch", std::to_string(step / steps_)},
-                             {"step", std::to_string(step)},
-                             {"config", options_.dump()},
-                             {"metrics", metrics_}});
-        write_timing(run_ / "timing.json", timing());
+        keeping(run_, [&] {
+            io::save_checkpoint(run_ / "checkpoint.safetensors", state,
+                                {{"epoch", std::to_string(step / steps_)},
+                                 {"step", std::to_string(step)},
+                                 {"config", options_.dump()},
+                                 {"metrics", metrics_}});
+            write_timing(run_ / "timing.json", timing());
+        });
     }
 
     const SearchCommand& command_;
@@ -344,7 +362,8 @@ int run_search(const SearchCommand& asked) {
                         table->rows.size(), table->device));
     else
         table = measured_table(command, space, device, timing);
-    if (!there(run / "latency.json")) io::write_latency_table(run / "latency.json", *table);
+    if (!there(run / "latency.json"))
+        keeping(run, [&] { io::write_latency_table(run / "latency.json", *table); });
     Search search(command, run, timing);
     const auto family = search.train(space, device, *table, data.train);
     if (!family) {
@@ -356,11 +375,13 @@ int run_search(const SearchCommand& asked) {
     timing = search.timing();
     const double start = seconds_now();
     const auto result = assess(config, *family, data, command.around.quiet);
-    for (const auto& member : result.family)
-        io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
-    io::write_result(run / "result.json", result);
     timing.evaluation_seconds = seconds_now() - start;
-    write_timing(run / "timing.json", timing);
+    keeping(run, [&] {
+        for (const auto& member : result.family)
+            io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
+        io::write_result(run / "result.json", result);
+        write_timing(run / "timing.json", timing);
+    });
 
     print(fmt::format("\n{}\n{}\n", family_table(result), control_table(result.control)));
     const double rate = timing.search_seconds > 0 ? static_cast<double>(timing.images) / timing.search_seconds : 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// train: one derived network, from scratch, on all images that are not kept for validation.
+// train: one derived network, from scratch, on all images that are not kept for validation; stopped, it goes on from its
+// checkpoint with the same bits.
 #include "program.hpp"
 #include "run_directory.hpp"
 
@@ -64,17 +65,100 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
     return genotype;
 }
 
+/// f(name, member) for what a checkpoint has to keep of the command.
+template <class Command, class F>
+void for_each_kept(Command& c, F&& f) {
+    f("space", c.space), f("channels", c.channels), f("batch", c.batch), f("images", c.images);
+    f("validation", c.validation), f("epochs", c.epochs), f("shift", c.shift), f("learning_rate", c.learning_rate);
+    f("warmup", c.warmup), f("weight_decay", c.weight_decay), f("label_smoothing", c.label_smoothing);
+    f("erase", c.erase), f("average", c.average), f("flip", c.flip), f("seed", c.seed), f("further", c.further);
+    f("network", c.network), f("data", c.around.data), f("verify", c.around.verify);
+    f("checkpoint_every", c.around.checkpoint_every);
+}
+
+constexpr std::string_view checkpoint_ending = ".checkpoint.safetensors";
+
+/// The same from the checkpoint of a training that was stopped.
+hwnas::Genotype take_up(TrainCommand& command, std::string& name) {
+    for (const auto& option : command.given)
+        if (!std::set<std::string>{"--resume", "--threads", "--device", "--data", "--quiet", "--no-verify",
+                                   "--checkpoint-every"}
+                 .contains(option))
+            throw UsageError(fmt::format("train: {} does not go with --resume: a training keeps its options", option));
+    const std::string& file = command.resume;
+    const auto metadata = io::checkpoint_metadata(file);
+    const auto found = metadata.find("training");
+    if (found == metadata.end())
+        hwnas::fail("{}: is no checkpoint of `train` (search --resume takes the directory of a search)", file);
+    const auto json = io::detail::parse_json<io::Json>(found->second, file + ": training");
+    const Surroundings around = command.around;
+    for_each_kept(command, [&]<class T>(const char* key, T& member) { member = io::require<T>(json, key, file); });
+    if (!around.data.empty()) command.around.data = around.data;
+    if (!around.verify) command.around.verify = false;
+    if (around.checkpoint_every >= 0) command.around.checkpoint_every = around.checkpoint_every;
+    name = io::require<std::string>(json, "name", file);
+    const fs::path path = file;
+    if (path.filename() != name + std::string(checkpoint_ending))
+        hwnas::fail("{}: was {}{} when it was written; give it that name again", file, name, checkpoint_ending);
+    command.out = path.has_parent_path() ? path.parent_path().string() : ".";
+    return hwnas::Genotype::parse(io::require<std::string>(json, "genotype", file), command.space);
+}
+
+/// Writes and removes the checkpoint of one training.
+class Stopped {
+public:
+    Stopped(fs::path file, const TrainCommand& command, const std::string& name, const hwnas::Genotype& genotype,
+            std::int64_t train_images)
+        : file_(std::move(file)), train_images_(train_images) {
+        json_ = {{"name", name}, {"genotype", genotype.str()}, {"train_images", train_images}};
+        for_each_kept(command, [this](const char* key, const auto& member) { json_[key] = member; });
+    }
+    void save(const std::vector<hwnas::NamedTensor>& state) const {
+        try {
+            io::save_checkpoint(file_, state, {{"training", json_.dump()}});
+        } catch (const hwnas::Error& error) {
+            if (!there()) throw;
+            hwnas::fail("{}; once that is mended, go on with: {}", error.what(), way_on());
+        }
+    }
+    void load(const std::vector<hwnas::NamedTensor>& state) const {
+        const auto metadata = io::load_checkpoint(file_, state);
+        const auto json = io::detail::parse_json<io::Json>(metadata.at("training"), file_.string());
+        const auto images = io::require<std::int64_t>(json, "train_images", file_.string());
+        if (images != train_images_)
+            hwnas::fail("{}: a training on {} images, there are {} now (pass the same --data)", file_.string(), images,
+                        train_images_);
+    }
+    bool there() const {
+        std::error_code error;
+        return fs::exists(file_, error);
+    }
+    void remove() const {
+        std::error_code error;
+        fs::remove(file_, error);  // what stays is taken for a training that can be taken up: its end is done again
+    }
+    std::string way_on() const { return command_line({"train", "--resume", file_.string()}); }
+    const fs::path& file() const { return file_; }
+
+private:
+    fs::path file_;
+    std::int64_t train_images_;
+    io::Json json_;
+};
+
 }  // namespace
 
 int run_train(const TrainCommand& asked) {
     TrainCommand command = asked;
     std::string name;
-    const auto genotype = choose(command, name);
+    const bool resume = !command.resume.empty();
+    const auto genotype = resume ? take_up(command, name) : choose(command, name);
+    command.around.checkpoint_every = checkpoint_every(command.around);
     const auto data = load_data(command.around, command.images, command.validation);
     const auto device = make_device(command.around);
     const auto space = make_space(command.space, command.channels, data.train);
     const hwnas::Network network(space, genotype, device, hwnas::seed(command.seed));
-    if (command.further) {
+    if (command.further && !resume) {
         const auto saved = io::load_network(command.network, device);
         io::check_same_options(command.network, io::detail::space_json(saved.space()).dump(),
                                io::detail::space_json(space), "the data");
@@ -85,7 +169,11 @@ int run_train(const TrainCommand& asked) {
                                                 : fs::path("runs") / (utc_stamp() + "-train");
     io::make_directories(out);
     const fs::path weights = out / (name + ".safetensors"), summary = out / (name + ".json");
-    for (const auto& file : {weights, summary}) io::check_writable(file);
+    const Stopped stopped(out / (name + std::string(checkpoint_ending)), command, name, genotype, data.train.count);
+    if (!resume && stopped.there())
+        hwnas::fail("{}: a training was stopped there; go on with: {} (or remove the file, to begin again)",
+                    stopped.file().string(), stopped.way_on());
+    for (const auto& file : {weights, summary, stopped.file()}) io::check_writable(file);
 
     say("output", out.string());
     say_data(data);
@@ -101,6 +189,15 @@ int run_train(const TrainCommand& asked) {
     std::optional<double> validated;
     TrainingMeter meter(command.around.quiet);
     const Stoppable scope;  // until the files are written
+    const auto begin = [&](const std::vector<hwnas::NamedTensor>& state) {
+        if (!resume) return;
+        stopped.load(state);
+        const auto step = std::get<hwnas::Tensor<std::int64_t>>(
+            std::find_if(state.begin(), state.end(), [](const auto& entry) { return entry.name == "fit/step"; })
+                ->tensor);
+        const std::int64_t done = step.item(), steps = data.train.count / command.batch;
+        say("resumed", fmt::format("after {} epochs and {} steps", done / steps, done % steps));
+    };
     const auto fitted = hwnas::fit(
         network, data.train,
         {.epochs = command.epochs,
@@ -117,15 +214,18 @@ int run_train(const TrainCommand& asked) {
              if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
              meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
              return !stop_requested();
-         }});
+         },
+         .on_checkpoint = [&](const auto& state, const auto&) { stopped.save(state); },
+         .checkpoint_every = std::chrono::duration<double>(command.around.checkpoint_every),
+         .on_begin = begin});
     meter.finish();
-    if (fitted.finished && command.average > 0 && validation.count > 0)
-        validated = hwnas::evaluate(network, validation).metric;  // of the average
     if (!fitted.finished) {
-        complain(
-            "interrupted, nothing is written; training a network starts over: a search can be resumed, this cannot");
+        std::fflush(stdout);
+        complain(fmt::format("interrupted, checkpoint saved; go on with: {}", stopped.way_on()));
         return exit_interrupted;
     }
+    if (validation.count > 0 && (command.average > 0 || !validated))  // of the average, or taken up at its end
+        validated = hwnas::evaluate(network, validation).metric;
     io::save_network(
         weights, network,
         {{"name", name}, {"epochs", std::to_string(command.epochs)}, {"seed", std::to_string(command.seed)}});
@@ -159,6 +259,7 @@ int run_train(const TrainCommand& asked) {
            {"validation", validated ? io::Json(*validated) : io::Json(nullptr)},
            {"test", tested.metric}}},
          {"latency_ms", {{"measured", latency.median}}}});
+    stopped.remove();
     say("accuracy",
         fmt::format("{} of {} test images{}", hwnas::percent(tested.metric), hwnas::with_commas(tested.count),
                     validated ? ", " + hwnas::percent(*validated) + " of the validation images" : ""));

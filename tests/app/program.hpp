@@ -6,11 +6,14 @@
 #include "support/catch.hpp"
 
 #include <hwnas/io/file.hpp>
+#include <hwnas/io/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -51,7 +54,7 @@ public:
         sigset_t none;
         ::sigemptyset(&none);
         ::sigprocmask(SIG_SETMASK, &none, nullptr);
-        for (const int number : {SIGINT, SIGTERM}) std::signal(number, SIG_DFL);
+        for (const int number : {SIGINT, SIGTERM, SIGHUP}) std::signal(number, SIG_DFL);
         ::unsetenv("HWNAS_DATA");
         ::setenv("HWNAS_COMMAND", "fashion_mnist", 1);
         ::execv(argv[0], argv.data());
@@ -63,6 +66,12 @@ public:
         if (process_ > 0) ::kill(process_, SIGKILL), wait();
     }
     void signal(int number) const { ::kill(process_, number); }
+    /// Whether it has come to its end by itself; wait() then returns at once.
+    bool ended() const {
+        ::siginfo_t info{};
+        return ::waitid(P_PID, static_cast<::id_t>(process_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+               info.si_pid == process_;
+    }
     Finished wait() {
         int status = 0;
         while (::waitpid(process_, &status, 0) < 0 && errno == EINTR) {
@@ -90,6 +99,29 @@ bool wait_until(F&& done) {
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
     return false;
+}
+
+/// All files of a run by name, without timing.json, and result.json without measured latencies.
+inline std::map<std::string, std::string> files_of(const std::filesystem::path& run) {
+    std::map<std::string, std::string> result;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(run)) {
+        if (!entry.is_regular_file() || entry.path().filename() == "timing.json") continue;
+        auto text = hwnas::io::read_file(entry.path());
+        if (entry.path().filename() == "result.json") {
+            auto json = hwnas::io::read_json(entry.path());
+            for (auto& member : json["family"]) member["latency_ms"].erase("measured");
+            text = json.dump(1);
+        }
+        result[std::filesystem::relative(entry.path(), run).string()] = std::move(text);
+    }
+    return result;
+}
+
+/// Rows of a CSV file below its header.
+inline long rows_of(const std::filesystem::path& file) {
+    if (!std::filesystem::exists(file)) return 0;
+    const auto text = hwnas::io::read_file(file);
+    return std::max<long>(0, std::count(text.begin(), text.end(), '\n') - 1);
 }
 
 /// Fashion-MNIST in form: images of 8 x 8, `train` and `test` of them (multiples of 10), one bright row or column a

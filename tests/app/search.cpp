@@ -13,6 +13,8 @@ namespace {
 
 namespace io = hwnas::io;
 using hwnas_test::Child;
+using hwnas_test::files_of;
+using hwnas_test::rows_of;
 using hwnas_test::run;
 using hwnas_test::TemporaryDirectory;
 
@@ -22,28 +24,6 @@ std::vector<std::string> search(const std::string& data, std::vector<std::string
                                    "--threads", "1"};
     words.insert(words.end(), more.begin(), more.end());
     return words;
-}
-
-/// All files of a run by name, without timing.json, and result.json without measured latencies.
-std::map<std::string, std::string> files(const std::filesystem::path& run) {
-    std::map<std::string, std::string> result;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(run)) {
-        if (!entry.is_regular_file() || entry.path().filename() == "timing.json") continue;
-        auto text = io::read_file(entry.path());
-        if (entry.path().filename() == "result.json") {
-            auto json = io::read_json(entry.path());
-            for (auto& member : json["family"]) member["latency_ms"].erase("measured");
-            text = json.dump(1);
-        }
-        result[std::filesystem::relative(entry.path(), run).string()] = std::move(text);
-    }
-    return result;
-}
-
-long rows(const std::filesystem::path& file) {
-    if (!std::filesystem::exists(file)) return 0;
-    const auto text = io::read_file(file);
-    return std::max<long>(0, std::count(text.begin(), text.end(), '\n') - 1);
 }
 
 }  // namespace
@@ -61,7 +41,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     CHECK_THAT(whole.err, Catch::Matchers::ContainsSubstring("epoch 4/4  loss "));
 
     Child first(directory, search(data, {"--out", "parts", "--latency", "whole/latency.json"}));
-    REQUIRE(hwnas_test::wait_until([&] { return rows(directory / "parts/metrics.csv") >= 1; }));
+    REQUIRE(hwnas_test::wait_until([&] { return rows_of(directory / "parts/metrics.csv") >= 1; }));
     first.signal(SIGINT);
     const auto stopped = first.wait();
     INFO(stopped.err);
@@ -77,7 +57,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     CHECK(position < 800);
 
     Child second(directory, {"search", "--resume", "parts", "--quiet"});
-    REQUIRE(hwnas_test::wait_until([&] { return rows(directory / "parts/metrics.csv") >= position / 200 + 1; }));
+    REQUIRE(hwnas_test::wait_until([&] { return rows_of(directory / "parts/metrics.csv") >= position / 200 + 1; }));
     second.signal(SIGKILL);
     second.wait();
     // A row that a kill left without its checkpoint goes when the run goes on.
@@ -88,7 +68,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     const auto last = run(directory, {"search", "--resume", "parts", "--quiet"});
     CHECK(last.err.empty());
     REQUIRE(last.code == 0);
-    const auto expected = files(directory / "whole"), found = files(directory / "parts");
+    const auto expected = files_of(directory / "whole"), found = files_of(directory / "parts");
     REQUIRE(expected.size() == 8);
     for (const auto& [name, text] : expected) {
         CAPTURE(name);
@@ -96,7 +76,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
         CHECK((found.at(name) == text));
     }
     CHECK(found.size() == expected.size());
-    CHECK(rows(directory / "parts/metrics.csv") == 4);
+    CHECK(rows_of(directory / "parts/metrics.csv") == 4);
     const auto timing = io::read_json(directory / "parts/timing.json");
     CHECK(timing["sessions"].get<int>() >= 2);  // a session that was killed may have left no trace
     CHECK(timing["images_per_second"] > 0);
@@ -125,7 +105,7 @@ TEST_CASE("all three modes search, and config.json runs again", "[app]") {
                                            mode + "/latency.json", "--out", mode + "-again", "--quiet"});
         INFO(again.err);
         REQUIRE(again.code == 0);
-        CHECK((files(directory / mode) == files(directory / (mode + "-again"))));
+        CHECK((files_of(directory / mode) == files_of(directory / (mode + "-again"))));
     }
 }
 

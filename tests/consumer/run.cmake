@@ -1,5 +1,5 @@
-# Builds and runs tests/consumer in one STYLE (its CMakeLists.txt knows three) or with pkgconfig; `install` puts build
-# directory BUILD into PREFIX, which installed, pkgconfig and refused use. OUT: a directory of its own.
+# Builds and runs tests/consumer in one STYLE (its CMakeLists.txt knows three), with pkgconfig or as README.md shows; `install` puts build
+# directory BUILD into PREFIX, which installed, pkgconfig, readme and refused use. OUT: a directory of its own.
 file(REMOVE_RECURSE ${OUT})
 file(MAKE_DIRECTORY ${OUT})
 if(STYLE STREQUAL install)
@@ -11,6 +11,14 @@ if(STYLE STREQUAL refused)
   execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/refused -B ${OUT}/build -G ${GENERATOR}
                           -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_PREFIX_PATH=${PREFIX} -DHAS_CUDA=${HAS_CUDA}
                   COMMAND_ERROR_IS_FATAL ANY)
+  return()
+endif()
+if(STYLE STREQUAL readme) # the lines that README.md shows
+  execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE}/tests/consumer/readme -B ${OUT}/build -G ${GENERATOR}
+                          -DCMAKE_CXX_COMPILER=${COMPILER} -DCMAKE_PREFIX_PATH=${PREFIX} -DCMAKE_CXX_FLAGS=${FLAGS}
+                  COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${CMAKE_COMMAND} --build ${OUT}/build COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${OUT}/build/search WORKING_DIRECTORY ${OUT} COMMAND_ERROR_IS_FATAL ANY)
   return()
 endif()
 if(STYLE STREQUAL pkgconfig)

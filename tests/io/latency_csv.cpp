@@ -34,6 +34,8 @@ TEST_CASE("errors in such files name file, line and reason", "[io]") {
     };
     CHECK(says("") == ": line 1 is no header that starts with \"arch\", the file is empty");
     CHECK(says("421211,1\n") == ": line 1 is no header that starts with \"arch\": \"421211\"");
+    CHECK(says("arch,cpu\n42\r211,1\n", "cpu") ==
+          ": line 2: nasbench201: \"42?211\" has '?' where a digit from 0 to 4 is expected");
     CHECK(says("arch,cpu,gpu\n421211,1,2\n", "tpu") == ": line 1 has no column \"tpu\" (it has cpu, gpu)");
     CHECK(says("arch,cpu\n") == ": no networks follow the header");
     CHECK(says("arch,cpu\n421211,1\n\n421211,fast\n") == ": line 4: \"fast\" in column cpu is no time in milliseconds");

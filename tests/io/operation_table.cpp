@@ -66,6 +66,12 @@ TEST_CASE("what is no such table is refused with its line", "[io][latency]") {
               "t: line 2: a number of at least 0 is expected: \"mean: " + value + "x\"");
     CHECK(says("a:\n  speed: 1\n") == "t: line 2: count, mean, std or var of an operation is expected: \"speed: 1\"");
     CHECK(says("a:\n  mean: 1\n  mean: 2\n") == "t: line 3: stands twice: \"mean: 2\"");
+    for (const std::string& name : {std::string(201, 'n'), std::string("a\tb")})
+        CHECK(says(name + ":\n")
+                  .rfind("t: line 1: an operation's name has at most 200 bytes, none of them a control "
+                         "character: \"",
+                         0) == 0);
+    CHECK(says(std::string(200, 'n') + ":\n") == "t: line 1: operation " + std::string(60, 'n') + "... has no count");
     const std::string whole = "a:\n  count: 1\n  mean: 2\n  std: 1\n";
     CHECK(says(whole) == "no error");
     CHECK(says(whole + whole) == "t: line 5: the operation is in the table already: \"a:\"");

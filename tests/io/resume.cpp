@@ -83,6 +83,104 @@ TEST_CASE("a search resumed from a checkpoint is the uninterrupted search, bit f
     CHECK(io::read_file(directory / "x") == io::read_file(directory / "y"));
 }
 
+TEST_CASE("every checkpoint that a trainer offers goes on to the same bits", "[io][checkpoint][resume]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas::testing::shades(60, 7, 10);  // 5 steps an epoch
+    const auto tiny = [](hwnas::TrainerOptions options) {
+        options.epochs = 2, options.batch = 12, options.latency_weight = 0;
+        return hwnas::testing::tiny_trainer(hwnas::testing::smallest_space(), hwnas::cpu::device({.threads = 1}),
+                                            std::move(options));
+    };
+    int saved = 0;
+    std::vector<std::int64_t> places;
+    const auto save = [&](const auto& state, const hwnas::TrainingProgress& progress) {
+        io::save_checkpoint(directory / std::to_string(++saved), state);
+        places.push_back(progress.epoch * progress.steps + progress.step);
+    };
+    auto whole = tiny({.on_checkpoint = save, .checkpoint_every = std::chrono::nanoseconds(1)});
+    whole.fit(data);
+    REQUIRE(places == std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    const auto expected = bits(whole.state());
+    for (int k = 1; k <= 10; ++k) {
+        CAPTURE(k);
+        auto rest = tiny({});
+        rest.begin(data);
+        io::load_checkpoint(directory / std::to_string(k), rest.state());
+        REQUIRE(rest.steps_done() == k);
+        rest.fit();
+        CHECK(bits(rest.state()) == expected);
+    }
+
+    // By time only where that has passed; always at the end of an epoch and where it is stopped.
+    places.clear();
+    tiny({.on_checkpoint = save, .checkpoint_every = std::chrono::hours(1)}).fit(data);
+    tiny({.on_checkpoint = save, .checkpoint_every = {}}).fit(data);
+    tiny({.on_step = [](const auto& progress) { return progress.step < 3; }, .on_checkpoint = save}).fit(data);
+    CHECK(places == std::vector<std::int64_t>{5, 10, 5, 10, 3});
+    CHECK_THROWS_WITH(tiny({.checkpoint_every = std::chrono::seconds(-2)}).fit(data),
+                      "trainer: checkpoint_every -2 s is negative; 0 saves at the end of epochs only");
+    // A state that is lost is not saved over a good one.
+    places.clear();
+    auto broken = tiny({.on_checkpoint = save, .checkpoint_every = std::chrono::nanoseconds(1)});
+    broken.supernet().state().parameters[0].variable.value().assign(std::nanf(""));
+    CHECK_THROWS_AS(broken.fit(data), hwnas::Error);
+    CHECK(places.empty());
+}
+
+TEST_CASE("every checkpoint that fit() offers goes on to the same bits", "[io][checkpoint][resume]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas::testing::shades(60, 7);
+    const auto space = hwnas::testing::smallest_space();
+    const auto fresh = [&](std::uint64_t seed) {
+        const std::vector<int> choices{0, 1, 2, 0, 1};
+        return hwnas::Network(space, hwnas::Genotype::from_choices(space.architecture(), choices),
+                              hwnas::cpu::device({.threads = 1}), hwnas::seed(seed));
+    };
+    const auto values = [](const hwnas::Network& network) {
+        std::vector<NamedTensor> all;
+        for (const auto& p : network.state().parameters) all.push_back({p.name, p.variable.value()});
+        for (const auto& b : network.state().buffers) all.push_back({b.name, b.tensor});
+        return bits(all);
+    };
+    hwnas::FitOptions options{.epochs = 2,
+                              .batch = 12,
+                              .warmup = 1,
+                              .augment = {.shift = 1, .flip = true, .erase = 0.5},
+                              .average = 0.9,
+                              .seed = hwnas::seed(5)};
+    const auto plain = options;
+    std::vector<std::int64_t> places;
+    options.on_checkpoint = [&](const auto& state, const hwnas::TrainingProgress& progress) {
+        places.push_back(progress.epoch * progress.steps + progress.step);
+        io::save_checkpoint(directory / std::to_string(places.back()), state);
+    };
+    options.checkpoint_every = std::chrono::nanoseconds(1);
+    const auto whole = fresh(1);
+    const auto result = hwnas::fit(whole, data, options);
+    REQUIRE(places == std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    for (int k = 1; k <= 10; ++k) {
+        CAPTURE(k);
+        auto rest = plain;
+        rest.on_begin = [&](const auto& state) { io::load_checkpoint(directory / std::to_string(k), state); };
+        const auto network = fresh(2);  // whatever its weights were
+        const auto again = hwnas::fit(network, data, rest);
+        CHECK(values(network) == values(whole));
+        CHECK(again.finished);
+        CHECK(again.loss == result.loss);
+        CHECK(again.metric == result.metric);
+    }
+    auto shorter = plain;
+    shorter.epochs = 1;
+    shorter.on_begin = [&](const auto& state) { io::load_checkpoint(directory / "10", state); };
+    CHECK_THROWS_WITH(hwnas::fit(fresh(1), data, shorter),
+                      "fit: the state is that of step 10, this training has 5 steps");
+    auto broken = options;
+    broken.on_begin = [](const auto& state) { std::get<hwnas::Tensor<float>>(state[0].tensor).assign(std::nanf("")); };
+    places.clear();
+    CHECK_THROWS_AS(hwnas::fit(fresh(1), data, broken), hwnas::Error);
+    CHECK(places.empty());
+}
+
 TEST_CASE("the checkpoint of another width, form or mode of network is refused", "[io][checkpoint][resume]") {
     const TemporaryDirectory directory;
     io::save_checkpoint(directory / "c", trainer(SearchMode::relaxed, 1).state());

@@ -9,6 +9,7 @@
 
 namespace hwnas {
 
+/// How gradcheck() differentiates, and what it lets pass.
 struct GradcheckOptions {
     double step = 1e-6;       ///< of the central difference, relative to max(1, |x|)
     double tolerance = 1e-6;  ///< on |numeric - analytic| / (|numeric| + |analytic|), norms over one input
@@ -16,9 +17,9 @@ struct GradcheckOptions {
 };
 /// What gradcheck found; `message` names the worst input when it did not pass.
 struct GradcheckResult {
-    bool passed = true;
-    double worst = 0;
-    std::string message;
+    bool passed = true;   ///< every input is within the tolerance
+    double worst = 0;     ///< of the inputs, relative
+    std::string message;  ///< names the worst input where it did not pass
 };
 
 /// f: std::vector<Variable<double>> -> Variable<double>, smooth around the given inputs (choose points away from

@@ -16,6 +16,7 @@ namespace hwnas {
 /// Names the kernels submitted while it stands; labels nest as "cell_0/node_1". Used by print() and the profiler.
 class LabelScope {
 public:
+    /// Appends `label` to that of the scopes around it: "cell_0/node_1".
     explicit LabelScope(std::string_view label) : length_(current().size()) {
         if (!current().empty()) current() += '/';
         current() += label;
@@ -23,6 +24,7 @@ public:
     ~LabelScope() { current().resize(length_); }
     LabelScope(const LabelScope&) = delete;
     LabelScope& operator=(const LabelScope&) = delete;
+    /// The label of this thread's scopes.
     static std::string& current() {
         thread_local std::string label;
         return label;
@@ -220,6 +222,7 @@ public:
         return program;
     }
 
+    /// Whether a step was recorded.
     bool defined() const { return recorder_ != nullptr; }
     /// Executes the whole step once.
     void run() const { run_timed(nullptr); }
@@ -230,7 +233,9 @@ public:
     }
     /// Kernel calls; 0 before anything is recorded.
     std::size_t size() const { return recorder_ ? recorder_->entries().size() : 0; }
+    /// Of a call: the LabelScope it was recorded in.
     const std::string& label(std::size_t entry) const { return recorder_->entries()[entry].label; }
+    /// Of a call: the name of its contract struct.
     const char* kernel(std::size_t entry) const { return recorder_->entries()[entry].call.name; }
     /// The recorded call: kernel number, name and contract struct, with the addresses it runs on. For exporters.
     const Call& call(std::size_t entry) const { return recorder_->entries()[entry].call; }

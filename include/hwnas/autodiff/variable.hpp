@@ -14,15 +14,19 @@ namespace hwnas {
 /// One place on the tape: the gradient of one value, and how it flows on. Leaves (parameters) have no `backward`.
 template <class T>
 struct Node {
+    /// Where the gradient flows on to.
     using Inputs = std::vector<std::shared_ptr<Node>>;
-    Shape shape;
-    Device device;
-    Tensor<T> grad;
-    Inputs inputs;  ///< null where an input wants no gradient
+    Shape shape;     ///< of the value
+    Device device;   ///< of the value
+    Tensor<T> grad;  ///< undefined until something flows in
+    Inputs inputs;   ///< null where an input wants no gradient
+    /// Adds to the gradients of `inputs`, given that of the value.
     std::function<void(const Tensor<T>& dy, const Inputs& inputs)> backward;
+    /// Under which it was recorded: its rule runs under the same.
     Guard guard = GuardScope::current();
+    /// Grows along the tape.
     std::uint64_t sequence = next_sequence();
-    bool leaf = false;
+    bool leaf = false;      ///< A parameter: keeps its gradient
     bool consumed = false;  ///< backward() has passed it
     bool deferred = false;  ///< its rule runs without a gradient: its consumers leave it what it needs
 
@@ -40,6 +44,7 @@ public:
     ~NoGrad() { active() = previous_; }
     NoGrad(const NoGrad&) = delete;
     NoGrad& operator=(const NoGrad&) = delete;
+    /// The flag of this thread.
     static bool& active() {
         thread_local bool flag = false;
         return flag;
@@ -49,9 +54,11 @@ private:
     bool previous_;
 };
 
+/// A value, and whether and where its gradient is collected. Copies are the same variable.
 template <class T>
 class Variable {
 public:
+    /// float or double.
     using value_type = T;
     Variable() = default;
     /// A constant: no gradient.
@@ -66,10 +73,15 @@ public:
         return v;
     }
 
+    /// Whether it has a value.
     bool defined() const { return value_.defined(); }
+    /// The value; its tensor is shared.
     const Tensor<T>& value() const { return value_; }
+    /// Of the value.
     const Shape& shape() const { return value_.shape(); }
+    /// Of the value.
     const Device& device() const { return value_.device(); }
+    /// Whether ops on it are put on the tape.
     bool requires_grad() const { return node_ != nullptr; }
     /// The gradient that backward() left; undefined before.
     const Tensor<T>& grad() const {
@@ -84,6 +96,7 @@ public:
     }
     /// The same value, cut off from the tape.
     Variable detach() const { return Variable(value_); }
+    /// Its place on the tape; null without a gradient.
     const std::shared_ptr<Node<T>>& node() const { return node_; }
 
 private:
@@ -119,6 +132,8 @@ Variable<T> record(Tensor<T> value, std::initializer_list<const Variable<T>*> in
         result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
     return result;
 }
+/// A value on the tape: backward(dy, inputs) adds to the gradients of `inputs`, those that want one (grad_target()).
+/// Without any, or while NoGrad stands, a constant.
 template <class T, class F>
 Variable<T> record(Tensor<T> value, const std::vector<Variable<T>>& inputs, F&& backward) {
     Variable<T> result(std::move(value));
@@ -143,9 +158,11 @@ Variable<T> record_deferred(Tensor<T> value, std::initializer_list<const Variabl
 /// Where a backward kernel writes the gradient of one input, and whether it must add to what is there.
 template <class T>
 struct GradTarget {
-    Tensor<T> tensor;  ///< undefined when the input wants no gradient
-    std::int32_t accumulate = 0;
+    Tensor<T> tensor;             ///< undefined when the input wants no gradient
+    std::int32_t accumulate = 0;  ///< 1 where there is something to add to, 0 where the tensor is to be written
+    /// Whether a gradient is wanted.
     explicit operator bool() const { return tensor.defined(); }
+    /// Null where none is wanted.
     T* data() const { return tensor.defined() ? tensor.data() : nullptr; }
 };
 

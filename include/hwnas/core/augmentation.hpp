@@ -17,9 +17,11 @@ struct AugmentationLimits {
 };
 /// What happens to one: pixel (y, x) comes from source(y, x), unless it is erased.
 struct Augmentation {
+    /// Of the image; its shift; the corner and sides of the erased rectangle. Pixels.
     std::int64_t h, w, dy, dx, top, left, height, width;
-    bool flip;
+    bool flip;  ///< mirrored
 
+    /// What happens to image `image` of the batch at step `step`.
     HWNAS_HD static Augmentation draw(const AugmentationLimits& limits, random::Key key, std::uint64_t image,
                                       std::uint64_t step) {
         const auto below = [](std::uint32_t word, std::int64_t n) {  // 0 to n - 1
@@ -42,6 +44,7 @@ struct Augmentation {
         }
         return result;
     }
+    /// Whether output pixel (y, x) lies in the erased rectangle.
     HWNAS_HD bool erased(std::int64_t y, std::int64_t x) const {
         return y >= top && y < top + height && x >= left && x < left + width;
     }

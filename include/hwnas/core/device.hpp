@@ -25,10 +25,12 @@ class Context;
 struct Call {
     const void* payload = nullptr;  ///< the struct
     int index = -1;                 ///< position in contract::Calls<T>
-    bool is_double = false;
+    bool is_double = false;         ///< Calls<double>, else Calls<float>
+    /// S::name
     const char* name = "";
     int writes = 0, pointers = 0;  ///< leading pointer members: outputs, and all
-    std::size_t bytes = 0;
+    std::size_t bytes = 0;         ///< size of the struct
+    /// The CPU's kernel for it.
     void (*run_on_cpu)(cpu::Context&, const void*) = nullptr;
     const Tiling* tiling = nullptr;  ///< how it is cut, if it can be
 };
@@ -36,14 +38,15 @@ struct Call {
 /// A call of a recorded step, its condition, and the earlier calls of the step, by number, that must have ended before
 /// it begins; what follows from others may be left out.
 struct GuardedCall {
-    Call call;
-    Guard guard;
-    std::vector<std::uint32_t> after = {};
+    Call call;                              ///< what to run
+    Guard guard;                            ///< when
+    std::vector<std::uint32_t> after = {};  ///< numbers of calls
 };
 /// A recorded step as a device keeps it: run() starts all its calls, each after those it has to wait for.
 class Replay {
 public:
     virtual ~Replay() = default;
+    /// Runs the step once.
     virtual void run() = 0;
 };
 
@@ -55,11 +58,17 @@ public:
     virtual ~Backend() = default;
     virtual std::string name() const = 0;         ///< "cpu", "cuda:0"
     virtual std::string description() const = 0;  ///< one line for people
+    /// Throws std::bad_alloc or Error where there is no memory.
     virtual void* allocate(std::size_t bytes) = 0;
+    /// What allocate() gave, with the same size.
     virtual void release(void* pointer, std::size_t bytes) noexcept = 0;
+    /// From host memory; returns when it has been read.
     virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+    /// To host memory; returns when it is there.
     virtual void download(void* to, const void* from, std::size_t bytes) = 0;
+    /// Starts a call, now or where the guard's flag says so.
     virtual void run(const Call& call, const Guard& guard) = 0;
+    /// Returns when all calls have taken effect.
     virtual void synchronize() {}
     /// Makes a step ready to be run many times; null: its calls are run one by one. The calls stay where they are.
     virtual std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>&) { return nullptr; }
@@ -72,11 +81,14 @@ public:
 class Device {
 public:
     Device() = default;
+    /// A handle to a backend of one's own.
     explicit Device(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
+    /// What does the work; throws without one.
     Backend& backend() const {
         require(backend_ != nullptr, "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
         return *backend_;
     }
+    /// "cpu", "cuda:0"
     std::string name() const { return backend().name(); }
     bool operator==(const Device&) const = default;
 
@@ -93,10 +105,12 @@ inline std::string device_clash(const Device& a, const Device& b) {
 /// Sets the guard of the calling thread for a scope.
 class GuardScope {
 public:
+    /// All calls submitted while it stands run under `guard`.
     explicit GuardScope(Guard guard) : previous_(current()) { current() = guard; }
     ~GuardScope() { current() = previous_; }
     GuardScope(const GuardScope&) = delete;
     GuardScope& operator=(const GuardScope&) = delete;
+    /// The guard of this thread.
     static Guard& current() {
         thread_local Guard guard;
         return guard;
@@ -108,9 +122,10 @@ private:
 
 /// Where the bytes of a tensor lie, kept as long as anybody refers to it; `left`: the tensor has moved elsewhere since.
 struct Place {
+    /// Owns the bytes together with others.
     explicit Place(std::shared_ptr<void> bytes) : memory(std::move(bytes)) {}
-    std::shared_ptr<void> memory;
-    std::atomic<bool> left{false};
+    std::shared_ptr<void> memory;   ///< keeps them
+    std::atomic<bool> left{false};  ///< the tensor has moved
 };
 
 /// While a recording stands on a thread, its tensors are placed by it and its kernel calls are appended, not run.
@@ -118,13 +133,17 @@ class Recording {
 public:
     virtual ~Recording() = default;
     virtual void* place(std::size_t bytes) = 0;  ///< an address inside the planned block
+    /// A place is free again.
     virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
     /// Memory from outside that the step uses.
     virtual void touch(const void* address, std::size_t bytes, const std::shared_ptr<Place>& place) = 0;
     virtual void* resolve(void* address) const = 0;  ///< the real address once finished()
+    /// Whether addresses are final.
     virtual bool finished() const = 0;
+    /// Takes a call into the step.
     virtual void append(const Device& device, const Call& call, Guard guard) = 0;
     virtual void retain(std::shared_ptr<void> owner) = 0;  ///< keep alive as long as the program
+    /// The recording of this thread, or null.
     static std::shared_ptr<Recording>& active() {
         thread_local std::shared_ptr<Recording> recording;
         return recording;

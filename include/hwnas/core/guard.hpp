@@ -9,8 +9,9 @@ namespace hwnas {
 /// Kernels submitted while a guard stands run only if *flag == value, decided on the device at run time. The caller
 /// keeps the flag alive. Without a flag they always run.
 struct Guard {
+    /// On the device; null: always.
     const std::int32_t* flag = nullptr;
-    std::int32_t value = 0;
+    std::int32_t value = 0;  ///< what the flag must be
     bool operator==(const Guard&) const = default;
 };
 

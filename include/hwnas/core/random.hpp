@@ -19,12 +19,13 @@ namespace hwnas::random {
 
 /// 64 key bits: which stream of numbers.
 struct Key {
-    std::uint32_t low = 0, high = 0;
+    std::uint32_t low = 0, high = 0;  ///< of the 64 bits
     bool operator==(const Key&) const = default;
 };
 
+/// What one counter gives: 128 random bits.
 struct Words {
-    std::uint32_t w[4];
+    std::uint32_t w[4];  ///< the four words
 };
 
 /// Philox4x32-10: four random words from a 128-bit counter and a 64-bit key.
@@ -118,7 +119,7 @@ namespace hwnas {
 
 /// A seed from which every object takes its own named stream, so that one number fixes a whole run.
 struct Seed {
-    std::uint64_t value = 0;
+    std::uint64_t value = 0;  ///< the number a user writes
 
     /// The stream of that name: FNV-1a of the name mixed with the seed through one Philox block.
     constexpr std::uint64_t hash(std::string_view name) const {
@@ -126,6 +127,7 @@ struct Seed {
         for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
         return h;
     }
+    /// A key of its own for everything random, by name.
     random::Key stream(std::string_view name) const {
         const std::uint64_t h = hash(name);
         const auto mixed =

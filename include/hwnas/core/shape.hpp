@@ -16,11 +16,14 @@ namespace hwnas {
 /// Extents of a dense row-major tensor; rank 0 is a scalar with one element.
 class Shape {
 public:
+    /// Most axes a tensor may have.
     static constexpr int max_rank = 6;
 
     Shape() = default;
+    /// Extents, outermost first; none is negative.
     Shape(std::initializer_list<std::int64_t> extents)
         : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
+    /// Extents, outermost first; none is negative.
     explicit Shape(std::span<const std::int64_t> extents) {
         require(extents.size() <= max_rank, "shape: {} dimensions given, at most {} are supported", extents.size(),
                 max_rank);
@@ -34,14 +37,17 @@ public:
         }
     }
 
+    /// Number of axes; 0 for a scalar.
     int rank() const { return rank_; }
     /// Extent i; negative i counts from the last.
     std::int64_t operator[](int i) const { return extents_[static_cast<std::size_t>(i < 0 ? i + rank_ : i)]; }
+    /// Product of the extents; 1 for a scalar.
     std::int64_t elements() const {
         std::int64_t total = 1;
         for (int i = 0; i < rank_; ++i) total *= (*this)[i];
         return total;
     }
+    /// Same rank and extents.
     bool operator==(const Shape& other) const {
         if (rank_ != other.rank_) return false;
         for (int i = 0; i < rank_; ++i)

@@ -8,8 +8,8 @@ namespace hwnas {
 
 /// A run of images of a batch; it lies within one chunk of contract::image_chunks(total).
 struct Images {
-    std::int64_t total, first, count, chunk;
-    bool fresh;  ///< the first run of its chunk: sums start, they do not go on
+    std::int64_t total, first, count, chunk;  ///< of the batch; the run's first and how many; number of its chunk
+    bool fresh;                               ///< the first run of its chunk: sums start, they do not go on
 };
 
 /// What Tiling::images() says of a call whose extents do not tell how many images it runs over.

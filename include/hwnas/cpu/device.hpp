@@ -24,10 +24,13 @@ inline constexpr std::int64_t stream_grain = 16'384;
 /// What a kernel is given: threads and the instruction set to use.
 class Context {
 public:
+    /// A pool of that many threads, and the kernels to use.
     Context(int threads, Isa which) : isa(which), pool_(std::in_place, threads) {}
     /// The calling thread only: for a call that is itself part of a parallel region.
     explicit Context(Isa which) : isa(which) {}
+    /// Kernels in use.
     const Isa isa;
+    /// Of the pool, the caller's included.
     int threads() const { return pool_ ? pool_->threads() : 1; }
 
     /// f(chunk), or f(chunk, number of the thread), for chunks [0, chunks).
@@ -61,6 +64,7 @@ template <class S>
 void run_kernel(Context& context, const void* call) {
     Kernel<S>::run(context, *static_cast<const S*>(call));
 }
+/// A kernel with its struct's type erased.
 using KernelFunction = void (*)(Context&, const void*);
 
 // Every program compiles the kernels it uses, unless HWNAS_COMPILED_KERNELS is defined for all of it: it then links
@@ -88,14 +92,17 @@ struct DeviceOptions {
     Isa isa = best_isa();  ///< force Isa::portable to compare
 };
 
+/// The CPU as a Backend.
 class CpuBackend final : public Backend {
 public:
+    /// Throws where the system has not so many threads.
     explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), options.isa) {}
     std::string name() const override { return "cpu"; }
     std::string description() const override {
         return fmt::format("cpu, {} thread{}, {} kernels", context_.threads(), context_.threads() == 1 ? "" : "s",
                            isa_name(context_.isa));
     }
+    /// 64-byte aligned.
     void* allocate(std::size_t bytes) override {
         void* const memory = ::operator new(bytes, alignment(bytes));
 #if defined(__linux__)
@@ -104,9 +111,13 @@ public:
 #endif
         return memory;
     }
+    /// What allocate() gave.
     void release(void* pointer, std::size_t bytes) noexcept override { ::operator delete(pointer, alignment(bytes)); }
+    /// A copy.
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+    /// A copy.
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
+    /// Runs it before it returns.
     void run(const Call& call, const Guard& guard) override {
         if (!guard.flag || *guard.flag == guard.value) call.run_on_cpu(context_, call.payload);
     }

@@ -10,47 +10,52 @@
 
 namespace hwnas {
 
+/// Which members a sweep looks at.
 struct SweepOptions {
     int samples = 4'000;  ///< random S (and latency weights) beside uniform S and the rays to every vertex
     int points = 40;      ///< on every ray
-    Seed seed = {};
+    Seed seed = {};       ///< of the random S
 };
 
 /// Whether best() measures on this machine: if the latency table is of it (its processor, backend and kernels).
 enum class Measuring { automatic, always, never };
 
+/// How Family::best() looks for a network.
 struct BestOptions {
-    SweepOptions sweep = {};
+    SweepOptions sweep = {};  ///< which members are considered
     int candidates = 24;  ///< networks scored in a round; there are more rounds only where measuring refuses them all
-    RecalibrationOptions recalibration = {};
-    Measuring measuring = Measuring::automatic;
+    RecalibrationOptions recalibration = {};     ///< before every score
+    Measuring measuring = Measuring::automatic;  ///< whether to measure here
     /// Of a table of another device: the relative error that 95 % of its predictions stay within. predicted (1 +
     /// margin) has to keep the budget. Not set: what the table itself was checked to (LatencyTable::checked), or 0.10
     /// where it was not.
     std::optional<double> margin = {};
     int sessions = 7;                           ///< of measuring the winner; see measure_sessions()
     MeasureOptions measure = {.repeats = 200};  ///< of one session; batch and threads are those of the table
+    /// Called after every score.
     std::function<void(const ScoringProgress&)> progress = {};
 };
+/// Relative; of a table of another device, without a validated one.
 inline constexpr double default_latency_margin = 0.10;
 
 /// A network that keeps a budget.
 template <class T>
 struct BasicChoice {
-    Complexity complexity;
+    Complexity complexity;                 ///< S
     std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
-    Genotype genotype;
-    BasicNetwork<T> network;  ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
+    Genotype genotype;                     ///< its architecture
+    BasicNetwork<T> network;               ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
     double accuracy = 0;      ///< recalibrated, on the data best() was given; being the best of many it flatters
-    double predicted_ms = 0;
+    double predicted_ms = 0;  ///< by the latency table; 0 without one
     std::optional<double> measured_ms;  ///< median of several sessions on this device
     std::optional<double>
         measured_limit_ms;  ///< one more session's median stays below this, 95 %; what keeps the budget
-    LatencyBasis basis = LatencyBasis::none;
-    double margin = 0;  ///< kept between prediction and budget where basis is predicted
-    std::int64_t parameters = 0, macs = 0;
-    int considered = 0, scored = 0;  ///< architectures of the sweep, and how many were scored for this choice
+    LatencyBasis basis = LatencyBasis::none;  ///< what kept the latency budget
+    double margin = 0;                        ///< kept between prediction and budget where basis is predicted
+    std::int64_t parameters = 0, macs = 0;    ///< in all; multiply-adds for one image
+    int considered = 0, scored = 0;           ///< architectures of the sweep, and how many were scored for this choice
 };
+/// Of a float network.
 using Choice = BasicChoice<float>;
 
 namespace detail {

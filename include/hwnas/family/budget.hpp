@@ -11,10 +11,13 @@ namespace hwnas {
 /// Limits a network must keep; the defaults limit nothing.
 struct Budget {
     double latency_ms = std::numeric_limits<double>::infinity();  ///< as in the latency table (batch, threads)
+    /// In all, at most.
     std::int64_t parameters = std::numeric_limits<std::int64_t>::max();
+    /// Multiply-adds for one image, at most.
     std::int64_t macs = std::numeric_limits<std::int64_t>::max();
     std::map<std::string, int> counts = {};  ///< by primitive: edges that may choose it, at most
 
+    /// Whether it limits time.
     bool timed() const { return latency_ms < std::numeric_limits<double>::infinity(); }
 };
 
@@ -24,6 +27,7 @@ enum class LatencyBasis {
     predicted,  ///< by the table, of another device: a margin was kept
     measured    ///< on this device, several times
 };
+/// "none", "predicted", "measured"
 inline const char* latency_basis_name(LatencyBasis basis) {
     return basis == LatencyBasis::measured ? "measured" : basis == LatencyBasis::predicted ? "predicted" : "none";
 }
@@ -31,6 +35,7 @@ inline const char* latency_basis_name(LatencyBasis basis) {
 /// No network of the family keeps the budget. Carries the one that comes nearest: with these numbers as limits it fits.
 class InfeasibleBudget : public Error {
 public:
+    /// The member that comes nearest and its numbers.
     InfeasibleBudget(const std::string& message, Genotype genotype, double latency, LatencyBasis latency_basis,
                      const NetworkSize& size)
         : Error(message),
@@ -39,11 +44,11 @@ public:
           basis(latency_basis),
           parameters(size.parameters),
           macs(size.macs) {}
-    Genotype smallest;
+    Genotype smallest;  ///< the architecture that comes nearest
     double latency_ms;  ///< what a budget must allow for it: the upper limit of its measurements where it was measured,
                         ///< else predicted with the margin
-    LatencyBasis basis;
-    std::int64_t parameters, macs;
+    LatencyBasis basis;             ///< what `latency_ms` is
+    std::int64_t parameters, macs;  ///< of `smallest`
 };
 
 namespace detail {

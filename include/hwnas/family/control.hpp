@@ -12,12 +12,13 @@ namespace hwnas {
 
 /// Counts along every ray from uniform to a vertex, and over random S.
 struct ControlReport {
+    /// From uniform S to one vertex.
     struct Ray {
-        std::string primitive;
+        std::string primitive;    ///< whose vertex
         std::vector<int> counts;  ///< edges choosing it, from uniform to its vertex
         double spearman = 0;      ///< of position and count
     };
-    std::vector<Ray> rays;
+    std::vector<Ray> rays;                                 ///< one a primitive
     int samples = 0, distinct = 0;                         ///< random S, and how many architectures they give
     std::vector<std::pair<std::string, double>> spearman;  ///< of S_m and count_m over the random S
 };

@@ -20,9 +20,11 @@ struct Accuracies {
     double recalibrated = 0;  ///< argmax, inherited weights, statistics recomputed on training batches
 };
 
+/// What a search leaves: an architecture with weights for every S. Owns all it needs; movable, clone() copies.
 template <class Net>
 class BasicFamily {
 public:
+    /// float or double.
     using T = typename Net::value_type;
     /// latency_weight: the largest kappa the search drew, where its hypernetwork is conditioned on it.
     BasicFamily(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency,
@@ -34,14 +36,21 @@ public:
           task_(std::move(task)),
           largest_weight_(latency_weight) {}
 
+    /// Rows and primitives.
     const Architecture& architecture() const { return supernet_.architecture(); }
+    /// The shared weights.
     const Net& supernet() const { return supernet_; }
+    /// S -> logits.
     const BasicHyperNet<T>& hypernet() const { return hypernet_; }
+    /// None where the search had none.
     const std::optional<LatencyModel>& latency() const { return latency_; }
+    /// The images it was trained on, on the device.
     const DeviceDataset& train_data() const { return *train_; }
+    /// What it was trained for.
     const BasicTask<T>& task() const { return task_; }
     /// 1 where a larger metric is better, else -1.
     double sign() const { return task_.higher_is_better ? 1.0 : -1.0; }
+    /// A copy that shares nothing.
     BasicFamily clone() const {
         BasicFamily copy(supernet_.clone(), hypernet_.clone(), latency_, train_, task_, largest_weight_);
         *copy.scores_ = *scores_;
@@ -49,6 +58,7 @@ public:
     }
     /// Whether the second axis is there: a latency weight from 0 to largest_latency_weight() beside S.
     bool conditioned_on_latency() const { return hypernet_.options().latency_weight; }
+    /// kappa of the search.
     double largest_latency_weight() const { return largest_weight_; }
 
     /// The number of the primitive with the largest logit in every row. A family that is conditioned on the latency
@@ -118,6 +128,7 @@ public:
         }
         return result;
     }
+    /// The three of one S on `data`, uploaded; batch-norm statistics from the training images.
     Accuracies accuracies(const Complexity& s, const Dataset& data) const {
         return accuracies(s, DeviceDataset::upload(data, supernet_.device()));
     }
@@ -277,6 +288,7 @@ private:
     mutable std::uint64_t on_device_key_ = 0;
 };
 
+/// Of a float supernet.
 using Family = BasicFamily<SuperNet>;
 
 }  // namespace hwnas

@@ -10,19 +10,21 @@
 
 namespace hwnas {
 
+/// One architecture of a family, and what is known of it.
 struct FamilyMember {
     Complexity complexity;                 ///< S
     std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
     std::vector<int> choices;              ///< number of the primitive in every row
-    Genotype genotype;
-    NetworkSize size;
-    double predicted_ms = 0;              ///< 0 in a family without a LatencyModel
-    std::optional<double> accuracy = {};  ///< recalibrated, on the data it was scored on (the task's metric)
+    Genotype genotype;                     ///< its architecture
+    NetworkSize size;                      ///< parameters and multiply-adds
+    double predicted_ms = 0;               ///< 0 in a family without a LatencyModel
+    std::optional<double> accuracy = {};   ///< recalibrated, on the data it was scored on (the task's metric)
 };
 
 /// How far scoring has come; called after every network.
 struct ScoringProgress {
     int done = 0, total = 0;  ///< of this round
+    /// Just scored.
     const FamilyMember* member = nullptr;
     bool cached = false;  ///< its score was known
 };

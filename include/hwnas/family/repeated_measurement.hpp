@@ -8,10 +8,11 @@
 
 namespace hwnas {
 
+/// Several sessions of measuring one network.
 struct RepeatedMeasurement {
-    double median = 0;  ///< of the sessions' medians, ms
-    double limit = 0;   ///< upper prediction limit of one more session's median, 95 % one-sided
-    std::vector<double> sessions = {};
+    double median = 0;                  ///< of the sessions' medians, ms
+    double limit = 0;                   ///< upper prediction limit of one more session's median, 95 % one-sided
+    std::vector<double> sessions = {};  ///< median of each, ms
 };
 
 namespace detail {

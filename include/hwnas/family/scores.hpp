@@ -12,6 +12,7 @@
 
 namespace hwnas {
 
+/// Scores by data and architecture, so that none is paid for twice.
 class ScoreCache {
 public:
     /// Names the data a score is of, and how statistics were recalibrated for it.
@@ -35,11 +36,14 @@ public:
                                       recalibration.batch, static_cast<std::int64_t>(recalibration.seed.value)});
         return hash;
     }
+    /// Of choices on the data of `key`, if it was scored.
     std::optional<double> find(std::uint64_t key, const std::vector<int>& choices) const {
         const auto found = scores_.find({key, choices});
         return found == scores_.end() ? std::nullopt : std::optional(found->second);
     }
+    /// Adds or replaces one.
     void insert(std::uint64_t key, const std::vector<int>& choices, double score) { scores_[{key, choices}] = score; }
+    /// How many.
     std::size_t size() const { return scores_.size(); }
     /// f(key, choices, score), in a fixed order.
     template <class F>

@@ -18,12 +18,14 @@
 
 namespace hwnas {
 
+/// A multilayer perceptron, or interpolation between learnable pivots.
 enum class HyperNetForm { mlp, pivots };
+/// Form and size of a hypernetwork.
 struct HyperNetOptions {
-    HyperNetForm form = HyperNetForm::mlp;
-    int hidden = 64;          ///< units of each of the two hidden layers (mlp)
-    int pivots = 16;          ///< number of pivots
-    double bandwidth = 0.05;  ///< h
+    HyperNetForm form = HyperNetForm::mlp;  ///< which of the two
+    int hidden = 64;                        ///< units of each of the two hidden layers (mlp)
+    int pivots = 16;                        ///< number of pivots
+    double bandwidth = 0.05;                ///< h
     bool latency_weight =
         false;  ///< the condition is (S, w): w from 0 to 1 is the latency weight as a part of its largest value
 };
@@ -31,19 +33,24 @@ struct HyperNetOptions {
 /// What a hypernetwork is asked: S, and the latency weight as a part of its largest value where it is conditioned on
 /// it.
 struct Condition {
-    Complexity s;
-    double weight = 0.5;
+    Complexity s;         ///< sums to 1, one a primitive
+    double weight = 0.5;  ///< 0 to 1
 };
 
+/// H_a: condition -> logits alpha [rows, k], from a last layer near 0: the first choices are uniform.
 template <class T>
 class BasicHyperNet {
 public:
+    /// float or double.
     using value_type = T;
+    /// For the rows and primitives of a space.
     BasicHyperNet(const SearchSpace& space, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
         : BasicHyperNet(space.architecture().rows(), space.architecture().k(), device, seed, options) {}
+    /// For those of an architecture.
     BasicHyperNet(const Architecture& architecture, const Device& device, Seed seed = {},
                   const HyperNetOptions& options = {})
         : BasicHyperNet(architecture.rows(), architecture.k(), device, seed, options) {}
+    /// For `rows` rows of `k` logits.
     BasicHyperNet(int rows, int k, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
         : rows_(rows), k_(k), options_(options), device_(device), seed_(seed) {
         require(rows >= 1 && k >= 1, "hypernet: {} rows of {} primitives", rows, k);
@@ -130,15 +137,20 @@ public:
         }
         return result;
     }
+    /// Rows of logits.
     int rows() const { return rows_; }
+    /// Logits a row: primitives.
     int k() const { return k_; }
+    /// As constructed.
     const HyperNetOptions& options() const { return options_; }
+    /// Its parameters by name.
     ModuleState<T> state() const {
         ModuleState<T> state;
         for (const auto& layer : layers_) layer.collect(state);
         if (pivots_.variable.defined()) state.parameters.push_back(pivots_), state.parameters.push_back(table_);
         return state;
     }
+    /// A copy that shares nothing.
     BasicHyperNet clone() const {
         BasicHyperNet other(rows_, k_, device_, seed_, options_);
         copy_state(state(), other.state());
@@ -169,6 +181,7 @@ private:
     Variable<T> ones_;
 };
 
+/// In float.
 using HyperNet = BasicHyperNet<float>;
 
 }  // namespace hwnas

@@ -10,6 +10,7 @@
 
 namespace hwnas {
 
+/// S: a point of the simplex, one penalty weight a primitive.
 using Complexity = std::vector<double>;
 
 /// Throws unless S has k entries, none negative, that sum to 1.

@@ -440,7 +440,7 @@ private:
 }  // namespace detail
 
 /// The text of a C++17 header: namespace `model` with the weights, exact to the bit, infer(input, output) for one image
-/// [H, W, C], and the sizes of all as constants. It includes at most <cmath> and <limits>. Throws where a kernel of the
+/// [H, W, C], and the sizes of all as constants. It includes `cmath` and `limits` at most. Throws where a kernel of the
 /// network has no C++ form.
 inline std::string cpp_header(const Network& network, const CppHeaderOptions& options = {}) {
     return detail::CppHeader(detail::ForwardPass::record(network, 1, options.fold), options).text();

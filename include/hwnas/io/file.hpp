@@ -38,9 +38,8 @@ inline std::string grouped(std::uint64_t value) {
     return text;
 }
 
-/// Text out of a file, fit for a one-line message: control characters as ?, at most 60 bytes.
-inline std::string shown(std::string_view text) {
-    constexpr std::size_t longest = 60;
+/// Text out of a file, fit for a one-line message: control characters as ?, no more bytes than `longest`.
+inline std::string shown(std::string_view text, std::size_t longest = 60) {
     std::string line{text.substr(0, longest)};
     for (char& c : line)
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
@@ -203,6 +202,7 @@ private:
     detail::Descriptor directory_;
 };
 
+/// How a LineWriter begins.
 struct LineWriterOptions {
     bool append = false;  ///< keep the rows there are; a last row cut off by a kill is removed
 };
@@ -235,6 +235,7 @@ public:
         size_ += static_cast<off_t>(row.size());
     }
 
+    /// As constructed.
     const std::filesystem::path& path() const { return path_; }
 
 private:

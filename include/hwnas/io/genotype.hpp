@@ -8,6 +8,7 @@
 
 namespace hwnas::io {
 
+/// "schema" of a genotype's JSON.
 inline constexpr std::string_view genotype_schema = "hwnas-genotype/1";
 
 /// A genotype as JSON.

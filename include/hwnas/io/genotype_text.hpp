@@ -73,6 +73,7 @@ inline std::string darts_text(const Genotype& genotype) {
                        normal_concat, reduction_edges, reduction_concat);
 }
 
+/// How dot_text() draws.
 struct DotOptions {
     std::string name = "genotype";  ///< of the graph
     int inputs = 2;                 ///< vertices of a cell before its nodes

@@ -26,10 +26,11 @@ namespace hwnas::io {
 
 /// Bytes of an IDX file, row-major; shape[0] counts the items.
 struct IdxArray {
-    std::vector<std::int64_t> shape;
-    std::vector<std::uint8_t> data;
+    std::vector<std::int64_t> shape;  ///< as in the header of the file
+    std::vector<std::uint8_t> data;   ///< row by row
 };
 
+/// What read_idx() accepts.
 struct IdxOptions {
     std::string_view items = "items";                  ///< what shape[0] counts, for messages
     std::string_view advice = "fetch the file again";  ///< the way out of a damaged file, for messages

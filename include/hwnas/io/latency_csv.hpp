@@ -58,7 +58,7 @@ inline CodedSamples read_latency_csv(const std::filesystem::path& path, const Co
     const auto found = std::find(names.begin(), names.end(), column);
     if (found == names.end())
         fail("{}: line 1 has no column \"{}\" (it has {})", path.string(), detail::shown(column),
-             fmt::join(names, ", "));
+             detail::shown(fmt::format("{}", fmt::join(names, ", ")), 500));
     const auto at = 1 + static_cast<std::size_t>(found - names.begin());
     CodedSamples samples;
     bool header = true;
@@ -72,7 +72,7 @@ inline CodedSamples read_latency_csv(const std::filesystem::path& path, const Co
         try {
             samples.codes.push_back(space.parse(fields[0]));
         } catch (const Error& error) {
-            bad(error.what());
+            bad(detail::shown(error.what(), 200));  // it quotes the field
         }
         double ms = 0;
         const auto text = fields[at];

@@ -7,6 +7,7 @@
 
 namespace hwnas::io {
 
+/// "schema" of a latency table's JSON.
 inline constexpr std::string_view latency_schema = "hwnas-latency/1";
 
 namespace detail {

@@ -63,38 +63,40 @@ std::string raw_data(const std::vector<T>& values) {
 
 /// A named attribute of a node: one integer, several, or a float.
 struct OnnxAttribute {
+    /// Which member holds the value.
     enum class Kind { real = 1, integer = 2, integers = 7 };  // numbers of AttributeProto.AttributeType
-    std::string name;
-    Kind kind = Kind::integer;
-    std::vector<std::int64_t> integers = {};
-    float real = 0;
+    std::string name;                                         ///< as the operator set names it
+    Kind kind = Kind::integer;                                ///< which of the members counts
+    std::vector<std::int64_t> integers = {};                  ///< Kind::integers, or one for Kind::integer
+    float real = 0;                                           ///< Kind::real
 };
 /// One operator. Inputs and outputs are names of values; a value is written once.
 struct OnnxNode {
-    std::string name, op;
-    std::vector<std::string> inputs, outputs;
-    std::vector<OnnxAttribute> attributes = {};
+    std::string name, op;                        ///< of the node; operator of the default domain
+    std::vector<std::string> inputs, outputs;    ///< names of values
+    std::vector<OnnxAttribute> attributes = {};  ///< in any order
 };
 /// A constant: float32 or int64, raw little-endian bytes.
 struct OnnxTensor {
+    /// Element type.
     enum class Type { float32 = 1, int64 = 7 };  // numbers of TensorProto.DataType
-    std::string name;
-    std::vector<std::int64_t> dims;
-    Type type = Type::float32;
-    std::string raw;
+    std::string name;                            ///< of the value it initialises
+    std::vector<std::int64_t> dims;              ///< extents
+    Type type = Type::float32;                   ///< element type of `raw`
+    std::string raw;                             ///< values, little-endian, row by row
 };
 /// A float input or output of the graph; extent 0 stands for the batch "N".
 struct OnnxValue {
-    std::string name;
-    std::vector<std::int64_t> dims;
+    std::string name;                ///< as nodes refer to it
+    std::vector<std::int64_t> dims;  ///< extents; -1: symbolic batch
 };
 /// A whole model, operator set 13.
 struct OnnxModel {
-    std::string name, producer_version;
-    std::vector<OnnxNode> nodes = {};
-    std::vector<OnnxTensor> initializers = {};
-    std::vector<OnnxValue> inputs = {}, outputs = {};
-    std::vector<std::pair<std::string, std::string>> metadata = {};
+    std::string name, producer_version;                              ///< of the graph; of this library
+    std::vector<OnnxNode> nodes = {};                                ///< in an order in which they can be run
+    std::vector<OnnxTensor> initializers = {};                       ///< weights
+    std::vector<OnnxValue> inputs = {}, outputs = {};                ///< of the graph
+    std::vector<std::pair<std::string, std::string>> metadata = {};  ///< key and text
 
     /// The bytes of a .onnx file: IR version 8.
     std::string bytes() const {

@@ -6,6 +6,7 @@
 #include <hwnas/io/file.hpp>
 #include <hwnas/latency/operation_table.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -21,6 +22,8 @@ inline OperationTable operation_table_from_yaml(std::string_view text, const std
         std::map<std::string, double, std::less<>> values = {};
     };
     std::optional<Entry> entry;
+    constexpr std::size_t longest_name = 201;  // with its colon
+    const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
     const auto finish = [&] {
         if (!entry) return;
         const auto& values = entry->values;
@@ -54,6 +57,8 @@ inline OperationTable operation_table_from_yaml(std::string_view text, const std
         if (indent == 0) {
             finish();
             if (body.back() != ':' || body.size() < 2) bad("an operation's name and a colon are expected");
+            if (body.size() > longest_name || std::any_of(body.begin(), body.end(), control))
+                bad("an operation's name has at most 200 bytes, none of them a control character");
             entry = Entry{.name = std::string(body.substr(0, body.size() - 1)), .line = number};
             if (table.operations.contains(entry->name)) bad("the operation is in the table already");
             continue;

@@ -16,25 +16,25 @@ namespace hwnas::io {
 
 /// One network of the family. complexity and counts name every primitive of the space, in its order.
 struct MemberResult {
-    std::string name;  ///< "A"
-    std::vector<std::pair<std::string, double>> complexity;
-    Genotype genotype;
-    std::vector<std::pair<std::string, int>> counts;
-    NetworkSize size;
-    Accuracies accuracies;
-    std::optional<double> retrained = {};  ///< accuracy after training from scratch
-    double predicted_ms = 0, measured_ms = 0;
+    std::string name;                                        ///< "A"
+    std::vector<std::pair<std::string, double>> complexity;  ///< S by primitive
+    Genotype genotype;                                       ///< its architecture
+    std::vector<std::pair<std::string, int>> counts;         ///< edges by primitive
+    NetworkSize size;                                        ///< parameters and multiply-adds
+    Accuracies accuracies;                                   ///< on the test images
+    std::optional<double> retrained = {};                    ///< accuracy after training from scratch
+    double predicted_ms = 0, measured_ms = 0;                ///< one image, or the table's batch
 };
 
 /// What was searched, how well S controls it, and the family.
 struct SearchResult {
-    std::string space, mode;
-    int epochs = 0;
-    std::int64_t train_images = 0, batch = 0, channels = 0;
-    std::uint64_t seed = 0;
-    std::string device;  ///< "cpu"
-    ControlReport control;
-    std::vector<MemberResult> family;
+    std::string space, mode;                                 ///< as searched
+    int epochs = 0;                                          ///< as searched
+    std::int64_t train_images = 0, batch = 0, channels = 0;  ///< as searched
+    std::uint64_t seed = 0;                                  ///< as searched
+    std::string device;                                      ///< "cpu"
+    ControlReport control;                                   ///< how counts follow S
+    std::vector<MemberResult> family;                        ///< A, B, C
 };
 
 namespace detail {

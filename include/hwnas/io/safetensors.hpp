@@ -32,16 +32,16 @@ static_assert(std::endian::native == std::endian::little, "safetensors are writt
 
 /// One named array; data is row-major and little-endian.
 struct SafeTensor {
-    std::string name = {};
-    std::string dtype = {};  ///< F32 F64 I32 I64 U8
-    std::vector<std::int64_t> shape = {};
-    std::vector<std::byte> data = {};
+    std::string name = {};                 ///< unique in its file
+    std::string dtype = {};                ///< F32 F64 I32 I64 U8
+    std::vector<std::int64_t> shape = {};  ///< extents; none: a scalar
+    std::vector<std::byte> data = {};      ///< Little-endian, row by row
 };
 
 /// The content of a file: tensors in file order, and free text by key.
 struct SafeTensors {
-    std::vector<SafeTensor> tensors = {};
-    std::map<std::string, std::string> metadata = {};
+    std::vector<SafeTensor> tensors = {};              ///< in the order of their data
+    std::map<std::string, std::string> metadata = {};  ///< free text by key
 
     /// The tensor called name; throws Error naming those there are.
     const SafeTensor& at(std::string_view name) const {
@@ -54,6 +54,7 @@ struct SafeTensors {
              tensors.size() > 8 ? ", ..." : "");
     }
 
+    /// Whether there is a tensor of that name.
     bool contains(std::string_view name) const {
         return std::any_of(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.name == name; });
     }

@@ -138,6 +138,7 @@ public:
         held_ = size % 64;
         if (held_ > 0) std::memcpy(block_.data(), bytes + (size - held_), held_);
     }
+    /// Adds bytes.
     void update(std::string_view text) { update(text.data(), text.size()); }
 
     /// 64 lower-case hexadecimal digits of the message so far; more may be appended afterwards.

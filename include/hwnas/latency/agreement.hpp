@@ -17,26 +17,27 @@ namespace hwnas {
 
 /// Figures of one list of times against another. Relative errors are fractions of the measured time: .05 is 5 %.
 struct LatencyValidation {
+    /// One sample.
     struct Case {
-        std::size_t sample = 0;  ///< its place in the lists
-        double measured_ms = 0, predicted_ms = 0;
-        std::string name = {};
+        std::size_t sample = 0;                    ///< its place in the lists
+        double measured_ms = 0, predicted_ms = 0;  ///< the two times
+        std::string name = {};                     ///< for people
         /// (predicted - measured) / measured; infinite where nothing was measured.
         double error() const { return (predicted_ms - measured_ms) / measured_ms; }
     };
     /// The second measurement against the first: what no prediction can be expected to beat.
     struct Repeat {
-        double spearman = 0, mape = 0;
+        double spearman = 0, mape = 0;  ///< between the two measurements
     };
-    std::size_t samples = 0;
-    double spearman = 0;       ///< rank correlation, ties at their mean rank; 0 where either list is constant
-    double kendall = 0;        ///< tau-b; 0 where either list is constant
-    double mape = 0;           ///< mean of |error|, over the samples that took any time
-    double r2 = 0;             ///< 1 - squared error / variance of the measured; 0 where they are all the same
-    double constant_mape = 0;  ///< of the constant that does best at it
-    double error_p95 = 0;      ///< 95 % of all |error| are at most this: the margin of a hard budget
-    std::optional<Repeat> repeat = {};
-    std::vector<Case> worst = {};  ///< largest |error| first
+    std::size_t samples = 0;            ///< compared
+    double spearman = 0;                ///< rank correlation, ties at their mean rank; 0 where either list is constant
+    double kendall = 0;                 ///< tau-b; 0 where either list is constant
+    double mape = 0;                    ///< mean of |error|, over the samples that took any time
+    double r2 = 0;                      ///< 1 - squared error / variance of the measured; 0 where they are all the same
+    double constant_mape = 0;           ///< of the constant that does best at it
+    double error_p95 = 0;               ///< 95 % of all |error| are at most this: the margin of a hard budget
+    std::optional<Repeat> repeat = {};  ///< where samples were measured twice
+    std::vector<Case> worst = {};       ///< largest |error| first
 
     /// A small table to print, a line each.
     std::string str() const {

@@ -14,10 +14,12 @@ namespace hwnas {
 
 /// Measured networks of a coded space.
 struct CodedSamples {
-    std::vector<Code> codes;
-    std::vector<double> ms;
+    std::vector<Code> codes;  ///< networks
+    std::vector<double> ms;   ///< their times
 
+    /// Number of networks.
     std::size_t size() const { return codes.size(); }
+    /// Those at the places given, in that order.
     CodedSamples pick(const std::vector<std::size_t>& which) const {
         CodedSamples picked;
         for (const auto i : which) picked.codes.push_back(codes.at(i)), picked.ms.push_back(ms.at(i));
@@ -37,6 +39,7 @@ inline std::vector<std::size_t> random_order(std::size_t n, Seed seed) {
     return order;
 }
 
+/// What CodedLatencyModel::fit() assumes.
 struct CodedFitOptions {
     /// Degrees of freedom of the errors' distribution; 0: normal, plain least squares.
     double degrees_of_freedom = 4;
@@ -44,6 +47,7 @@ struct CodedFitOptions {
     int folds = 10;                           ///< of that cross-validation
 };
 
+/// Time of a network that is a code, fitted to measured ones.
 class CodedLatencyModel {
 public:
     /// Time = base + what the options cost: an option's cost at a position is what it costs anywhere, plus what it
@@ -93,11 +97,13 @@ public:
         const double digit = std::pow(10.0, std::floor(std::log10(total)) - 5);
         return std::round(total / digit) * digit;
     }
+    /// ms, one a code; throws for a code that is not of the space.
     std::vector<double> predict(const std::vector<Code>& codes) const {
         std::vector<double> times;
         for (const auto& code : codes) times.push_back(predict(code));
         return times;
     }
+    /// Predictions against measurements.
     LatencyValidation validate(const CodedSamples& samples) const {
         return validate_latency(predict(samples.codes), samples.ms);
     }
@@ -105,7 +111,9 @@ public:
     Execution execution() const { return execution_; }
     /// Mean absolute error of held-out samples, ms, for each of space().executions; empty where none was chosen.
     const std::vector<double>& execution_errors() const { return tried_; }
+    /// Of the codes.
     const CodedSpace& space() const { return space_; }
+    /// Fitted to how many networks.
     std::size_t samples() const { return samples_; }
     /// Prior over error variance: one a level, and one for the work where there is any; 0: that level says nothing.
     const std::vector<double>& strengths() const { return strengths_; }

@@ -20,6 +20,7 @@ enum class Execution {
     /// convolution that nothing else reads, the convolution runs, with zeros for weights.
     folded
 };
+/// "everything", "used", "folded"
 inline const char* execution_name(Execution execution) {
     return execution == Execution::everything ? "everything" : execution == Execution::used ? "used" : "folded";
 }
@@ -27,9 +28,10 @@ inline const char* execution_name(Execution execution) {
 /// A network as its options, one a position.
 using Code = std::vector<int>;
 
+/// Networks of one option a position, and what is known of their work.
 struct CodedSpace {
-    std::string name;
-    int positions = 0, options = 0;
+    std::string name;                ///< "nasbench201", "fbnet"
+    int positions = 0, options = 0;  ///< how many; and how many to choose from at each
     /// Partitions of the positions, coarse to fine: levels[l][position] is a class. An option may cost the same at all
     /// positions of a class.
     std::vector<std::vector<int>> levels = {};
@@ -61,6 +63,7 @@ struct CodedSpace {
         }
         return code;
     }
+    /// Throws for a code of another length or option.
     void check(const Code& code) const {
         require(static_cast<int>(code.size()) == positions, "{}: a network of {} positions, {} are expected", name,
                 code.size(), positions);

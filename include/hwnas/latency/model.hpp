@@ -98,11 +98,13 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
 
 /// One whole network and how long it took.
 struct LatencySample {
-    Genotype genotype;
-    double ms = 0;
+    Genotype genotype;                 ///< what was measured
+    double ms = 0;                     ///< how long it took
     std::optional<double> again = {};  ///< a second measurement of it
 };
 
+/// Latency of a network of a space as the sum of its units: of a genotype, and as a differentiable expectation over
+/// gamma.
 class LatencyModel {
 public:
     /// From whole networks of a space that were measured, by regularised least squares (latency/fit.hpp, to be included
@@ -263,7 +265,9 @@ public:
     }
     /// Milliseconds of what every network of the space has: stem, cell inputs, sums, head.
     double fixed() const { return fixed_; }
+    /// Times by unit.
     const LatencyTable& table() const { return table_; }
+    /// Of the space.
     const Architecture& architecture() const { return architecture_; }
 
 private:

@@ -9,14 +9,16 @@
 
 namespace hwnas {
 
+/// Times by the name of an operation: tables of other projects.
 struct OperationTable {
+    /// Of one operation.
     struct Time {
         std::int64_t count = 0;          ///< samples behind the numbers
         double mean = 0, deviation = 0;  ///< ms
         bool operator==(const Time&) const = default;
     };
-    std::string source;  ///< where it was read, for messages
-    std::map<std::string, Time, std::less<>> operations = {};
+    std::string source;                                        ///< where it was read, for messages
+    std::map<std::string, Time, std::less<>> operations = {};  ///< by name
 
     /// Of an operation; throws with its name and the three that come nearest to it.
     const Time& at(std::string_view key) const {

@@ -89,6 +89,7 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Netwo
     for (auto& s : samples) results.push_back(detail::latency_statistics(s));
     return results;
 }
+/// Measures several networks in turn, so that a change of the machine meets all of them.
 inline std::vector<LatencyMeasurement> measure_all(const std::vector<Network>& networks,
                                                    const MeasureOptions& options = {}) {
     std::vector<const Network*> all;

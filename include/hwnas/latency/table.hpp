@@ -41,9 +41,9 @@ inline std::vector<std::string> nearest_three(std::vector<std::pair<std::size_t,
 /// A unit is an edge's primitive; "max_pool_3x3/first", a primitive without parameters, paid once per vertex it reads;
 /// or a part of the network: "node/transform", "node/sum_of_5", "cell/input_to_32", "network/head_to_10".
 struct LatencyRow {
-    std::string unit;
-    std::vector<std::int64_t> input;  ///< [N, H, W, C]
-    int stride = 1;
+    std::string unit;                                     ///< of the network: see above
+    std::vector<std::int64_t> input;                      ///< [N, H, W, C]
+    int stride = 1;                                       ///< of the primitive
     std::int64_t count = 0;                               ///< samples behind the numbers
     double mean = 0, deviation = 0, median = 0, p90 = 0;  ///< ms; deviation: standard, of one sample
     std::optional<std::array<double, 2>> interval = {};   ///< 95 % confidence interval of the median, ms
@@ -51,6 +51,7 @@ struct LatencyRow {
     bool operator==(const LatencyRow&) const = default;
     /// "depthwise_conv_3x3 [1, 28, 28, 16] stride 1"
     std::string key() const { return key(unit, input, stride); }
+    /// The same of parts.
     static std::string key(std::string_view unit, const std::vector<std::int64_t>& input, int stride) {
         return fmt::format("{} [{}] stride {}", unit, fmt::join(input, ", "), stride);
     }
@@ -82,27 +83,28 @@ struct LatencyCheck {
 
 /// What a table must hold to be used; whatever is not set may be anything.
 struct LatencyRequirements {
-    std::optional<std::string> space = {};
+    std::optional<std::string> space = {};        ///< whose units
     std::optional<std::string> device_kind = {};  ///< "cpu", "cuda"
-    std::optional<std::int64_t> batch = {};
-    std::optional<int> threads = {};
-    std::string dtype = "float32";
+    std::optional<std::int64_t> batch = {};       ///< N of every input
+    std::optional<int> threads = {};              ///< of the CPU
+    std::string dtype = "float32";                ///< of weights and images
 };
 
+/// Times by unit on one device, and how they were taken. Plain data.
 struct LatencyTable {
-    std::string space = {};   ///< whose units these are
-    std::string device = {};  ///< the processor, in its own words
-    std::string backend = "cpu";
-    std::string isa = {};  ///< kernels in use: "avx512", "avx2+fma", "portable"
-    int threads = 1;
-    std::int64_t batch = 1;  ///< N of every input
-    std::string dtype = "float32";
-    std::string compiler = {};
-    std::string build = {};    ///< "optimized" or "not optimized"
-    std::string library = {};  ///< version of hwnas
-    std::string date = {};     ///< UTC, "2026-11-23T12:00:00Z"
-    std::string method = {};   ///< how the times were taken, in a sentence
-    double clock_resolution_ns = 0;
+    std::string space = {};                      ///< whose units these are
+    std::string device = {};                     ///< the processor, in its own words
+    std::string backend = "cpu";                 ///< "cpu", "cuda:0"
+    std::string isa = {};                        ///< kernels in use: "avx512", "avx2+fma", "portable"
+    int threads = 1;                             ///< of the CPU
+    std::int64_t batch = 1;                      ///< N of every input
+    std::string dtype = "float32";               ///< of weights and images
+    std::string compiler = {};                   ///< and its version
+    std::string build = {};                      ///< "optimized" or "not optimized"
+    std::string library = {};                    ///< version of hwnas
+    std::string date = {};                       ///< UTC, "2026-11-23T12:00:00Z"
+    std::string method = {};                     ///< how the times were taken, in a sentence
+    double clock_resolution_ns = 0;              ///< smallest difference between two readings
     std::vector<LatencyRow> rows = {};           ///< one a key
     std::optional<LatencyQuality> quality = {};  ///< of a table that profile() made
     std::optional<LatencyCheck> checked = {};    ///< against whole networks; profile() does so

@@ -12,6 +12,7 @@
 
 namespace hwnas {
 
+/// How profile() measures.
 struct ProfileOptions {
     std::optional<std::int64_t> batch = {};  ///< images a run; not set: 1 on a CPU, 64 on a GPU
     int threads = 1;                         ///< of a CPU
@@ -24,12 +25,13 @@ struct ProfileOptions {
     std::function<void(double)> progress = {};  ///< called after every round with the fraction done, 0 to 1
 };
 
+/// How measure() measures.
 struct MeasureOptions {
-    std::int64_t batch = 1;
-    int threads = 1;
-    int repeats = 50;  ///< runs at least; more until the 95 % confidence interval of the median is under 2 %
-    int warmup = 5;
-    double seconds = 2;  ///< no new run after this long
+    std::int64_t batch = 1;  ///< images a run
+    int threads = 1;         ///< of a CPU
+    int repeats = 50;        ///< runs at least; more until the 95 % confidence interval of the median is under 2 %
+    int warmup = 5;          ///< runs before, not counted
+    double seconds = 2;      ///< no new run after this long
 };
 namespace detail {
 

@@ -19,12 +19,14 @@ template <class T>
 class BatchNorm {
 public:
     BatchNorm() = default;
+    /// `channels` statistics, and scale and shift where it is affine.
     BatchNorm(const Initializer<T>& init, std::int64_t channels, bool affine = true)
         : mean_(init.buffer("mean", {channels}, 0)),
           variance_(init.buffer("variance", {channels}, 1)),
           momentum_(init.momentum()) {
         if (affine) scale_ = init.constant("scale", {channels}, 1), shift_ = init.constant("shift", {channels}, 0);
     }
+    /// x [..., C] normalised, same shape.
     Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
     /// The same, not yet applied.
     Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
@@ -38,6 +40,7 @@ public:
         return relu_conv_norm(x, w, scale_.variable, shift_.variable, state(), phase, options, {.epsilon = epsilon},
                               gate);
     }
+    /// Appends its parameters and statistics.
     void collect(ModuleState<T>& state) const {
         if (scale_.variable.defined()) state.parameters.push_back(scale_), state.parameters.push_back(shift_);
         state.buffers.push_back(mean_);
@@ -103,12 +106,14 @@ template <class T>
 class ConvNorm {
 public:
     ConvNorm() = default;
+    /// A kernel x kernel convolution without bias, then a batch norm.
     ConvNorm(const Initializer<T>& init, std::int64_t kernel, std::int64_t in_channels, std::int64_t out_channels,
              ConvOptions options = {})
         : weight_(init.normal("weight", {kernel, kernel, in_channels, out_channels},
                               std::sqrt(2.0 / static_cast<double>(kernel * kernel * in_channels)))),
           norm_(init.in("norm"), out_channels),
           options_(options) {}
+    /// x [N, H, W, in_channels] -> [N, H', W', out_channels].
     Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
     /// The same, its norm not yet applied.
     Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
@@ -127,6 +132,7 @@ public:
         require(!gate.weights.defined(), "conv_norm: a folded layer takes no gate");
         return relu_conv(x, folded_weight_, folded_bias_, options_);
     }
+    /// Appends its parameters and statistics.
     void collect(ModuleState<T>& state) const {
         state.parameters.push_back(weight_);
         norm_.collect(state);
@@ -137,9 +143,13 @@ public:
         folded_weight_ = detail::scaled_columns(weight_.variable, factor);
         folded_bias_ = detail::constant_run<T>(offset, 0, offset.size(), weight_.variable.device());
     }
+    /// [kernel, kernel, in, out]
     const Variable<T>& weight() const { return weight_.variable; }
+    /// The same with the norm in it; after fold().
     const Variable<T>& folded_weight() const { return folded_weight_; }
+    /// [out]; after fold().
     const Variable<T>& folded_bias() const { return folded_bias_; }
+    /// Of the convolution.
     const ConvOptions& options() const { return options_; }
 
 private:
@@ -154,15 +164,20 @@ template <class T>
 class Linear {
 public:
     Linear() = default;
+    /// `standard_deviation` 0: 1 / sqrt(in).
     Linear(const Initializer<T>& init, std::int64_t in, std::int64_t out, double standard_deviation = 0)
         : weight_(init.normal("weight", {in, out},
                               standard_deviation > 0 ? standard_deviation : std::sqrt(1.0 / static_cast<double>(in)))),
           bias_(init.constant("bias", {out}, 0)) {}
+    /// x [N, in] -> [N, out].
     Variable<T> operator()(const Variable<T>& x) const { return linear(x, weight_.variable, bias_.variable); }
+    /// Appends its parameters.
     void collect(ModuleState<T>& state) const {
         state.parameters.push_back(weight_), state.parameters.push_back(bias_);
     }
+    /// [in, out]
     const Variable<T>& weight() const { return weight_.variable; }
+    /// [out]
     const Variable<T>& bias() const { return bias_.variable; }
 
 private:

@@ -13,21 +13,22 @@ namespace hwnas {
 /// A trained tensor under its full name, "cell_0/edge_3/depthwise_conv_3x3/weight".
 template <class T>
 struct Parameter {
-    std::string name;
-    Variable<T> variable;
+    std::string name;      ///< full, "cell_0/edge_3/weight"
+    Variable<T> variable;  ///< A leaf
 };
 /// A tensor that is kept but not trained: running statistics.
 template <class T>
 struct Buffer {
-    std::string name;
-    Tensor<T> tensor;
+    std::string name;  ///< full, "stem/norm/mean"
+    Tensor<T> tensor;  ///< kept, not trained
 };
 /// Everything a module owns, in a fixed order.
 template <class T>
 struct ModuleState {
-    std::vector<Parameter<T>> parameters;
-    std::vector<Buffer<T>> buffers;
+    std::vector<Parameter<T>> parameters;  ///< in the order of the modules
+    std::vector<Buffer<T>> buffers;        ///< in the order of the modules
 
+    /// Numbers in all parameters.
     std::int64_t parameter_count() const {
         std::int64_t total = 0;
         for (const auto& parameter : parameters) total += parameter.variable.shape().elements();
@@ -57,16 +58,20 @@ void copy_state(const ModuleState<T>& from, const ModuleState<T>& to) {
 template <class T>
 class Initializer {
 public:
+    /// `momentum`: of all batch norms made with it, [] on the device; undefined: a new one of 0.1.
     Initializer(Device device, Seed seed, Tensor<T> momentum = {}, std::string scope = {})
         : device_(std::move(device)), seed_(seed), momentum_(std::move(momentum)), scope_(std::move(scope)) {
         if (!momentum_.defined()) momentum_ = Tensor<T>::scalar(T(0.1), device_);
     }
+    /// The same inside a named part.
     Initializer in(std::string_view name) const {
         return {device_, seed_, momentum_, scope_.empty() ? std::string(name) : scope_ + "/" + std::string(name)};
     }
+    /// Full name of a tensor.
     std::string name(std::string_view tensor) const {
         return scope_.empty() ? std::string(tensor) : scope_ + "/" + std::string(tensor);
     }
+    /// Where tensors are made.
     const Device& device() const { return device_; }
     /// Weight of the newest batch in running statistics, shared by the whole network, on the device.
     const Tensor<T>& momentum() const { return momentum_; }
@@ -83,9 +88,11 @@ public:
         }
         return {name(tensor), Variable<T>::leaf(Tensor<T>::from(values, shape, device_))};
     }
+    /// All elements alike.
     Parameter<T> constant(std::string_view tensor, const Shape& shape, double value) const {
         return {name(tensor), Variable<T>::leaf(Tensor<T>::full(shape, static_cast<T>(value), device_))};
     }
+    /// A buffer, all elements alike.
     Buffer<T> buffer(std::string_view tensor, const Shape& shape, double value) const {
         return {name(tensor), Tensor<T>::full(shape, static_cast<T>(value), device_)};
     }

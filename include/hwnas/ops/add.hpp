@@ -77,10 +77,12 @@ Variable<T> add(const std::vector<Variable<T>>& xs) {
     });
 }
 
+/// add(a, b)
 template <class T>
 Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
     return add(a, b);
 }
+/// Elementwise difference, same shapes.
 template <class T>
 Variable<T> operator-(const Variable<T>& a, const Variable<T>& b) {
     return subtract(a, b);

@@ -9,6 +9,7 @@
 
 namespace hwnas {
 
+/// What happens to training images; nothing by default.
 struct AugmentOptions {
     std::int64_t shift = 0;   ///< an image moves by up to so many pixels, each way as likely
     bool flip = false;        ///< every other image is mirrored: left and right change places
@@ -17,6 +18,7 @@ struct AugmentOptions {
     double outside = 0;       ///< what shows where the image has moved away
     double erased = 0;        ///< what shows in an erased rectangle: 0 is the mean of normalised images
 
+    /// Whether anything does.
     bool any() const { return shift > 0 || flip || erase > 0; }
 };
 

@@ -16,8 +16,9 @@ struct BatchNormState {
     Tensor<T> running_mean, running_var;  ///< [C]
     Tensor<T> momentum;  ///< one element, on the device: 0.1 in training, 1 / (i + 1) while recalibrating
 };
+/// Of the normalisation.
 struct BatchNormOptions {
-    double epsilon = 1e-5;
+    double epsilon = 1e-5;  ///< added to the variance
 };
 
 namespace detail {
@@ -147,6 +148,7 @@ class Normalized {
     struct State;
 
 public:
+    /// A value without a norm.
     Normalized(const Variable<T>& value) : x_(value) {}  // NOLINT: any value is one
     /// See batch_norm().
     Normalized(const Variable<T>& x, const Variable<T>& scale, const Variable<T>& shift, const BatchNormState<T>& state,
@@ -174,7 +176,9 @@ public:
     bool pending() const { return state_ != nullptr; }
     /// Of a frozen norm; else undefined.
     const Tensor<T>& factor() const { return factor_; }
+    /// Of a frozen norm; else undefined.
     const Tensor<T>& offset() const { return offset_; }
+    /// Of the value.
     const Shape& shape() const { return x_.shape(); }
     /// The result.
     Variable<T> value() const {
@@ -202,13 +206,18 @@ public:
         state_->weights = weights, state_->column = column;
         state_->norm.apply_to(y, nullptr, state_->gate(), accumulate);
     }
+    /// What is normalised.
     const Variable<T>& x() const { return x_; }
+    /// [C], of a norm that is not frozen.
     const Variable<T>& scale() const { return state_->scale; }
+    /// [C], of a norm that is not frozen.
     const Variable<T>& shift() const { return state_->shift; }
     /// Their backward rule, in two steps: sums over the batch, then what they say; the rest follows where x comes from.
     class Backward {
     public:
+        /// Sums for the gradient dy of the result.
         Backward(const Normalized& value, const Tensor<T>& dy) : Backward(value.state_, dy) {}
+        /// Adds to the gradients that are not null.
         void merge(T* dscale, T* dshift, T* dgate) {
             const typename detail::Normalization<T>::Targets to{nullptr, nullptr, dscale, dshift, dgate, 0, 0};
             state_->dy = dy_;

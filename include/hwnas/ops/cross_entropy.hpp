@@ -7,6 +7,7 @@
 
 namespace hwnas {
 
+/// Of the targets.
 struct CrossEntropyOptions {
     double label_smoothing = 0;  ///< s in [0, 1): the target is (1 - s) onehot(label) + s / K
 };

@@ -8,15 +8,17 @@
 
 namespace hwnas {
 
+/// Inputs [N, H, W, C] and their targets, on the device.
 template <class T>
 struct Batch {
     Variable<T> inputs;           ///< [n, H, W, C], a constant
     Tensor<std::int32_t> labels;  ///< [n], undefined for regression data
     Tensor<T> targets;            ///< [n, target_size], undefined for classification data
 };
+/// Which examples a step gets.
 struct GatherOptions {
     std::int64_t batch = 1;  ///< n, rows of a batch
-    bool shuffle = false;
+    bool shuffle = false;    ///< another order every epoch; false: as they lie
     random::Key key{};       ///< of the shuffled order
     std::int64_t first = 0;  ///< unshuffled only: the row the first batch starts at; the last, partial batch of an
                              ///< evaluation is batch = count % n, first = count - batch

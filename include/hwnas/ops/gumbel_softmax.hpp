@@ -9,6 +9,7 @@
 
 namespace hwnas {
 
+/// Which draw, how soft.
 template <class T>
 struct GumbelSoftmaxOptions {
     Tensor<T> temperature{};      ///< [] on the device, above 0
@@ -17,6 +18,7 @@ struct GumbelSoftmaxOptions {
     std::int64_t draws = 1;       ///< G: independent draws, 1 per mini-batch or one per image
     bool hard = false;            ///< straight-through: one-hot forward, the relaxed gradient backward
 };
+/// A draw.
 template <class T>
 struct GumbelSoftmax {
     Variable<T> gamma;              ///< [G, E, k]

@@ -19,8 +19,8 @@ namespace hwnas {
 /// identity.
 template <class T>
 struct FilterTerm {
-    int edge = 0, column = 0;
-    Variable<T> w = {};
+    int edge = 0, column = 0;  ///< whose filter; of gamma
+    Variable<T> w = {};        ///< undefined: the identity
 };
 
 /// One 3x3 filter an edge: filters[g, e] = sum of gamma[g, column] w over its terms, [G, edges, 3, 3, C] for gamma
@@ -74,7 +74,7 @@ Variable<T> merged_filters(const std::vector<FilterTerm<T>>& terms, const Variab
 /// An edge between two vertices, by number; its own number is that of its filter. pool: the column of gamma that weighs
 /// its 3x3 max pool, -1 for none.
 struct MixedEdge {
-    int from = 0, to = 0, pool = -1;
+    int from = 0, to = 0, pool = -1;  ///< vertices; column of gamma or -1
 };
 
 /// The nodes of a cell as sums over their edges: u [N, H, W, C] = sum over edges of (x of its source convolved with
@@ -85,6 +85,7 @@ struct MixedEdge {
 template <class T>
 class MixedNodes {
 public:
+    /// Of the edges given; see above for the shapes.
     MixedNodes(std::vector<MixedEdge> edges, const Variable<T>& filters, const Variable<T>& gamma)
         : edges_(std::move(edges)), filters_(filters), gamma_(gamma) {
         require(filters.defined() && gamma.defined(), "mixed_node: {} has no value",

@@ -34,6 +34,7 @@ Variable<T> multiply(const Variable<T>& a, const Variable<T>& b) {
     });
 }
 
+/// multiply(a, b)
 template <class T>
 Variable<T> operator*(const Variable<T>& a, const Variable<T>& b) {
     return multiply(a, b);

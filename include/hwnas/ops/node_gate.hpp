@@ -7,6 +7,7 @@
 
 namespace hwnas {
 
+/// What node_gate() gives.
 template <class T>
 struct NodeGate {
     Variable<T> weights;      ///< [G, V, 2]: p and 1 - p of every node

@@ -23,6 +23,7 @@ class NodeSource {
     struct State;
 
 public:
+    /// x [N, H, W, C]
     explicit NodeSource(const Variable<T>& x) : x_(x), state_(std::make_shared<State>()) {
         require(x.defined(), "node_sum: a source has no value");
         require(x.shape().rank() == 4 && x.shape().elements() > 0,
@@ -51,11 +52,12 @@ private:
 template <class T>
 struct NodeTerm {
     // Not an aggregate: lists of those with such members crash g++ 12.
+    /// An edge from `source`; what is left out counts as 1 and 0.
     NodeTerm(NodeSource<T> source, Variable<T> window = {}, Tensor<T> gain = {}, Tensor<T> shift = {})
         : from(std::move(source)), filter(std::move(window)), factor(std::move(gain)), offset(std::move(shift)) {}
-    NodeSource<T> from;
-    Variable<T> filter;
-    Tensor<T> factor, offset;
+    NodeSource<T> from;        ///< what the edge reads
+    Variable<T> filter;        ///< [3, 3, C] or undefined
+    Tensor<T> factor, offset;  ///< [C] or undefined
 };
 
 namespace detail {

@@ -14,8 +14,8 @@ namespace hwnas {
 /// `weights`.
 template <class T>
 struct SkipGate {
-    Variable<T> weights = {};
-    std::int64_t first = 0;
+    Variable<T> weights = {};  ///< undefined: no gate
+    std::int64_t first = 0;    ///< place of the first of the two
 };
 
 /// y = norm(conv(relu(x), w)) for x [N, H, W, Cin] and w [K, K, Cin, Cout], norm as in batch_norm(); with a gate g,

@@ -34,10 +34,12 @@ Variable<T> scale(const Variable<T>& x, const Variable<T>& s) {
     return weighted_sum<T>({x}, reshape(s, {elements, 1}), {0});
 }
 
+/// scale(x, factor)
 template <class T>
 Variable<T> operator*(const Variable<T>& x, double factor) {
     return scale(x, factor);
 }
+/// scale(x, factor)
 template <class T>
 Variable<T> operator*(double factor, const Variable<T>& x) {
     return scale(x, factor);

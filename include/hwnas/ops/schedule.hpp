@@ -8,11 +8,12 @@
 
 namespace hwnas {
 
+/// A value that depends on the step.
 struct ScheduleOptions {
-    double start = 0, end = 0;
-    std::int64_t total = 1;   ///< steps; the last of them, total - 1, has `end`, as have all after it
-    std::int64_t warmup = 0;  ///< steps that rise linearly to `start` first
-    bool cosine = false;      ///< half a cosine instead of a line
+    double start = 0, end = 0;  ///< at the first and at the last step
+    std::int64_t total = 1;     ///< steps; the last of them, total - 1, has `end`, as have all after it
+    std::int64_t warmup = 0;    ///< steps that rise linearly to `start` first
+    bool cosine = false;        ///< half a cosine instead of a line
 };
 
 /// Writes the value at step [] into out []: start (step + 1) / warmup while step < warmup, then start -> end over steps

@@ -10,16 +10,18 @@ namespace hwnas {
 /// Padding that keeps the extent at stride 1 and halves it, rounded up, at stride 2: dilation (kernel - 1) / 2.
 inline constexpr int same_padding = -1;
 
+/// Of a convolution.
 struct ConvOptions {
-    int stride = 1;
-    int padding = same_padding;
-    int dilation = 1;
+    int stride = 1;              ///< pixels between two windows
+    int padding = same_padding;  ///< zeros around the image; same_padding: so that stride 1 keeps its extents
+    int dilation = 1;            ///< pixels between two taps
 };
+/// Of a pool.
 struct PoolOptions {
-    int kernel = 3;
-    int stride = 1;
-    int padding = same_padding;
-    int dilation = 1;
+    int kernel = 3;              ///< side of the window
+    int stride = 1;              ///< pixels between two windows
+    int padding = same_padding;  ///< around the image; same_padding: so that stride 1 keeps its extents
+    int dilation = 1;            ///< pixels between two taps
     bool count_padding = false;  ///< average pool only: divide by kernel^2 at the border too
 };
 

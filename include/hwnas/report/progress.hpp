@@ -17,6 +17,7 @@
 
 namespace hwnas {
 
+/// Where progress goes, and how often.
 struct ProgressOptions {
     bool quiet = false;                         ///< writes nothing
     bool terminal = false;                      ///< redraw one line
@@ -30,8 +31,10 @@ struct ProgressOptions {
     }
 };
 
+/// One line that says how far something is: redrawn on a terminal, else a plain line now and then.
 class ProgressLine {
 public:
+    /// Draws nothing yet.
     explicit ProgressLine(ProgressOptions options = ProgressOptions::standard_error()) : options_(std::move(options)) {
         if (!options_.clock)
             options_.clock = [] {
@@ -53,6 +56,7 @@ public:
     ProgressLine& operator=(const ProgressLine&) = delete;
     ~ProgressLine() { finish(); }
 
+    /// Seconds of its clock.
     double now() const { return options_.clock(); }
     /// text() is called, and its line shown, only when one is due: metrics that cost something are not read in vain.
     template <class F>
@@ -94,12 +98,13 @@ private:
 
 /// What a line of training says: "epoch  3/20  loss 0.8123  accuracy 71.20 %  1,412 images/s  4 min 12 s left".
 struct TrainingLine {
-    int epoch = 0, epochs = 0;  ///< epoch counts from 1
-    double loss = 0;
-    double metric = 0;
+    int epoch = 0, epochs = 0;                  ///< epoch counts from 1
+    double loss = 0;                            ///< mean of the epoch so far
+    double metric = 0;                          ///< mean of the epoch so far
     std::string_view metric_name = "accuracy";  ///< an accuracy is shown in percent
-    double images_per_second = 0;
-    double seconds_left = 0;
+    double images_per_second = 0;               ///< of this session
+    double seconds_left = 0;                    ///< of the whole training, at this rate
+    /// The line.
     std::string str() const {
         const auto width = std::to_string(epochs).size();
         const std::string shown = metric_name == "accuracy" ? percent(metric) : fmt::format("{:.4f}", metric);

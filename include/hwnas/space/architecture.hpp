@@ -15,13 +15,14 @@ namespace hwnas {
 /// A cell's graph: inputs 0 .. inputs-1, then nodes; edges run from an earlier vertex to a node; the output is the
 /// concatenation of `concat` (empty: all nodes).
 struct CellGraph {
+    /// Vertices by number.
     struct Edge {
-        int from, to;
+        int from, to;  ///< the earlier, and a node
     };
-    int inputs = 2;
-    int nodes = 4;
-    std::vector<Edge> edges = {};
-    std::vector<int> concat = {};
+    int inputs = 2;                ///< cell inputs
+    int nodes = 4;                 ///< nodes
+    std::vector<Edge> edges = {};  ///< in the order of their rows
+    std::vector<int> concat = {};  ///< vertices; empty: all nodes
 
     /// An edge from each input and each earlier node to every node: 14 edges for 4 nodes and 2 inputs.
     static CellGraph dense(int nodes = 4, int inputs = 2) {
@@ -60,24 +61,26 @@ struct CellGraph {
 
 /// One group of rows that is drawn together: all cells of a kind.
 struct ArchitectureGroup {
-    std::string name;  ///< "normal", "reduction"
-    CellGraph graph;   ///< row first_row + i is its edge i
-    int first_row = 0;
+    std::string name;   ///< "normal", "reduction"
+    CellGraph graph;    ///< row first_row + i is its edge i
+    int first_row = 0;  ///< of gamma, of edge 0
     std::vector<std::vector<double>>
         parameters;  ///< [edges][k]: parameters of a primitive there, over all cells of the group
 };
 
 /// Rows of logits and what they mean.
 struct Architecture {
-    std::string name;                          ///< of the space: "pointwise"
-    std::vector<std::string> primitives = {};  ///< k names
-    std::vector<ArchitectureGroup> groups = {};
+    std::string name;                            ///< of the space: "pointwise"
+    std::vector<std::string> primitives = {};    ///< k names
+    std::vector<ArchitectureGroup> groups = {};  ///< in the order of their rows
 
+    /// Of all groups together.
     int rows() const {
         int total = 0;
         for (const auto& group : groups) total += static_cast<int>(group.graph.edges.size());
         return total;
     }
+    /// Primitives to choose from.
     int k() const { return static_cast<int>(primitives.size()); }
     /// Number of a primitive; throws with the known names.
     int index(const std::string& primitive) const {
@@ -108,6 +111,7 @@ struct Architecture {
                 fmt::join(names, ", "), fmt::join(primitives, ", "));
         return add(std::move(group), options.graph, cell.parameter_table());
     }
+    /// Same rows and primitives.
     bool operator==(const Architecture& other) const {
         if (primitives != other.primitives || groups.size() != other.groups.size()) return false;
         for (std::size_t i = 0; i < groups.size(); ++i) {

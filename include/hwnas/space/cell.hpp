@@ -19,9 +19,11 @@
 
 namespace hwnas {
 
+/// A cell as a module: relaxed, or discrete where the options hold choices. Stands in any network.
 template <class T>
 class BasicCell {
 public:
+    /// Its tensors are made by `init`, in scopes "preprocess_0", "edge_3", "node_1".
     BasicCell(const CellOptions& options, const Initializer<T>& init) : options_(options) {
         options_.graph = options.graph.checked();
         const auto& graph = options_.graph;
@@ -65,11 +67,15 @@ public:
     BasicCell(BasicCell&&) = default;
     BasicCell& operator=(BasicCell&&) = default;
 
+    /// As constructed.
     const CellOptions& options() const { return options_; }
+    /// Of the output: of all nodes in its concatenation.
     std::int64_t out_channels() const {
         return options_.channels * static_cast<std::int64_t>(options_.graph.concat.size());
     }
+    /// Of the output.
     std::int64_t out_height() const { return (options_.height + options_.stride - 1) / options_.stride; }
+    /// Of the output.
     std::int64_t out_width() const { return (options_.width + options_.stride - 1) / options_.stride; }
     /// Where edge e's primitives stand.
     Site site(std::size_t e) const {
@@ -103,10 +109,12 @@ public:
         require(!options_.choices, "cell: this cell is discrete, call forward(inputs, phase)");
         return run(inputs, &relaxation, phase);
     }
+    /// A discrete cell: inputs, one a CellInput, -> output.
     FeatureMap<T> forward(const std::vector<FeatureMap<T>>& inputs, Phase phase) const {
         require(options_.choices.has_value(), "cell: this cell is relaxed, call forward(inputs, relaxation, phase)");
         return run(inputs, nullptr, phase);
     }
+    /// Appends parameters and statistics.
     void collect(ModuleState<T>& state) const {
         for (const auto& p : preprocesses_) p.collect(state);
         for (const auto& edge : edges_)
@@ -392,6 +400,7 @@ private:
     Variable<T> one_;
 };
 
+/// In float.
 using Cell = BasicCell<float>;
 
 }  // namespace hwnas

@@ -21,19 +21,21 @@ enum class Reduction {
 };
 /// An input of a cell: its channels, and how often its extents must be halved to match.
 struct CellInput {
-    std::int64_t channels = 0;
-    int halvings = 0;
+    std::int64_t channels = 0;  ///< as it comes
+    int halvings = 0;           ///< of height and width
 };
+/// What a cell is made of.
 struct CellOptions {
-    std::vector<Primitive> primitives = {};
+    std::vector<Primitive> primitives = {};  ///< to choose from
+    /// Nodes and edges.
     CellGraph graph = CellGraph::dense();
-    std::vector<CellInput> inputs = {};
-    std::int64_t channels = 16;          ///< of every vertex inside the cell
-    std::int64_t height = 0, width = 0;  ///< of the cell inputs after the preprocess
-    int stride = 1;                      ///< of the edges that leave a cell input
-    NodeTransform transform = NodeTransform::none;
-    Reduction reduction = Reduction::average_pool;
-    int first_row = 0;  ///< its row of gamma for edge 0
+    std::vector<CellInput> inputs = {};             ///< one for each of the graph's
+    std::int64_t channels = 16;                     ///< of every vertex inside the cell
+    std::int64_t height = 0, width = 0;             ///< of the cell inputs after the preprocess
+    int stride = 1;                                 ///< of the edges that leave a cell input
+    NodeTransform transform = NodeTransform::none;  ///< what a node does with its sum
+    Reduction reduction = Reduction::average_pool;  ///< how an input's extents are halved
+    int first_row = 0;                              ///< its row of gamma for edge 0
     bool fused = true;  ///< nodes as a whole (ops/mixed_node.hpp, ops/node_sum.hpp); false: op by op, to compare
     std::optional<std::vector<int>> choices = std::nullopt;  ///< set: discrete, primitive number per edge of this cell
 };

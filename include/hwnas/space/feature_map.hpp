@@ -11,6 +11,7 @@
 
 namespace hwnas {
 
+/// A concatenation that is not made before somebody needs it as one value.
 template <class T>
 class FeatureMap {
 public:
@@ -19,6 +20,7 @@ public:
         require(!parts.empty(), "feature_map: no parts");
         state_->parts = std::move(parts);
     }
+    /// As given.
     const std::vector<Variable<T>>& parts() const { return state_->parts; }
     /// As one value.
     const Variable<T>& whole() const {

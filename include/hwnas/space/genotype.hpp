@@ -9,19 +9,22 @@
 
 namespace hwnas {
 
+/// One discrete architecture: a primitive on every edge of every kind of cell.
 struct Genotype {
+    /// An edge into a node.
     struct Edge {
-        std::string primitive;
-        int from = 0;
+        std::string primitive;  ///< by name
+        int from = 0;           ///< the vertex it comes from: cell inputs first, then nodes
         bool operator==(const Edge&) const = default;
     };
+    /// One kind of cell.
     struct Group {
-        std::string name;
-        std::vector<std::vector<Edge>> nodes;
+        std::string name;                      ///< "normal", "reduction"
+        std::vector<std::vector<Edge>> nodes;  ///< their edges, node by node
         bool operator==(const Group&) const = default;
     };
-    std::string space;
-    std::vector<Group> groups;
+    std::string space;          ///< empty: not said
+    std::vector<Group> groups;  ///< in the order of the architecture's
     bool operator==(const Genotype&) const = default;
 
     /// From the number of the primitive chosen in every row.
@@ -79,6 +82,7 @@ struct Genotype {
                 for (const auto& edge : node) ++total[edge.primitive];
         return total;
     }
+    /// The one line that parse() reads.
     std::string str() const {
         std::string text;
         for (const auto& group : groups) {

@@ -11,43 +11,48 @@ namespace hwnas {
 /// Where a primitive stands: input [N, height, width, channels]; the output has `channels` too and is smaller by
 /// `stride`.
 struct Site {
-    std::int64_t channels = 0, height = 0, width = 0;
-    int stride = 1;
+    std::int64_t channels = 0, height = 0, width = 0;  ///< of the edge's input
+    int stride = 1;                                    ///< of the edge
 };
 
 /// What a primitive owns at a site: weights (normal, mean 0), convolutions followed by batch norm, batch norms.
 struct PrimitiveState {
+    /// A tensor that is drawn from a normal distribution of mean 0.
     struct Weight {
-        std::string name;
-        Shape shape;
-        double standard_deviation;
+        std::string name;           ///< unique in the primitive
+        Shape shape;                ///< of the tensor
+        double standard_deviation;  ///< of its initial values
     };
+    /// A convolution with a batch norm behind it.
     struct Convolution {
-        std::string name;
-        std::int64_t kernel, in_channels, out_channels;
-        ConvOptions options = {};
+        std::string name;                                ///< unique in the primitive
+        std::int64_t kernel, in_channels, out_channels;  ///< side of the window; channels
+        ConvOptions options = {};                        ///< stride, padding, dilation
     };
+    /// A batch norm over the site's channels.
     struct Norm {
-        std::string name;
-        bool affine = true;
+        std::string name;    ///< unique in the primitive
+        bool affine = true;  ///< with scale and shift
         /// The 1x1 weights whose results, side by side, it normalises: fold() multiplies it into them.
         std::vector<std::size_t> folds_into = {};
     };
-    std::vector<Weight> weights = {};
-    std::vector<Convolution> convolutions = {};
-    std::vector<Norm> norms = {};
+    std::vector<Weight> weights = {};            ///< read by weight(i)
+    std::vector<Convolution> convolutions = {};  ///< used as convolutions[i](x, phase)
+    std::vector<Norm> norms = {};                ///< used as norms[i](x, phase)
+    /// Nothing to learn: it then runs once a vertex.
     bool empty() const { return weights.empty() && convolutions.empty() && norms.empty(); }
 };
 
 /// The same, made: what the callable of a primitive receives.
 template <class T>
 struct PrimitiveParameters {
-    std::vector<Parameter<T>> weights;
-    std::vector<ConvNorm<T>> convolutions;
-    std::vector<BatchNorm<T>> norms;
+    std::vector<Parameter<T>> weights;                      ///< in the order of the state's
+    std::vector<ConvNorm<T>> convolutions;                  ///< in the order of the state's
+    std::vector<BatchNorm<T>> norms;                        ///< in the order of the state's
     std::vector<std::vector<std::size_t>> folds_into = {};  ///< PrimitiveState::Norm::folds_into
 
     PrimitiveParameters() = default;
+    /// Initial values of what `state` lists.
     PrimitiveParameters(const Initializer<T>& init, const PrimitiveState& state, std::int64_t channels) {
         for (const auto& weight : state.weights)
             weights.push_back(init.normal(weight.name, weight.shape, weight.standard_deviation));
@@ -58,6 +63,7 @@ struct PrimitiveParameters {
             folds_into.push_back(norm.folds_into);
         }
     }
+    /// Number i of the state's weights.
     const Variable<T>& weight(std::size_t i) const { return folded.empty() ? weights.at(i).variable : folded.at(i); }
     /// What a folded norm adds behind weight i; undefined: nothing.
     Variable<T> bias(std::size_t i) const { return biases.empty() ? Variable<T>() : biases.at(i); }
@@ -85,6 +91,7 @@ struct PrimitiveParameters {
             norms[n].absorb();
         }
     }
+    /// Appends all of it.
     void collect(ModuleState<T>& state) const {
         for (const auto& w : weights) state.parameters.push_back(w);
         for (const auto& c : convolutions) c.collect(state);
@@ -105,10 +112,10 @@ enum class BareForm {
 
 /// Properties the rest of the library asks about.
 struct PrimitiveTraits {
-    bool convolution = false;  ///< a node it feeds gets the node transform (space `pointwise`)
-    bool pool = false;         ///< what profile C penalises
-    bool identity = false;     ///< returns its input: no kernel of its own
-    BareForm bare = BareForm::none;
+    bool convolution = false;        ///< a node it feeds gets the node transform (space `pointwise`)
+    bool pool = false;               ///< what profile C penalises
+    bool identity = false;           ///< returns its input: no kernel of its own
+    BareForm bare = BareForm::none;  ///< what it is per channel, if the fused node can run it
 };
 
 /// `Primitive("max_pool_3x3", [](const Site&) { return PrimitiveState{}; }, [](const auto& x, const auto& p, const
@@ -120,6 +127,7 @@ class Primitive {
     using Apply = std::function<Normalized<T>(const Variable<T>&, const PrimitiveParameters<T>&, const Site&, Phase)>;
 
 public:
+    /// Name, what it owns at a site, and what it computes.
     template <class F>
     Primitive(std::string name, std::function<PrimitiveState(const Site&)> state, F apply, PrimitiveTraits traits = {})
         : name_(std::move(name)), traits_(traits), state_(std::move(state)) {
@@ -130,9 +138,13 @@ public:
         require(!name_.empty() && name_.find_first_of("|~+/ \t\n\"") == std::string::npos,
                 "primitive: \"{}\" is no name (not empty, no spaces, none of | ~ + / \")", name_);
     }
+    /// By which all that is stored refers to it.
     const std::string& name() const { return name_; }
+    /// As constructed.
     const PrimitiveTraits& traits() const { return traits_; }
+    /// What it owns at a site.
     PrimitiveState state(const Site& site) const { return state_(site); }
+    /// x [N, H, W, C] -> [N, H / stride, W / stride, C].
     template <class T>
     Variable<T> operator()(const Variable<T>& x, const PrimitiveParameters<T>& p, const Site& site, Phase phase) const {
         return normalized(x, p, site, phase).value();
@@ -142,6 +154,7 @@ public:
                                  Phase phase) const {
         return float_(x, p, site, phase);
     }
+    /// The same in double.
     Normalized<double> normalized(const Variable<double>& x, const PrimitiveParameters<double>& p, const Site& site,
                                   Phase phase) const {
         return double_(x, p, site, phase);

@@ -16,11 +16,13 @@ enum class SearchMode {
     single_path        ///< only the drawn primitive runs; its gamma alone gets a gradient (GDAS, Dong and Yang 2019)
 };
 
+/// "relaxed", "straight_through", "single_path"
 inline const char* search_mode_name(SearchMode mode) {
     return mode == SearchMode::relaxed            ? "relaxed"
            : mode == SearchMode::straight_through ? "straight_through"
                                                   : "single_path";
 }
+/// The mode of that name; throws for another.
 inline SearchMode search_mode(const std::string& name) {
     if (name == "relaxed") return SearchMode::relaxed;
     if (name == "straight_through" || name == "straight-through") return SearchMode::straight_through;
@@ -31,9 +33,9 @@ inline SearchMode search_mode(const std::string& name) {
 /// gamma [G, rows, k], G = 1 or one per image; for single_path also the drawn primitive per row, on the device.
 template <class T>
 struct Relaxation {
-    Variable<T> gamma;
-    SearchMode mode = SearchMode::relaxed;
-    Tensor<std::int32_t> selected = {};
+    Variable<T> gamma;                      ///< [G, rows, k]
+    SearchMode mode = SearchMode::relaxed;  ///< how gamma is used
+    Tensor<std::int32_t> selected = {};     ///< [rows], single path: which primitive runs
     /// Flags that guard kernels must live until the step has been recorded or run: forward leaves them here.
     std::shared_ptr<std::vector<Tensor<std::int32_t>>> flags = std::make_shared<std::vector<Tensor<std::int32_t>>>();
 

@@ -10,7 +10,7 @@ namespace hwnas {
 
 /// Extents of one input.
 struct ImageShape {
-    std::int64_t height = 28, width = 28, channels = 1;
+    std::int64_t height = 28, width = 28, channels = 1;  ///< pixels, and numbers a pixel
 };
 /// Which cells share rows of logits and one draw.
 enum class RowSharing {
@@ -18,16 +18,18 @@ enum class RowSharing {
     all,   ///< every cell the same set
     none   ///< each cell its own
 };
+/// Size of the networks of a space.
 struct SpaceOptions {
-    ImageShape image = {};
-    std::int64_t classes = 10;
-    std::int64_t channels = 16;  ///< C of the first cell; doubles at every reduction
-    int cells = 3;               ///< the first is normal, the others reduce
-    int nodes = 4;
-    RowSharing sharing = RowSharing::kind;
+    ImageShape image = {};                   ///< of the data
+    std::int64_t classes = 10;               ///< of the data: outputs of the network
+    std::int64_t channels = 16;              ///< C of the first cell; doubles at every reduction
+    int cells = 3;                           ///< the first is normal, the others reduce
+    int nodes = 4;                           ///< of every cell
+    RowSharing sharing = RowSharing::kind;   ///< which cells choose alike
     std::vector<Primitive> additional = {};  ///< the user's own, after the space's
 };
 
+/// What can be searched: cells, primitives, and the network around them.
 class SearchSpace {
 public:
     /// Bare depthwise conv 3x3, max pool 3x3, identity; the text of the paper.
@@ -67,11 +69,17 @@ public:
         fail("space: \"{}\" is unknown (paper, pointwise, separable)", name);
     }
 
+    /// "pointwise"
     const std::string& name() const { return name_; }
+    /// As constructed.
     const SpaceOptions& options() const { return options_; }
+    /// To choose from.
     const std::vector<Primitive>& primitives() const { return primitives_; }
+    /// Rows of choices.
     const Architecture& architecture() const { return architecture_; }
+    /// What a node does with its sum.
     NodeTransform transform() const { return transform_; }
+    /// In the network.
     int cells() const { return options_.cells; }
     /// Group of rows that cell i draws from.
     int group_of(int cell) const {

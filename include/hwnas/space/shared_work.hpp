@@ -10,6 +10,7 @@
 
 namespace hwnas {
 
+/// While it stands, what several edges compute alike from one value is computed once.
 template <class T>
 class SharedWork {
 public:

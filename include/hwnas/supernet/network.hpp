@@ -9,12 +9,15 @@ namespace hwnas {
 /// Size and cost of a network. Parameters are counted twice: all of them, and those on the edges alone (the paper's
 /// Table 1); macs are multiply-accumulates of convolutions and the head for one image.
 struct NetworkSize {
+    /// In all; of the edges' primitives alone; multiply-adds for one image.
     std::int64_t parameters = 0, primitive_parameters = 0, macs = 0;
 };
 
+/// A derived, discrete network: forward, training, folding. Movable; clone() copies.
 template <class T>
 class BasicNetwork {
 public:
+    /// float or double.
     using value_type = T;
     /// Fresh weights from the seed.
     BasicNetwork(const SearchSpace& space, const Genotype& genotype, const Device& device, Seed seed = {})
@@ -33,14 +36,23 @@ public:
         detail::check_input("network", x.shape(), space_.options().image);
         return backbone_.forward(x, nullptr, phase);
     }
+    /// It is of.
     const SearchSpace& space() const { return space_; }
+    /// Its architecture.
     const Genotype& genotype() const { return genotype_; }
+    /// Where its weights are.
     const Device& device() const { return device_; }
+    /// Of its initial weights.
     Seed seed() const { return seed_; }
+    /// Parameters and statistics by name.
     ModuleState<T> state() const { return backbone_.state(); }
+    /// [] of its batch norms.
     const Tensor<T>& momentum() const { return backbone_.momentum(); }
+    /// In order.
     const std::vector<BasicCell<T>>& cells() const { return backbone_.cells(); }
+    /// Parameters and multiply-adds.
     NetworkSize size() const { return network_size(space_, genotype_); }
+    /// A copy that shares nothing.
     BasicNetwork clone() const {
         BasicNetwork other(space_, genotype_, device_, seed_);
         copy_state(state(), other.state());
@@ -111,6 +123,7 @@ private:
     bool folded_ = false;
 };
 
+/// In float.
 using Network = BasicNetwork<float>;
 
 }  // namespace hwnas

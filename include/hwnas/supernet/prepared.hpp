@@ -8,6 +8,7 @@
 
 namespace hwnas {
 
+/// A network for inference: norms folded, one batch size, memory planned; run() allocates nothing.
 template <class T>
 class BasicPrepared {
 public:
@@ -30,7 +31,9 @@ public:
     const Tensor<T>& input() const { return input_; }
     /// Logits [batch, classes] of the last run().
     const Tensor<T>& output() const { return output_; }
+    /// From input to output.
     void run() const { program_.run(); }
+    /// The recorded pass.
     const Program& program() const { return program_; }
 
 private:
@@ -39,6 +42,7 @@ private:
     Program program_;
 };
 
+/// In float.
 using Prepared = BasicPrepared<float>;
 
 }  // namespace hwnas

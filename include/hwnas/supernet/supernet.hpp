@@ -6,9 +6,11 @@
 
 namespace hwnas {
 
+/// The relaxed network: all primitives on every edge, mixed by gamma. Movable; clone() copies.
 template <class T>
 class BasicSuperNet {
 public:
+    /// float or double.
     using value_type = T;
     /// Weights are drawn from the seed's streams named after them: networks of one seed share what they have in common.
     BasicSuperNet(const SearchSpace& space, const Device& device, Seed seed = {})
@@ -21,10 +23,15 @@ public:
         detail::check_input("supernet", x.shape(), space_.options().image);
         return backbone_.forward(x, &relaxation, phase);
     }
+    /// Rows and primitives.
     const Architecture& architecture() const { return space_.architecture(); }
+    /// It is of.
     const SearchSpace& space() const { return space_; }
+    /// Where its weights are.
     const Device& device() const { return device_; }
+    /// Of its initial weights.
     Seed seed() const { return seed_; }
+    /// Parameters and statistics by name.
     ModuleState<T> state() const { return backbone_.state(); }
     /// Weight of the newest batch in the running statistics (device scalar).
     const Tensor<T>& momentum() const { return backbone_.momentum(); }
@@ -42,6 +49,7 @@ private:
     detail::Backbone<T> backbone_;
 };
 
+/// In float.
 using SuperNet = BasicSuperNet<float>;
 
 }  // namespace hwnas

@@ -21,8 +21,8 @@ namespace hwnas {
 
 /// Images as bytes plus class labels, or any float rows with float or int targets; host memory, plain data.
 struct Dataset {
-    std::string name;
-    std::int64_t count = 0;
+    std::string name;                     ///< for messages
+    std::int64_t count = 0;               ///< examples
     std::array<std::int64_t, 3> image{};  ///< height, width, channels (NHWC)
     std::int64_t classes = 0;             ///< labels lie in [0, classes); 0 for regression
     std::vector<std::uint8_t> bytes;      ///< [count, H, W, C], used as (byte / 255 - mean) / std
@@ -30,7 +30,7 @@ struct Dataset {
     std::vector<float> values;            ///< [count, H, W, C] when the inputs are floats; bytes is then empty
     std::vector<std::int32_t> labels;     ///< [count] for classification; targets is then empty
     std::vector<float> targets;           ///< [count, target_size] for regression; labels is then empty
-    std::int64_t target_size = 0;
+    std::int64_t target_size = 0;         ///< numbers a target
 
     /// Numbers per input, H * W * C.
     std::int64_t image_size() const { return image[0] * image[1] * image[2]; }
@@ -138,8 +138,9 @@ inline void Dataset::check() const {
     detail::check_finite(*this, targets, "targets");
 }
 
+/// What dataset_from_tensors() has to be told.
 struct DatasetOptions {
-    std::string name = {};
+    std::string name = {};                ///< for messages
     std::array<std::int64_t, 3> image{};  ///< height, width, channels; {1, 1, features} for plain rows
     std::int64_t classes = 0;             ///< 0: the largest label + 1
     float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255; for byte images only

@@ -9,14 +9,14 @@ namespace hwnas {
 
 /// The arrays of a Dataset on a device; those it does not use stay undefined.
 struct DeviceDataset {
-    Tensor<std::uint8_t> bytes;   ///< [count, H, W, C], or
-    Tensor<float> values;         ///< [count, H, W, C]
-    Tensor<std::int32_t> labels;  ///< [count], or
-    Tensor<float> targets;        ///< [count, target_size]
-    std::int64_t count = 0;
-    std::array<std::int64_t, 3> image{};
-    std::int64_t classes = 0, target_size = 0;
-    float mean = 0, inv_std = 1;  ///< bytes are used as (byte / 255 - mean) inv_std
+    Tensor<std::uint8_t> bytes;                 ///< [count, H, W, C], or
+    Tensor<float> values;                       ///< [count, H, W, C]
+    Tensor<std::int32_t> labels;                ///< [count], or
+    Tensor<float> targets;                      ///< [count, target_size]
+    std::int64_t count = 0;                     ///< examples
+    std::array<std::int64_t, 3> image{};        ///< height, width, channels
+    std::int64_t classes = 0, target_size = 0;  ///< as in Dataset
+    float mean = 0, inv_std = 1;                ///< bytes are used as (byte / 255 - mean) inv_std
 
     /// Checks the data with Dataset::check() and copies it to the device; throws Error when it has no rows.
     static DeviceDataset upload(const Dataset& data, const Device& device) {

@@ -16,6 +16,7 @@ namespace hwnas {
 /// One block of device memory, owned, or a part of a larger one, or a place in a recorded program.
 class Storage {
 public:
+    /// Throws where the device has no memory.
     Storage(Device device, std::size_t bytes)
         : device_(std::move(device)), bytes_(bytes), recording_(Recording::active()) {
         if (recording_) {
@@ -33,13 +34,17 @@ public:
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
 
+    /// On the device; a recording takes note that it is used.
     void* address() const {
         if (recording_) return recording_->resolve(address_);
         if (const auto& recording = Recording::active()) recording->touch(address_, bytes_, place_);
         return address_;
     }
+    /// As asked for.
     std::size_t bytes() const { return bytes_; }
+    /// It lies on.
     const Device& device() const { return device_; }
+    /// Its address is not final yet.
     bool placed_in_recording() const { return recording_ && !recording_->finished(); }
 
     /// Moves to a part of `block` (same device); contents are the caller's business, all tensors on this storage
@@ -59,6 +64,7 @@ private:
     std::shared_ptr<Place> place_;
 };
 
+/// Values [shape] on a device: a handle, copies share the storage. Dense, row by row.
 template <class T>
 class Tensor {
 public:
@@ -81,23 +87,33 @@ public:
         if (recording) recording->retain(t.storage_);
         return t;
     }
+    /// A copy of host values; throws where their number is not that of the shape.
     static Tensor from(const std::vector<T>& values, const Shape& shape, const Device& device) {
         return from(std::span<const T>(values), shape, device);
     }
+    /// All elements `value`.
     static Tensor full(const Shape& shape, T value, const Device& device) {
         return from(std::vector<T>(static_cast<std::size_t>(shape.elements()), value), shape, device);
     }
+    /// Of rank 0.
     static Tensor scalar(T value, const Device& device) { return full({}, value, device); }
 
+    /// Whether it has storage.
     bool defined() const { return storage_ != nullptr; }
+    /// Its extents.
     const Shape& shape() const { return shape_; }
+    /// Their number.
     std::int64_t elements() const { return shape_.elements(); }
+    /// Of the elements.
     std::size_t bytes() const { return static_cast<std::size_t>(elements()) * sizeof(T); }
+    /// It lies on; throws where it is undefined.
     const Device& device() const {
         require(defined(), "tensor: no value (default-constructed)");
         return storage_->device();
     }
+    /// On the device.
     T* data() const { return reinterpret_cast<T*>(static_cast<char*>(storage_->address()) + offset_); }
+    /// Shared with its views.
     const std::shared_ptr<Storage>& storage() const { return storage_; }
 
     /// Host copy of the values.
@@ -122,7 +138,9 @@ public:
                 values.size(), shape_);
         if (!values.empty()) device().backend().upload(data(), values.data(), values.size_bytes());
     }
+    /// Overwrites all elements; throws where their number differs.
     void assign(const std::vector<T>& values) const { assign(std::span<const T>(values)); }
+    /// Overwrites all elements by one value.
     void assign(T value) const {
         assign(std::span<const T>(std::vector<T>(static_cast<std::size_t>(elements()), value)));
     }

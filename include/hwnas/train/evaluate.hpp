@@ -12,8 +12,8 @@ namespace hwnas {
 
 /// Means over a data set.
 struct Evaluation {
-    double loss = 0, metric = 0;
-    std::int64_t count = 0;
+    double loss = 0, metric = 0;  ///< of the task
+    std::int64_t count = 0;       ///< examples
 };
 
 /// forward: inputs [N, H, W, C] -> outputs, in eval phase. Every row counts once; the last batch may be smaller.
@@ -47,10 +47,11 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
     return {total[0] / static_cast<double>(data.count), total[1] / static_cast<double>(data.count), data.count};
 }
 
+/// What batch-norm statistics are recomputed on.
 struct RecalibrationOptions {
-    int batches = 50;  ///< at most; one pass over the data is the end
-    std::int64_t batch = 128;
-    Seed seed = {};
+    int batches = 50;          ///< at most; one pass over the data is the end
+    std::int64_t batch = 128;  ///< examples a batch
+    Seed seed = {};            ///< of their order
 };
 
 /// Recomputes running statistics as the mean over `batches` shuffled training batches, of which there are no more than
@@ -85,6 +86,7 @@ Evaluation evaluate(const BasicNetwork<T>& network, const DeviceDataset& data,
     return evaluate_forward<T>(network.device(), data, task,
                                [&](const Variable<T>& x) { return network.forward(x, Phase::eval); });
 }
+/// The same of host data, uploaded first.
 template <class T>
 Evaluation evaluate(const BasicNetwork<T>& network, const Dataset& data,
                     const BasicTask<T>& task = classification<T>()) {
@@ -99,6 +101,7 @@ void recalibrate(const BasicNetwork<T>& network, const DeviceDataset& train, con
         network.device(), train, network.momentum(),
         [&](const Variable<T>& x) { return network.forward(x, Phase::train); }, options);
 }
+/// The same of host data, uploaded first.
 template <class T>
 void recalibrate(const BasicNetwork<T>& network, const Dataset& train, const RecalibrationOptions& options = {}) {
     recalibrate(network, DeviceDataset::upload(train, network.device()), options);

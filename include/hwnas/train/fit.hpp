@@ -6,38 +6,38 @@
 #include <hwnas/ops/augment.hpp>
 #include <hwnas/ops/schedule.hpp>
 #include <hwnas/train/evaluate.hpp>
-#include <hwnas/train/optimizer.hpp>
+#include <hwnas/train/progress.hpp>
 
 namespace hwnas {
 
-/// Where training stands; metrics() reads the device.
-struct TrainingProgress {
-    int epoch = 0, epochs = 0;         ///< epoch counts from 0
-    std::int64_t step = 0, steps = 0;  ///< inside the epoch, done so far
-    std::int64_t batch = 0;
-    std::function<std::vector<double>()> metrics;  ///< means of this epoch so far: {loss, metric, ...}
-};
-
+/// How fit() trains.
 template <class T>
 struct BasicFitOptions {
-    int epochs = 30;
-    std::int64_t batch = 128;
-    double learning_rate = 3e-3;  ///< peak; cosine to 1 % of it
-    double warmup = 1;            ///< epochs over which it rises from 0; none in a training of one epoch
-    double weight_decay = 1e-2;   ///< decoupled
-    double label_smoothing = 0.05;
-    AugmentOptions augment = {};  ///< of the training images; `outside` is set to what a byte of 0 becomes
-    double average = 0;           ///< decay of the moving average of the weights, which are then the result, with
-                                  ///< batch-norm statistics of their own; 0: none, the last weights are the result
-    Seed seed = {};               ///< of the order of the data and of augmentation
+    int epochs = 30;                ///< times the data are passed
+    std::int64_t batch = 128;       ///< examples a step
+    double learning_rate = 3e-3;    ///< peak; cosine to 1 % of it
+    double warmup = 1;              ///< epochs over which it rises from 0; none in a training of one epoch
+    double weight_decay = 1e-2;     ///< decoupled
+    double label_smoothing = 0.05;  ///< share of the target that all classes share; without a task
+    AugmentOptions augment = {};    ///< of the training images; `outside` is set to what a byte of 0 becomes
+    double average = 0;             ///< decay of the moving average of the weights, which are then the result, with
+                                    ///< batch-norm statistics of their own; 0: none, the last weights are the result
+    Seed seed = {};                 ///< of the order of the data and of augmentation
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops
-    BasicTask<T> task = {};                                     ///< default: classification
+    /// At the end of every epoch, where on_step stops, and in between whenever checkpoint_every has passed.
+    CheckpointCallback on_checkpoint = {};
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
+    /// Before the first step, with the state that on_checkpoint gets: io::load_checkpoint(file, state) goes on from
+    /// there. The options have to be those of the training that saved it.
+    std::function<void(const std::vector<NamedTensor>& state)> on_begin = {};
+    BasicTask<T> task = {};  ///< default: classification
 };
+/// Of a float network.
 using FitOptions = BasicFitOptions<float>;
 
 /// What fit() did.
 struct FitResult {
-    double loss = 0, metric = 0;  ///< means over the last epoch's training batches
+    double loss = 0, metric = 0;  ///< means over the training batches of the last epoch, or of what was done of it
     bool finished = true;         ///< false: stopped by on_step
 };
 
@@ -48,13 +48,9 @@ inline void check_training(const char* who, int epochs, std::int64_t batch, doub
     require(learning_rate > 0, "{}: learning rate {} is not above 0", who, learning_rate);
     require(count >= batch, "{}: batch {} is larger than the {} training examples", who, batch, count);
 }
-[[noreturn]] inline void fail_not_finite(const char* who, int epoch, double learning_rate) {
-    fail(
-        "{}: the loss is not finite in epoch {} (learning rate {} too high, or values that are not finite in the data)",
-        who, epoch + 1, learning_rate);
-}
 }  // namespace detail
 
+/// Trains `network` in place; throws for options or data that do not fit, and where the loss is not finite.
 template <class T>
 FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
@@ -106,27 +102,42 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
         }
         advance(step);
     });
-    FitResult result;
-    for (int epoch = 0; epoch < options.epochs; ++epoch) {
-        sums.assign(0.0);
-        for (std::int64_t i = 1; i <= steps; ++i) {
-            program.run();
-            const auto means = [&] {
-                auto m = sums.to_vector();
-                for (double& x : m) x /= static_cast<double>(i);
-                return m;
-            };
-            if (i % 100 == 0 || i == steps) {
-                const auto m = means();
-                if (!std::isfinite(m[0])) detail::fail_not_finite("fit", epoch, options.learning_rate);
-                result.loss = m[0], result.metric = m[1];
-            }
-            if (options.on_step && !options.on_step({epoch, options.epochs, i, steps, options.batch, means})) {
-                result.finished = false;
-                return result;
-            }
-        }
+    const auto state = [&] {
+        std::vector<NamedTensor> all;
+        adam.collect(all, "network");
+        for (const auto& buffer : network.state().buffers) all.push_back({"network/" + buffer.name, buffer.tensor});
+        if (average.defined()) all.push_back({"fit/average", average});
+        all.push_back({"fit/step", step});
+        all.push_back({"fit/sums", sums});
+        return all;
+    };
+    if (options.on_begin) options.on_begin(state());
+    std::int64_t position = step.item();
+    require(position >= 0 && position <= total, "fit: the state is that of step {}, this training has {} steps",
+            position, total);
+    detail::CheckpointClock clock("fit", options.on_checkpoint, options.checkpoint_every);
+    const auto means = [&](std::int64_t steps_done) {
+        auto m = sums.to_vector();
+        for (double& x : m) x /= static_cast<double>(steps_done);
+        return m;
+    };
+    bool go_on = true;
+    while (go_on && position < total) {
+        const auto epoch = static_cast<int>(position / steps);
+        const std::int64_t i = position++ % steps + 1;
+        if (i == 1) sums.assign(0.0);
+        program.run();
+        const TrainingProgress progress{epoch, options.epochs, i, steps, options.batch, [&] { return means(i); }};
+        const auto check = [&] {
+            if (!std::isfinite(means(i)[0])) detail::fail_not_finite("fit", epoch, options.learning_rate);
+        };
+        if (i % 100 == 0 || i == steps) check();
+        go_on = !options.on_step || options.on_step(progress);
+        if (clock.due(i == steps || !go_on)) check(), clock.save(state(), progress);
     }
+    const auto reached = means(position == 0 ? 1 : (position - 1) % steps + 1);
+    const FitResult result{.loss = reached[0], .metric = reached[1], .finished = go_on};
+    if (!go_on) return result;
     if (average.defined()) {
         const double weight = 1 - std::pow(options.average, static_cast<double>(total));
         submit(device, contract::Scale<T>{adam.values().data(), average.data(), average.elements(),
@@ -135,6 +146,7 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
     }
     return result;
 }
+/// The same of host data, uploaded first.
 template <class T>
 FitResult fit(const BasicNetwork<T>& network, const Dataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {

@@ -18,9 +18,11 @@ enum class ComplexityCost {
     parameters,  ///< half of c is 1, half the parameters of m on e over their mean
     latency      ///< half of c is 1, half the latency of m on e over its mean
 };
+/// "count", "parameters", "latency"
 inline const char* complexity_cost_name(ComplexityCost cost) {
     return cost == ComplexityCost::count ? "count" : cost == ComplexityCost::parameters ? "parameters" : "latency";
 }
+/// The cost of that name; throws for another.
 inline ComplexityCost complexity_cost(const std::string& name) {
     if (name == "count") return ComplexityCost::count;
     if (name == "parameters") return ComplexityCost::parameters;

@@ -13,16 +13,19 @@ namespace hwnas {
 
 /// A tensor of a training state under its name, whatever its type: what checkpoints hold.
 using AnyTensor = std::variant<Tensor<float>, Tensor<double>, Tensor<std::int64_t>>;
+/// A tensor of a training's state, by name.
 struct NamedTensor {
-    std::string name;
-    AnyTensor tensor;
+    std::string name;  ///< unique in the state
+    AnyTensor tensor;  ///< shared with the training: assigning to it changes that
 };
 
+/// As in the paper of Adam, with decoupled weight decay.
 struct AdamOptions {
-    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-    double weight_decay = 0;  ///< decoupled (AdamW)
+    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< decay of both moments; added to the denominator
+    double weight_decay = 0;                            ///< decoupled (AdamW)
 };
 
+/// Adam over a set of parameters, packed into one block.
 template <class T>
 class Adam {
 public:

@@ -18,14 +18,15 @@ namespace hwnas {
 template <class Net>
 class BasicFamily;  // in family/family.hpp, a layer above: include it to call fit()
 
+/// The objective and the schedule of a search.
 template <class T>
 struct BasicTrainerOptions {
-    int epochs = 20;
-    std::int64_t batch = 128;
-    SearchMode mode = SearchMode::relaxed;
-    bool draw_per_image = false;        ///< G = N draws of gamma instead of one a batch
-    double learning_rate = 2e-3;        ///< of the weights w; cosine to 5 % of it
-    double hyper_learning_rate = 3e-3;  ///< of the hypernetwork a
+    int epochs = 20;                        ///< times the data are passed
+    std::int64_t batch = 128;               ///< examples a step
+    SearchMode mode = SearchMode::relaxed;  ///< how gamma is used
+    bool draw_per_image = false;            ///< G = N draws of gamma instead of one a batch
+    double learning_rate = 2e-3;            ///< of the weights w; cosine to 5 % of it
+    double hyper_learning_rate = 3e-3;      ///< of the hypernetwork a
     double hyper_warmup =
         0.2;  ///< part of the run over which it rises from 0: early task gradients are large and say little
     double weight_decay = 0;             ///< of w, decoupled
@@ -35,14 +36,18 @@ struct BasicTrainerOptions {
                                   ///< on it the largest kappa: every step draws one, uniform from 0 to it
     double logit_penalty =
         0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
-    ComplexityCost complexity_cost = ComplexityCost::count;
+    ComplexityCost complexity_cost = ComplexityCost::count;  ///< c of the complexity term
     bool costs_on_sample = false;                           ///< cost terms on the drawn gamma instead of softmax(alpha)
     double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
-    double label_smoothing = 0;
-    BasicTask<T> task = {};                                     ///< default: classification
+    double label_smoothing = 0;  ///< share of the target that all classes share; without a task
+    BasicTask<T> task = {};      ///< default: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
     std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
+    /// After on_epoch, where on_step stops, and in between whenever checkpoint_every has passed; gets state().
+    CheckpointCallback on_checkpoint = {};
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
 };
+/// Of a float search.
 using TrainerOptions = BasicTrainerOptions<float>;
 
 /// Net: BasicSuperNet, or any module of the user's with value_type, forward(x, relaxation, phase), architecture(),
@@ -50,9 +55,12 @@ using TrainerOptions = BasicTrainerOptions<float>;
 template <class Net>
 class SingleLevelTrainer {
 public:
+    /// float or double.
     using T = typename Net::value_type;
+    /// Of that type.
     using Options = BasicTrainerOptions<T>;
 
+    /// With latency in the objective; throws where the parts do not fit.
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, LatencyModel latency, Options options = {})
         : SingleLevelTrainer(std::move(supernet), std::move(hypernet), std::optional<LatencyModel>(std::move(latency)),
                              std::move(options)) {}
@@ -115,6 +123,7 @@ public:
     /// Goes on from where state() stands; after begin().
     BasicFamily<Net> fit() {
         require(program_.defined(), "trainer: fit() without data; call begin(train) first, or fit(train)");
+        detail::CheckpointClock clock("trainer", options_.on_checkpoint, options_.checkpoint_every);
         for (std::int64_t position = step_.item(); position < steps_ * options_.epochs;) {
             const auto in_epoch = position % steps_;
             if (in_epoch == 0) sums_.assign(0.0);
@@ -124,17 +133,24 @@ public:
                 static_cast<int>((position - 1) / steps_),       options_.epochs, in_epoch + 1, steps_, options_.batch,
                 [this, in_epoch] { return means(in_epoch + 1); }};
             const bool epoch_ends = in_epoch + 1 == steps_;
-            if (epoch_ends || (in_epoch + 1) % 100 == 0)
+            const auto check = [&] {
                 if (!std::isfinite(means(in_epoch + 1)[0]))
                     detail::fail_not_finite("trainer", progress.epoch, options_.learning_rate);
+            };
+            if (epoch_ends || (in_epoch + 1) % 100 == 0) check();
             const bool go_on = !options_.on_step || options_.on_step(progress);
             if (epoch_ends && options_.on_epoch) options_.on_epoch(progress);
+            // A state that is lost must not take the place of the last good one.
+            if (clock.due(epoch_ends || !go_on)) check(), clock.save(state(), progress);
             if (!go_on) break;
         }
         return family();
     }
+    /// Whether the last epoch has ended.
     bool finished() const { return program_.defined() && step_.item() >= steps_ * options_.epochs; }
+    /// Counted over sessions.
     std::int64_t steps_done() const { return step_.item(); }
+    /// After begin().
     std::int64_t steps_per_epoch() const { return steps_; }
     /// Everything that training changes, by name: a checkpoint. Values may be assigned between steps.
     std::vector<NamedTensor> state() const {
@@ -153,10 +169,15 @@ public:
         return BasicFamily<Net>(supernet_.clone(), hypernet_.clone(), latency_, data_, options_.task,
                                 options_.latency_weight);
     }
+    /// The recorded step.
     const Program& program() const { return program_; }
+    /// Rows and primitives.
     const Architecture& architecture() const { return supernet_.architecture(); }
+    /// As trained so far.
     const Net& supernet() const { return supernet_; }
+    /// As trained so far.
     const BasicHyperNet<T>& hypernet() const { return hypernet_; }
+    /// As constructed.
     const Options& options() const { return options_; }
 
 private:

@@ -11,14 +11,15 @@
 
 namespace hwnas {
 
+/// A loss to train for and a metric to report.
 template <class T>
 struct BasicTask {
     /// 0-d, differentiable, the mean over the batch.
     std::function<Variable<T>(const Variable<T>& outputs, const Batch<T>& batch)> loss = {};
     /// 0-d, the mean over the batch; reported, not trained. Left out: the loss.
     std::function<Tensor<T>(const Variable<T>& outputs, const Batch<T>& batch)> metric = {};
-    std::string metric_name = "accuracy";
-    bool higher_is_better = true;
+    std::string metric_name = "accuracy";  ///< for tables
+    bool higher_is_better = true;          ///< of the metric
 
     /// This task as `who` needs it: it has a loss, and where it has no metric the loss is reported.
     BasicTask checked(const char* who) const {
@@ -33,6 +34,7 @@ struct BasicTask {
         return task;
     }
 };
+/// Of a float network.
 using Task = BasicTask<float>;
 
 /// Cross-entropy on class labels; metric: accuracy.

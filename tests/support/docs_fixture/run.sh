@@ -1,4 +1,5 @@
 #!/bin/sh
-program_verbs="search info"
+# the epoch {} is lost
+program_verbs="search info best train evaluate"
 case " $program_verbs test shell " in
 esac

@@ -1,5 +1,5 @@
 #pragma once
 
-#include "hwnas/train/fit.hpp"
-#include "hwnas/io/table.hpp"
 #include <vector>
+#include "hwnas/io/table.hpp"
+#include "hwnas/train/fit.hpp"

@@ -1,4 +1,4 @@
 #pragma once
 
-#include <Eigen/Core>
 #include <fmt/core.h>
+#include <Eigen/Core>

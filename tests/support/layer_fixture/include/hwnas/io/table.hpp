@@ -1,5 +1,5 @@
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <zlib.h>
+#include <nlohmann/json.hpp>
 #include "hwnas/train/fit.hpp"

@@ -1,4 +1,4 @@
 #pragma once
 
-#include "hwnas/supernet/network.hpp"
 #include <hwnas/hypernet/hypernet.hpp>
+#include "hwnas/supernet/network.hpp"

@@ -1,4 +1,4 @@
 #pragma once
 
-#include "hwnas/tensor/tensor.hpp"
 #include "hwnas/latency/profiler.hpp"
+#include "hwnas/tensor/tensor.hpp"

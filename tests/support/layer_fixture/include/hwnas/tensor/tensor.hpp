@@ -1,5 +1,5 @@
 #pragma once
 
 #include <vector>
-#include "hwnas/core/shape.hpp"
 #include "hwnas/core/absent.hpp"
+#include "hwnas/core/shape.hpp"

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "hwnas/latency/profiler.hpp"
 #include <nlohmann/json.hpp>
 #include "hwnas/io/table.hpp"
+#include "hwnas/latency/profiler.hpp"
 #include "neighbour.hpp"

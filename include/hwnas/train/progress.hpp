@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// What a training tells its caller between two steps: where it stands, and what a checkpoint has to keep.
+#pragma once
+
+#include <hwnas/train/optimizer.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+
+namespace hwnas {
+
+/// Where training stands; metrics() reads the device.
+struct TrainingProgress {
+    int epoch = 0, epochs = 0;                     ///< epoch counts from 0
+    std::int64_t step = 0, steps = 0;              ///< inside the epoch, done so far
+    std::int64_t batch = 0;                        ///< examples a step
+    std::function<std::vector<double>()> metrics;  ///< means of this epoch so far: {loss, metric, ...}
+};
+
+/// Gets all that training changes, by name: io::save_checkpoint(file, state). A training that has these values assigned
+/// before its first step ends with the same bits as one that was never stopped.
+using CheckpointCallback = std::function<void(const std::vector<NamedTensor>& state, const TrainingProgress& progress)>;
+
+namespace detail {
+
+[[noreturn]] inline void fail_not_finite(const char* who, int epoch, double learning_rate) {
+    fail(
+        "{}: the loss is not finite in epoch {} (learning rate {} too high, or values that are not finite in the data)",
+        who, epoch + 1, learning_rate);
+}
+
+/// When a checkpoint is due: by time, at the end of every epoch, and where a training stops.
+class CheckpointClock {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    CheckpointClock(const char* who, const CheckpointCallback& save, std::chrono::duration<double> every)
+        : save_(save), every_(every), last_(Clock::now()) {
+        require(every.count() >= 0, "{}: checkpoint_every {} s is negative; 0 saves at the end of epochs only", who,
+                every.count());
+    }
+    /// After a step; `last` is the end of an epoch or of the training.
+    bool due(bool last) const { return save_ && (last || (every_.count() > 0 && Clock::now() - last_ >= every_)); }
+    void save(const std::vector<NamedTensor>& state, const TrainingProgress& progress) {
+        save_(state, progress);
+        last_ = Clock::now();
+    }
+
+private:
+    const CheckpointCallback& save_;
+    std::chrono::duration<double> every_;
+    Clock::time_point last_;
+};
+
+}  // namespace detail
+}  // namespace hwnas

@@ -1,0 +1,48 @@
+# Doxygen reads the headers and says nothing: every public name is documented, and what is said is well formed. Members of
+# detail namespaces and kernels are not the interface (docs/Doxyfile).
+# -DDOXYGEN=doxygen -DROOT=dir -DOUT=dir. With -DINPUT=dir -DEXPECT=file: the warnings about that input, without their
+# directory, must be exactly the lines of that file: the check's own test.
+cmake_minimum_required(VERSION 3.24)
+
+execute_process(COMMAND ${DOXYGEN} --version RESULT_VARIABLE code OUTPUT_VARIABLE version ERROR_QUIET
+                OUTPUT_STRIP_TRAILING_WHITESPACE)
+if(NOT code EQUAL 0)
+  message(STATUS "SKIPPED: doxygen is not installed; apt-get install doxygen")
+  return()
+endif()
+file(MAKE_DIRECTORY ${OUT})
+file(READ ${ROOT}/docs/Doxyfile settings)
+string(APPEND settings "\nOUTPUT_DIRECTORY = \"${OUT}\"\nGENERATE_HTML = NO\nGENERATE_XML = YES\nXML_PROGRAMLISTING = NO\n")
+if(INPUT)
+  string(APPEND settings "INPUT = \"${INPUT}\" docs/namespaces.dox\n")
+endif()
+file(WRITE ${OUT}/Doxyfile "${settings}")
+execute_process(COMMAND ${DOXYGEN} ${OUT}/Doxyfile WORKING_DIRECTORY ${ROOT} RESULT_VARIABLE code OUTPUT_QUIET
+                ERROR_VARIABLE warnings)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "doxygen failed:\n${warnings}")
+endif()
+if(EXPECT)
+  string(REGEX REPLACE "[^\n]*/([^/\n]*:[0-9]+: )" "\\1" warnings "${warnings}")
+  string(REGEX REPLACE ":[0-9]+: " ": " warnings "${warnings}")
+  string(STRIP "${warnings}" warnings)
+  string(REPLACE "\n" ";" warnings "${warnings}")
+  list(SORT warnings)
+  file(STRINGS ${EXPECT} expected)
+  list(SORT expected)
+  if(NOT warnings STREQUAL expected)
+    list(JOIN warnings "\n" found)
+    message(FATAL_ERROR "the check of the API reference does not find what ${EXPECT} lists; it finds:\n${found}")
+  endif()
+  return()
+endif()
+if(NOT warnings STREQUAL "")
+  message(FATAL_ERROR "the API reference is not whole:\n${warnings}")
+endif()
+# That it read them at all.
+file(GLOB pages ${OUT}/xml/classhwnas_1_1*.xml ${OUT}/xml/structhwnas_1_1*.xml)
+list(LENGTH pages count)
+if(count LESS 80)
+  message(FATAL_ERROR "doxygen found ${count} types only; it does not read the headers")
+endif()
+message(STATUS "doxygen ${version}: ${count} types, no warning")

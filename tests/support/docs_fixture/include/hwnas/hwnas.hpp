@@ -1,0 +1,3 @@
+#pragma once
+#include <cstdio>
+namespace hwnas { constexpr int two = 2; }

@@ -1,0 +1,2 @@
+#pragma once
+namespace hwnas::io { inline int lucky() { return 4; } }
