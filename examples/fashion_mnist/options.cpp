@@ -87,7 +87,10 @@ double read_duration(const std::string& option, const std::string& text) {
     double value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     const std::string_view unit = std::string_view(text).substr(static_cast<std::size_t>(end - text.data()));
-    const double seconds = unit == "s" || (unit.empty() && value == 0) ? 1 : unit == "m" ? 60 : unit == "h" ? 3'600 : -1;
+    const double seconds = unit == "s" || (unit.empty() && value == 0) ? 1
+                           : unit == "m"                               ? 60
+                           : unit == "h"                               ? 3'600
+                                                                       : -1;
     if (error != std::errc() || seconds < 0 || !(value >= 0 && value * seconds <= most_checkpoint_every))
         throw UsageError(fmt::format("{}: \"{}\" is no time like 90s, 10m or 1h, at most 10000h", option, text));
     return value * seconds;

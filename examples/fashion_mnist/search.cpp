@@ -362,8 +362,7 @@ int run_search(const SearchCommand& asked) {
                         table->rows.size(), table->device));
     else
         table = measured_table(command, space, device, timing);
-    if (!there(run / "latency.json"))
-        keeping(run, [&] { io::write_latency_table(run / "latency.json", *table); });
+    if (!there(run / "latency.json")) keeping(run, [&] { io::write_latency_table(run / "latency.json", *table); });
     Search search(command, run, timing);
     const auto family = search.train(space, device, *table, data.train);
     if (!family) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// train: one derived network, from scratch, on all images that are not kept for validation; stopped, it goes on from its
-// checkpoint with the same bits.
+// train: one derived network, from scratch, on all images that are not kept for validation; stopped, it goes on from
+// its checkpoint with the same bits.
 #include "program.hpp"
 #include "run_directory.hpp"
 
@@ -192,9 +192,10 @@ int run_train(const TrainCommand& asked) {
     const auto begin = [&](const std::vector<hwnas::NamedTensor>& state) {
         if (!resume) return;
         stopped.load(state);
-        const auto step = std::get<hwnas::Tensor<std::int64_t>>(
-            std::find_if(state.begin(), state.end(), [](const auto& entry) { return entry.name == "fit/step"; })
-                ->tensor);
+        const auto step =
+            std::get<hwnas::Tensor<std::int64_t>>(std::find_if(state.begin(), state.end(), [](const auto& entry) {
+                                                      return entry.name == "fit/step";
+                                                  })->tensor);
         const std::int64_t done = step.item(), steps = data.train.count / command.batch;
         say("resumed", fmt::format("after {} epochs and {} steps", done / steps, done % steps));
     };
@@ -209,12 +210,13 @@ int run_train(const TrainCommand& asked) {
          .augment = {.shift = command.shift, .flip = command.flip, .erase = command.erase},
          .average = command.average,
          .seed = hwnas::seed(command.seed),
-         .on_step = [&](const hwnas::TrainingProgress& progress) {
-             const bool epoch_ends = progress.step == progress.steps;
-             if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
-             meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
-             return !stop_requested();
-         },
+         .on_step =
+             [&](const hwnas::TrainingProgress& progress) {
+                 const bool epoch_ends = progress.step == progress.steps;
+                 if (epoch_ends && validation.count > 0) validated = hwnas::evaluate(network, validation).metric;
+                 meter.step(progress, epoch_ends && validated ? "  validation " + hwnas::percent(*validated) : "");
+                 return !stop_requested();
+             },
          .on_checkpoint = [&](const auto& state, const auto&) { stopped.save(state); },
          .checkpoint_every = std::chrono::duration<double>(command.around.checkpoint_every),
          .on_begin = begin});
