@@ -6,7 +6,7 @@ CDPATH='' cd -- "$(dirname -- "$0")"
 root=$PWD
 case $0 in */*) command=$0 ;; *) command=./$0 ;; esac # as it can be typed again: `sh run.sh` says run.sh
 
-program_verbs="search best train study evaluate profile latency-fit export info"
+program_verbs="search best train study evaluate profile latency-fit export report info"
 
 usage() {
     cat <<TXT
@@ -14,7 +14,7 @@ usage: ./run.sh [verb] [arguments]
 
   (nothing)           a short search on Fashion-MNIST: search --quick
   search [options]    search an architecture; also: best, train, study, evaluate,
-                      profile, latency-fit, export, info
+                      profile, latency-fit, export, report, info
   test [ctest args]   build tests and examples, run them
   fuzz [target] [s]   look for input that a reader of files cannot take: 60 seconds each, or one target
   bench [filter]      build and run the benchmarks; flags go to Google Benchmark

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // best: the most accurate network of a finished search within a budget, written where `train` can go on from it.
+#include "report.hpp"
 #include "run_directory.hpp"
 #include "searched.hpp"
 
@@ -143,6 +144,7 @@ int run_best(const BestCommand& command) {
     io::save_network(weights, choice.network, {{"name", name}, {"run", run.string()}});
     io::write_genotype(genotype, choice.genotype);
     io::write_json(summary, json);
+    renew_report(run);
     if (command.json) {
         print(json.dump() + "\n");
         return 0;

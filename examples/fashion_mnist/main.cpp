@@ -29,6 +29,8 @@ int run(const app::Command& command) {
             return app::run_export(command.export_);
         case Verb::latency_fit:
             return app::run_latency_fit(command.latency_fit);
+        case Verb::report:
+            return app::run_report(command.report);
         case Verb::info:
             return app::run_info(command.info);
         case Verb::none:

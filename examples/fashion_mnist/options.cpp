@@ -313,6 +313,10 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         ->disable_flag_override();
     add(*fit, "--seeds", l.seeds, {1, 100}, "seeds that --table takes medians over");
 
+    auto* report = sub("report", "draw the report.html of a run directory anew", Command::Verb::report);
+    add(*report, "--run", command.report.run, {}, "directory of a search, ended or not");
+    add(*report, "--output", command.report.output, {}, "file to write [RUN/report.html]")->type_name("FILE");
+
     auto* info = sub("info", "versions, devices, kernels, data", Command::Verb::info);
     add_surroundings(*info, command.info);
     app.set_version_flag("--version", "fashion_mnist of hwnas " + std::string(hwnas::version));
@@ -334,12 +338,12 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     }
     if (app.get_subcommands().empty()) {
         const auto extras = app.remaining();
-        const std::vector<std::string> verbs{"search",  "best",        "train",  "study", "evaluate",
-                                             "profile", "latency-fit", "export", "info"};
+        const std::vector<std::string> verbs{"search",  "best",        "train",  "study",  "evaluate",
+                                             "profile", "latency-fit", "export", "report", "info"};
         if (extras.empty())
             throw UsageError(
                 "no command given (search, best, train, study, evaluate, profile, latency-fit, export, "
-                "info; --help says more)");
+                "report, info; --help says more)");
         throw UsageError(fmt::format("unknown command \"{}\"{}", extras.front(), nearest(extras.front(), verbs)));
     }
     refuse_extras(*app.get_subcommands().front());

@@ -143,8 +143,12 @@ struct LatencyFitCommand {
     bool plain = false, table = false;
 };
 
+struct ReportCommand {
+    std::string run, output;
+};
+
 struct Command {
-    enum class Verb { none, search, best, train, study, evaluate, profile, latency_fit, export_, info };
+    enum class Verb { none, search, best, train, study, evaluate, profile, latency_fit, export_, report, info };
     Verb verb = Verb::none;
     SearchCommand search;
     BestCommand best;
@@ -154,6 +158,7 @@ struct Command {
     ProfileCommand profile;
     ExportCommand export_;
     LatencyFitCommand latency_fit;
+    ReportCommand report;
     Surroundings info;
     std::string help;  ///< to be printed instead of running anything
 };
@@ -173,6 +178,7 @@ int run_evaluate(const EvaluateCommand& command);
 int run_profile(const ProfileCommand& command);
 int run_export(const ExportCommand& command);
 int run_latency_fit(const LatencyFitCommand& command);
+int run_report(const ReportCommand& command);
 int run_info(const Surroundings& around);
 
 }  // namespace app

@@ -22,6 +22,12 @@ std::atomic<bool> stop{false}, stoppable{false};
 std::mutex note_guard;
 std::string note = "interrupted";
 
+std::string count(std::int64_t n) {
+    return hwnas::with_commas(n);
+}
+
+}  // namespace
+
 std::string shell_word(std::string_view word) {
     constexpr std::string_view plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
     if (!word.empty() && word.find_first_not_of(plain) == std::string_view::npos) return std::string(word);
@@ -29,12 +35,6 @@ std::string shell_word(std::string_view word) {
     for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
     return text + "'";
 }
-
-std::string count(std::int64_t n) {
-    return hwnas::with_commas(n);
-}
-
-}  // namespace
 
 void set_program(const char* argv0) {
     const char* started_by = std::getenv("HWNAS_COMMAND");

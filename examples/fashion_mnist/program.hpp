@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 
 /// The way this program was started, for commands it prints: $HWNAS_COMMAND (run.sh sets it) or argv[0].
 void set_program(const char* argv0);
+/// One word, quoted where a shell would take it for something else.
+std::string shell_word(std::string_view word);
 /// "fashion_mnist search --resume 'my run'", quoted for a shell.
 std::string command_line(std::initializer_list<std::string_view> words);
 

@@ -2,6 +2,7 @@
 // search: latency table, one training run, family; a run directory that can be resumed at any step.
 #include "family_table.hpp"
 #include "program.hpp"
+#include "report.hpp"
 #include "run_directory.hpp"
 #include "searched.hpp"
 
@@ -18,6 +19,7 @@ namespace io = hwnas::io;
 // The short search of run.sh: long enough that S controls the counts, short enough for two slow cores.
 constexpr std::int64_t quick_images = 10'000;
 constexpr int quick_epochs = 3;
+constexpr std::uint64_t control_networks = 12;  ///< random ones that are tested beside the family
 
 std::string shown(const io::Json& value) {
     return value.is_string() ? value.get<std::string>() : value.dump();
@@ -297,6 +299,20 @@ io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family,
         member.measured_ms = hwnas::measure(timed, {.batch = table.batch, .threads = table.threads}).median;
         result.family.push_back(std::move(member));
     }
+    const auto key = hwnas::seed(config.seed).stream("search/random");
+    for (std::uint64_t i = 0; i < control_networks; ++i) {
+        line.update([i] { return fmt::format("testing random network {} of {}", i + 1, control_networks); });
+        const auto genotype = hwnas::random_genotype(a, key, i);
+        const auto network = family.network(genotype);
+        hwnas::recalibrate(network, family.train_data());
+        result.random.push_back({.name = "random",
+                                 .complexity = {},
+                                 .genotype = genotype,
+                                 .counts = io::counts_of(genotype, a),
+                                 .size = network.size(),
+                                 .accuracies = {.recalibrated = hwnas::evaluate(network, test).metric},
+                                 .predicted_ms = family.latency()->predict(genotype)});
+    }
     return result;
 }
 
@@ -366,6 +382,7 @@ int run_search(const SearchCommand& asked) {
     Search search(command, run, timing);
     const auto family = search.train(space, device, *table, data.train);
     if (!family) {
+        renew_report(run);
         std::fflush(stdout);
         complain(fmt::format("interrupted in epoch {} of {}, checkpoint saved; go on with: {}", search.epoch(),
                              config.epochs, search.way_on()));
@@ -378,6 +395,7 @@ int run_search(const SearchCommand& asked) {
     keeping(run, [&] {
         for (const auto& member : result.family)
             io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
+        write_simplex(run / "simplex.csv", *family);
         io::write_result(run / "result.json", result);
         write_timing(run / "timing.json", timing);
     });
@@ -387,6 +405,8 @@ int run_search(const SearchCommand& asked) {
     say("time",
         fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),
                     hwnas::with_commas(static_cast<std::int64_t>(rate)), hwnas::duration(timing.evaluation_seconds)));
+    write_report(run);
+    say("report", (run / "report.html").string());
     say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));
     say("or", command_line({"best", "--run", run.string(), "--latency-ms",
                             fmt::format("{:.3g}", result.family.front().measured_ms)}) +

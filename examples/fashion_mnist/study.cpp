@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // study: which jobs there are, and the running of them.
 #include "study.hpp"
+#include "report.hpp"
 #include "run_directory.hpp"
 
 #include <hwnas/io/checkpoint.hpp>
@@ -201,6 +202,7 @@ int run_study(const StudyCommand& command) {
         ++finished;
     }
     io::write_json(directory / "summary.json", study.summary());
+    renew_report(run);
     print("\n" + study.table() + "\n");
     say("jobs", fmt::format("{} done now, {} open of {}", finished, open, wanted.size()));
     if (open > 0) say("next", way_on());

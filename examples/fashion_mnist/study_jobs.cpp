@@ -13,14 +13,9 @@ namespace io = hwnas::io;
 using io::Json;
 
 hwnas::Genotype Study::random_genotype(int number) const {
-    const auto& a = searched_.family.architecture();
-    const auto key = hwnas::seed(searched_.config.seed).stream("study/random");
-    std::vector<int> choices;
-    for (int row = 0; row < a.rows(); ++row)
-        choices.push_back(static_cast<int>(
-            hwnas::random::words_at(key, static_cast<std::uint64_t>(row), static_cast<std::uint64_t>(number)).w[0] %
-            static_cast<unsigned>(a.k())));
-    return hwnas::Genotype::from_choices(a, choices);
+    return hwnas::random_genotype(searched_.family.architecture(),
+                                  hwnas::seed(searched_.config.seed).stream("study/random"),
+                                  static_cast<std::uint64_t>(number));
 }
 hwnas::FamilyMember Study::member(const hwnas::Genotype& genotype) const {
     hwnas::FamilyMember m;

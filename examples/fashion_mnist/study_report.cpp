@@ -25,7 +25,7 @@ Json spread_json(const std::vector<double>& values) {
     const auto s = spread_of(values);
     return {{"mean", s.mean}, {"deviation", s.deviation}, {"count", s.count}};
 }
-std::string shown(const Json& spread) {
+std::string shown_spread(const Json& spread) {
     return fmt::format("{:.2f} +- {:.2f} % ({})", 100 * spread["mean"].get<double>(),
                        100 * spread["deviation"].get<double>(), spread["count"].get<int>());
 }
@@ -112,7 +112,7 @@ std::string Study::table() const {
                                100 * b["gain_over_best_random"]["mean"].get<double>(),
                                b["within_0.3_points_of_best_random"].get<int>(), b["done"].get<int>())});
     }
-    for (const auto& [name, spread] : json["retrained"].items()) table.add({name, shown(spread)});
+    for (const auto& [name, spread] : json["retrained"].items()) table.add({name, shown_spread(spread)});
     for (const auto& search : json["searches"])
         table.add({fmt::format("search for {:.4g} ms", search["budget_ms"].get<double>()),
                    search["best"].is_null()

@@ -2,6 +2,7 @@
 // train: one derived network, from scratch, on all images that are not kept for validation; stopped, it goes on from
 // its checkpoint with the same bits.
 #include "program.hpp"
+#include "report.hpp"
 #include "run_directory.hpp"
 
 #include <hwnas/io/checkpoint.hpp>
@@ -262,6 +263,7 @@ int run_train(const TrainCommand& asked) {
            {"test", tested.metric}}},
          {"latency_ms", {{"measured", latency.median}}}});
     stopped.remove();
+    if (!command.run.empty()) renew_report(command.run);
     say("accuracy",
         fmt::format("{} of {} test images{}", hwnas::percent(tested.metric), hwnas::with_commas(tested.count),
                     validated ? ", " + hwnas::percent(*validated) + " of the validation images" : ""));

@@ -98,5 +98,13 @@
 #include <hwnas/family/repeated_measurement.hpp>
 #include <hwnas/family/scores.hpp>
 #include <hwnas/family/selection.hpp>
+#include <hwnas/report/charts.hpp>
+#include <hwnas/report/diagrams.hpp>
+#include <hwnas/report/family_sections.hpp>
+#include <hwnas/report/html.hpp>
+#include <hwnas/report/page.hpp>
 #include <hwnas/report/progress.hpp>
+#include <hwnas/report/report.hpp>
+#include <hwnas/report/style.hpp>
+#include <hwnas/report/svg.hpp>
 #include <hwnas/report/table.hpp>

@@ -36,10 +36,10 @@ std::vector<std::string> tiny_search(const std::string& data, std::vector<std::s
 TEST_CASE("usage errors are one line and exit with 2", "[app]") {
     const TemporaryDirectory directory;
     const auto says = [&](const std::vector<std::string>& arguments) { return answer(directory, arguments); };
-    CHECK(
-        says({}) ==
-        "2 fashion_mnist: no command given (search, best, train, study, evaluate, profile, latency-fit, export, info; "
-        "--help says more)\n");
+    CHECK(says({}) ==
+          "2 fashion_mnist: no command given (search, best, train, study, evaluate, profile, latency-fit, export, "
+          "report, info; "
+          "--help says more)\n");
     CHECK(says({"serach"}) == "2 fashion_mnist: unknown command \"serach\", did you mean search?\n");
     CHECK(says({"search", "--epoch", "3"}) ==
           "2 fashion_mnist: search: unknown option \"--epoch\", did you mean --epochs?\n");

@@ -101,11 +101,13 @@ bool wait_until(F&& done) {
     return false;
 }
 
-/// All files of a run by name, without timing.json, and result.json without measured latencies.
+/// All files of a run by name, without timing.json, result.json without measured latencies, and without report.html,
+/// which shows them (app/report.cpp: equal files give equal reports).
 inline std::map<std::string, std::string> files_of(const std::filesystem::path& run) {
     std::map<std::string, std::string> result;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(run)) {
-        if (!entry.is_regular_file() || entry.path().filename() == "timing.json") continue;
+        const auto filename = entry.path().filename();
+        if (!entry.is_regular_file() || filename == "timing.json" || filename == "report.html") continue;
         auto text = hwnas::io::read_file(entry.path());
         if (entry.path().filename() == "result.json") {
             auto json = hwnas::io::read_json(entry.path());

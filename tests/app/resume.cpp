@@ -80,7 +80,7 @@ TEST_CASE("a search killed 20 times, at random moments, ends with the bytes of o
     INFO(whole.err);
     REQUIRE(whole.code == 0);
     const auto expected = files_of(directory / "whole");
-    REQUIRE(expected.size() == 8);
+    REQUIRE(expected.size() == 9);
 
     const fs::path parts = directory / "parts", checkpoint = parts / "checkpoint.safetensors";
     const auto start = with(search(data, {"--out", "parts", "--latency", "whole/latency.json"}));

@@ -53,6 +53,8 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
                    "search --resume parts\n",
                    std::min(position / 200 + 1, 4l))));
     CHECK_FALSE(std::filesystem::exists(directory / "parts/result.json"));
+    CHECK_THAT(io::read_file(directory / "parts/report.html"),
+               Catch::Matchers::ContainsSubstring("the search has not ended"));
     CHECK(position >= 200);
     CHECK(position < 800);
 
@@ -69,7 +71,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     CHECK(last.err.empty());
     REQUIRE(last.code == 0);
     const auto expected = files_of(directory / "whole"), found = files_of(directory / "parts");
-    REQUIRE(expected.size() == 8);
+    REQUIRE(expected.size() == 9);
     for (const auto& [name, text] : expected) {
         CAPTURE(name);
         REQUIRE(found.contains(name));

@@ -52,13 +52,22 @@ TEST_CASE("result.json is written to the letter of its schema", "[io][result]") 
         R"("control":{"rays":{"conv":[2,1,0]},"ray_spearman":{"conv":-1.0},"samples":200,"distinct":7,"spearman":{"conv":-0.5,"skip":-0.25}},)"
         R"("family":[{"name":"A","complexity":{"conv":0.5,"skip":0.5},"genotype":"normal:|conv~0|conv~1|","counts":{"conv":2,"skip":0},)"
         R"("parameters":{"total":100,"primitives":18},"macs":2000,)"
-        R"("accuracy":{"supernet":0.875,"derived":0.5,"recalibrated":0.75,"retrained":null},"latency_ms":{"predicted":0.125,"measured":0.25}}]})");
+        R"("accuracy":{"supernet":0.875,"derived":0.5,"recalibrated":0.75,"retrained":null},"latency_ms":{"predicted":0.125,"measured":0.25}}],"random":[]})");
 }
 
 TEST_CASE("a network that was retrained says so", "[io][result]") {
     auto result = sample();
     result.family[0].retrained = 0.9375;
     CHECK(io::result_json(result)["family"][0]["accuracy"]["retrained"] == 0.9375);
+}
+
+TEST_CASE("random networks stand beside the family with what is known of them", "[io][result]") {
+    auto result = sample();
+    result.random = {result.family[0]};
+    CHECK(
+        io::result_json(result)["random"].dump() ==
+        R"([{"genotype":"normal:|conv~0|conv~1|","counts":{"conv":2,"skip":0},"parameters":{"total":100,"primitives":18},)"
+        R"("macs":2000,"accuracy":{"recalibrated":0.75},"latency_ms":{"predicted":0.125}}])");
 }
 
 TEST_CASE("a result with a number that is not finite is refused and the file stays", "[io][result]") {

@@ -35,6 +35,9 @@ struct SearchResult {
     std::string device;                                      ///< "cpu"
     ControlReport control;                                   ///< how counts follow S
     std::vector<MemberResult> family;                        ///< A, B, C
+    /// Random networks with inherited weights, recalibrated and tested like the family: the control. Of their
+    /// accuracies only that one is known, and no measured latency.
+    std::vector<MemberResult> random = {};
 };
 
 namespace detail {
@@ -67,6 +70,15 @@ inline Json result_json(const SearchResult& result) {
     Json rays = Json::object(), ray_spearman = Json::object(), family = Json::array();
     for (const auto& ray : result.control.rays)
         rays[ray.primitive] = ray.counts, ray_spearman[ray.primitive] = ray.spearman;
+    Json random = Json::array();
+    for (const auto& network : result.random)
+        random.push_back(
+            {{"genotype", network.genotype.str()},
+             {"counts", detail::by_name(network.counts)},
+             {"parameters", {{"total", network.size.parameters}, {"primitives", network.size.primitive_parameters}}},
+             {"macs", network.size.macs},
+             {"accuracy", {{"recalibrated", shown_accuracy(network.accuracies.recalibrated)}}},
+             {"latency_ms", {{"predicted", network.predicted_ms}}}});
     for (const auto& member : result.family) {
         const auto& [supernet, derived, recalibrated] = member.accuracies;
         family.push_back(
@@ -99,7 +111,8 @@ inline Json result_json(const SearchResult& result) {
               {"samples", result.control.samples},
               {"distinct", result.control.distinct},
               {"spearman", detail::by_name(result.control.spearman)}}},
-            {"family", std::move(family)}};
+            {"family", std::move(family)},
+            {"random", std::move(random)}};
 }
 
 /// Writes result.json atomically; throws Error naming the path, or the place of a number that is not finite.
