@@ -78,7 +78,8 @@ inline CodedSamples read_latency_csv(const std::filesystem::path& path, const Co
         const auto text = fields[at];
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ms);
         if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(ms) || ms < 0)
-            bad(fmt::format("\"{}\" in column {} is no time in milliseconds", detail::shown(text), column));
+            bad(fmt::format("\"{}\" in column {} is no time in milliseconds", detail::shown(text),
+                            detail::shown(column)));
         samples.ms.push_back(ms);
     });
     if (samples.size() == 0) fail("{}: no networks follow the header", path.string());
