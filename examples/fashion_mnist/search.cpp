@@ -405,7 +405,7 @@ int run_search(const SearchCommand& asked) {
     say("time",
         fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),
                     hwnas::with_commas(static_cast<std::int64_t>(rate)), hwnas::duration(timing.evaluation_seconds)));
-    write_report(run);
+    keeping(run, [&] { write_report(run); });
     say("report", (run / "report.html").string());
     say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));
     say("or", command_line({"best", "--run", run.string(), "--latency-ms",
