@@ -85,6 +85,7 @@ inline Report report_of(const Json& result, const std::string& file = "result") 
         if (svg::drawable(network.retrained)) report.retrained.push_back(network);
     return report;
 }
+/// Report of.
 inline Report report_of(const SearchResult& result) {
     return report_of(result_json(result));
 }
@@ -93,6 +94,7 @@ inline Report report_of(const SearchResult& result) {
 inline void write_report(const std::filesystem::path& path, const Report& report) {
     write_file_atomic(path, html(report));
 }
+/// Write report.
 inline void write_report(const std::filesystem::path& path, const SearchResult& result) {
     write_report(path, report_of(result));
 }

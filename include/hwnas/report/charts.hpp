@@ -13,8 +13,11 @@ namespace hwnas::svg {
 /// The box of a chart with its axes.
 class Frame {
 public:
+    /// Options.
     struct Options {
+        /// Units of the drawing; top.
         double width = 340, height = 230, top = 0;
+        /// Under the x axis; above the y axis.
         std::string x_title, y_title;
     };
     /// Draws grid, ticks and titles.
@@ -39,11 +42,17 @@ public:
         }
         drawing.text((left_ + right_) / 2, bottom_ + 36, o.x_title, "axis", "middle", o.width - 4);
     }
+    /// Px.
     double px(double x) const { return x_.at(x, left_, right_); }
+    /// Py.
     double py(double y) const { return y_.at(y, bottom_, top_); }
+    /// Left.
     double left() const { return left_; }
+    /// Right.
     double right() const { return right_; }
+    /// Top.
     double top() const { return top_; }
+    /// Bottom.
     double bottom() const { return bottom_; }
 
 private:
@@ -66,24 +75,35 @@ inline std::vector<double> seconds(const Points& points) {
     return values;
 }
 
+/// LineSeries.
 struct LineSeries {
+    /// As it is shown.
     std::string name;
+    /// What is drawn.
     Points points;
+    /// Number of a colour of the palette.
     int colour = 0;
+    /// Style of the line.
     int dash = 0;
     std::string code = {};  ///< shown in the legend as a chip where there is one
 };
 
 /// Lines over a common x; a value that is not known breaks its line.
 struct LineChart {
+    /// What the drawing is called; what it shows, for those who cannot see it; under the x axis; above the y axis.
     std::string title, description, x_title, y_title;
+    /// What is drawn.
     std::vector<LineSeries> series;
+    /// Of the x axis; of the y axis.
     AxisOptions x = {.integers = true, .tight = true}, y = {};
+    /// Units of the drawing.
     double width = 340, height = 230;
 
+    /// Whether there is nothing to draw.
     bool empty() const {
         return std::all_of(series.begin(), series.end(), [](const auto& s) { return firsts(s.points).empty(); });
     }
+    /// The `<svg>` element.
     std::string str() const {
         std::vector<LegendEntry> entries;
         std::vector<double> xs, ys;
@@ -126,26 +146,37 @@ struct LineChart {
     }
 };
 
+/// ScatterSeries.
 struct ScatterSeries {
+    /// As it is shown.
     std::string name;
+    /// What is drawn.
     Points points;
     std::vector<std::string> labels = {};  ///< beside the points; may be empty or fewer
     std::vector<std::string> titles = {};  ///< shown when a pointer rests on them
+    /// Number of a colour of the palette.
     int colour = 0;
+    /// How a point looks.
     LegendEntry::Mark mark = LegendEntry::Mark::dot;
 };
 
 /// Points of several kinds, those of later series on top; labels where they fit beside them.
 struct ScatterChart {
+    /// What the drawing is called; what it shows, for those who cannot see it; under the x axis; above the y axis.
     std::string title, description, x_title, y_title;
+    /// What is drawn.
     std::vector<ScatterSeries> series;
+    /// Of the x axis; of the y axis.
     AxisOptions x = {}, y = {};
     bool identity = false;  ///< both axes alike, with the line y = x
+    /// Units of the drawing.
     double width = 400, height = 300;
 
+    /// Whether there is nothing to draw.
     bool empty() const {
         return std::all_of(series.begin(), series.end(), [](const auto& s) { return firsts(s.points).empty(); });
     }
+    /// The `<svg>` element.
     std::string str() const {
         std::vector<LegendEntry> entries;
         std::vector<double> xs, ys;
@@ -228,18 +259,27 @@ private:
 
 /// Bars of one kind under each other: a chip and a name above each, its number at its end.
 struct BarChart {
+    /// Bar.
     struct Bar {
+        /// As it is shown; short code.
         std::string name, code;
+        /// How long the bar is.
         double value = 0;
+        /// Number of a colour of the palette.
         int colour = 0;
     };
+    /// What the drawing is called; what it shows, for those who cannot see it.
     std::string title, description;
+    /// From top to bottom.
     std::vector<Bar> bars;
     double most = 1;                   ///< where the scale ends
     std::optional<double> guide = {};  ///< a line across, such as what chance gives
+    /// Guide name.
     std::string guide_name = {};
+    /// Units of the drawing.
     double width = 340;
 
+    /// The `<svg>` element.
     std::string str() const {
         const double row = 44, bottom = guide ? 24 : 4;
         Drawing drawing(width, row * static_cast<double>(bars.size()) + bottom, title, description);

@@ -14,7 +14,9 @@ namespace hwnas::svg {
 
 /// What a complexity vector gives: how many edges choose each primitive.
 struct SimplexPoint {
+    /// Complexity vector.
     std::vector<double> s;
+    /// Edges by primitive.
     std::vector<int> counts;
 };
 
@@ -55,12 +57,17 @@ inline std::vector<std::vector<double>> simplex_cover(int k) {
 /// The simplex: a corner a primitive, where S penalises it alone. Three primitives fill a triangle; with more, points
 /// are where the mean of the corners, weighted by S, lies, so that several S may share a place.
 struct SimplexMap {
+    /// What the drawing is called; what it shows, for those who cannot see it.
     std::string title, description;
+    /// Names, in the order of the space; short codes of the primitives.
     std::vector<std::string> primitives, codes;
+    /// What is drawn.
     std::vector<SimplexPoint> points;
     std::vector<std::pair<std::string, std::vector<double>>> marks = {};  ///< named S: the profiles
+    /// Units of the drawing.
     double width = 340;
 
+    /// The `<svg>` element.
     std::string str() const {
         const int k = static_cast<int>(primitives.size());
         std::vector<LegendEntry> entries;
@@ -192,7 +199,9 @@ private:
 /// A cell as vertices on a line and its edges as arcs, those from the cell's inputs above, those between nodes below;
 /// at the top of each arc the code of its primitive. No two codes share a place, however many edges there are.
 struct CellDiagram {
+    /// What the drawing is called; what it shows, for those who cannot see it.
     std::string title, description;
+    /// Group.
     const Genotype::Group* group = nullptr;
     std::vector<std::string> primitives, codes;  ///< of the space; another name has a colour after theirs
 
@@ -203,6 +212,7 @@ struct CellDiagram {
             for (const auto& edge : group.nodes[n]) count = std::max(count, edge.from - static_cast<int>(n) + 1);
         return count;
     }
+    /// The `<svg>` element.
     std::string str() const {
         const int in = inputs(*group), vertices = in + static_cast<int>(group->nodes.size());
         int up = 0, down = 0;

@@ -6,7 +6,7 @@
 
 namespace hwnas::svg {
 
-/// No url(), no @import: nothing to load.
+/// No url(), no import: nothing to load.
 inline std::string style_sheet() {
     const auto colours = [](bool dark, std::string_view more) {
         std::string text(more);

@@ -89,6 +89,7 @@ inline bool drawable(double x) {
 
 // ---- axes
 
+/// AxisOptions.
 struct AxisOptions {
     int ticks = 5;          ///< about so many
     bool zero = false;      ///< begins at 0 where all values are positive
@@ -98,7 +99,9 @@ struct AxisOptions {
 
 /// A range of values, round ticks in it, and their labels.
 struct Axis {
+    /// Low; high; step.
     double low = 0, high = 1, step = 0.25;
+    /// Ticks.
     std::vector<double> ticks = {};
 
     /// Large numbers as 20k and 1.5M, small ones with as many decimals as the step needs.
@@ -161,6 +164,7 @@ inline Axis axis(const std::vector<double>& values, const AxisOptions& options =
 /// mark, at least 4.5:1. The first four stay apart for all kinds of colour blindness; letters and dashes tell all
 /// apart.
 struct Colour {
+    /// Light; on light; dark; on dark.
     std::string_view light, on_light, dark, on_dark;
 };
 inline constexpr std::string_view page_light = "#ffffff", page_dark = "#14181d", text_light = "#1c2128",
@@ -211,19 +215,23 @@ inline std::vector<std::string> codes(const std::vector<std::string>& names) {
 /// One `<svg>`: scales with its place, says what it shows to those who cannot see it.
 class Drawing {
 public:
+    /// Drawing.
     Drawing(double width, double height, std::string_view title, std::string_view description)
         : width_(width), height_(height), title_(escape(title)), description_(escape(description)) {}
 
+    /// Line.
     void line(double x1, double y1, double x2, double y2, std::string_view classes) {
         body_ += fmt::format("<line class=\"{}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n", classes, coordinate(x1),
                              coordinate(y1), coordinate(x2), coordinate(y2));
     }
+    /// Rectangle.
     void rectangle(double x, double y, double width, double height, std::string_view classes, double round = 0) {
         body_ +=
             fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"{}/>\n", classes, coordinate(x),
                         coordinate(y), coordinate(std::max(0.0, width)), coordinate(std::max(0.0, height)),
                         round > 0 ? fmt::format(" rx=\"{}\"", coordinate(round)) : "");
     }
+    /// Circle.
     void circle(double x, double y, double radius, std::string_view classes, std::string_view title = {}) {
         body_ += fmt::format("<circle class=\"{}\" cx=\"{}\" cy=\"{}\" r=\"{}\"{}", classes, coordinate(x),
                              coordinate(y), coordinate(radius), closed("circle", title));
@@ -254,8 +262,11 @@ public:
     void sized(double least, double most) {
         style_ = fmt::format(" style=\"min-width: {}px; max-width: {}px\"", coordinate(least), coordinate(most));
     }
+    /// Units of the drawing.
     double width() const { return width_; }
+    /// Units of the drawing.
     double height() const { return height_; }
+    /// The `<svg>` element.
     std::string str() const {
         return fmt::format(
             "<svg viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" aria-label=\"{2}\"{5}>\n"
@@ -273,8 +284,11 @@ private:
 
 /// Entries side by side, in as many lines as they need.
 struct LegendEntry {
+    /// As it is shown; short code.
     std::string name, code = {};
+    /// Number of a colour of the palette.
     int colour = 0;
+    /// Mark; how a point looks.
     enum class Mark { line, chip, dot, ring, square, diamond, block } mark = Mark::line;
     int dash = 0;  ///< style of a line
 };
