@@ -21,11 +21,13 @@ struct Report {
 
     /// Means over the batches of an epoch.
     struct Epoch {
-        int number = 0;  ///< from 1
-        /// Loss; accuracy; task loss; complexity; latency ms.
-        double loss = unknown, accuracy = unknown, task_loss = unknown, complexity = unknown, latency_ms = unknown,
-               /// Temperature.
-            temperature = unknown;
+        int number = 0;                ///< from 1
+        double loss = unknown;         ///< the whole objective
+        double accuracy = unknown;     ///< of the drawn mixtures
+        double task_loss = unknown;    ///< the task's part of the objective
+        double complexity = unknown;   ///< the complexity term
+        double latency_ms = unknown;   ///< expected
+        double temperature = unknown;  ///< of the draws
     };
     /// Accuracies are shares from 0 to 1 (or the task's metric), latencies milliseconds.
     struct Network {
