@@ -288,9 +288,10 @@ struct LegendEntry {
     std::string name, code = {};
     /// Number of a colour of the palette.
     int colour = 0;
-    /// Mark; how a point looks.
-    enum class Mark { line, chip, dot, ring, square, diamond, block } mark = Mark::line;
-    int dash = 0;  ///< style of a line
+    /// What stands before the name.
+    enum class Mark { line, chip, dot, ring, square, diamond, block };
+    Mark mark = Mark::line;  ///< of this entry
+    int dash = 0;            ///< style of a line
 };
 
 /// A mark of a point, centred.
