@@ -13,7 +13,7 @@
 namespace hwnas::cuda {
 
 template <int V>
-struct alignas(V) Bytes {
+struct alignas(V) PackedBytes {
     u8 v[V];
 };
 
@@ -33,7 +33,7 @@ struct GatherBatchKernel {
         float* const out = s.out + to * s.row;
         for (i64 i = begin + threadIdx.x; i < end; i += blockDim.x) {
             if (s.bytes) {
-                const auto bytes = *reinterpret_cast<const Bytes<V>*>(s.bytes + from * s.row + i * V);
+                const auto bytes = *reinterpret_cast<const PackedBytes<V>*>(s.bytes + from * s.row + i * V);
                 Pack<V> x;
 #pragma unroll
                 for (int k = 0; k < V; ++k) x[k] = (static_cast<float>(bytes.v[k]) / 255.0f - s.mean) * s.inv_std;

@@ -347,7 +347,7 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
     CHECK(std::distance(fs::directory_iterator(directory / "parts"), {}) == 2);
 }
 
-TEST_CASE("--checkpoint-every takes seconds, minutes and hours, and a run keeps it", "[app][resume]") {
+TEST_CASE("the option --checkpoint-every takes seconds, minutes and hours, and a run keeps it", "[app][resume]") {
     const TemporaryDirectory directory;
     const auto data = hwnas_test::tiny_data(directory, 60, 20);
     for (const auto& [text, seconds] : {std::pair{"90s", 90.0}, {"10m", 600.0}, {"1.5h", 5'400.0}, {"0", 0.0}}) {
