@@ -223,13 +223,17 @@ Report report_of_run(const fs::path& run) {
     report.command = repeating(config, around);
     // DIR and not the name of the directory: a directory that was moved or copied keeps its report.
     const std::string anew = "./run.sh search --config DIR/config.json --latency DIR/latency.json";
+    const std::string go_on = "./run.sh search --resume DIR";
+    const bool ended = !report.family.empty();
     report.ways = {.random = report.random.empty() ? anew : "./run.sh study --run DIR",
-                   .retrained = "./run.sh train --run DIR --profile A",
-                   .latency = "./run.sh study --run DIR --only latency",
-                   .budgets = "./run.sh best --run DIR --latency-ms 0.1",
+                   .retrained = ended ? "./run.sh train --run DIR --profile A" : go_on,
+                   .latency = ended ? "./run.sh study --run DIR --only latency" : go_on,
+                   .budgets = ended ? fmt::format("./run.sh best --run DIR --latency-ms {:.2g}",
+                                                  budget_to_try(report.family.front().ms()))
+                                    : go_on,
                    .simplex = anew,
-                   .result = "./run.sh search --resume DIR",
-                   .epochs = "./run.sh search --resume DIR"};
+                   .result = go_on,
+                   .epochs = go_on};
     const auto add = [&](std::string name, std::string value) {
         if (!value.empty()) report.environment.emplace_back(std::move(name), std::move(value));
     };

@@ -168,7 +168,9 @@ public:
         const std::int64_t begun = restore();
         say("search", fmt::format("{}, {} epochs of {} steps, batch {}, seed {}", config_.mode, config_.epochs, steps_,
                                   config_.batch, config_.seed));
-        if (begun > 0) say("resumed", fmt::format("after {} epochs and {} steps", begun / steps_, begun % steps_));
+        if (begun > 0)
+            say("resumed", fmt::format("after {} epoch{} and {} steps", begun / steps_, begun / steps_ == 1 ? "" : "s",
+                                       begun % steps_));
 
         const Stoppable scope;
         meter_.begin();
@@ -409,7 +411,7 @@ int run_search(const SearchCommand& asked) {
     say("report", (run / "report.html").string());
     say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));
     say("or", command_line({"best", "--run", run.string(), "--latency-ms",
-                            fmt::format("{:.3g}", result.family.front().measured_ms)}) +
+                            fmt::format("{:.2g}", budget_to_try(result.family.front().measured_ms))}) +
                   ": the most accurate network within a budget");
     say("run", run.string());
     return 0;

@@ -79,6 +79,30 @@ void for_each_kept(Command& c, F&& f) {
 
 constexpr std::string_view checkpoint_ending = ".checkpoint.safetensors";
 
+/// A checkpoint, or the one in a directory.
+std::string stopped_training(const std::string& path) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) return path;
+    std::vector<std::string> found;
+    for (const auto& entry : fs::directory_iterator(path, error))
+        if (entry.path().string().ends_with(checkpoint_ending)) found.push_back(entry.path().string());
+    std::sort(found.begin(), found.end());
+    if (found.size() == 1) return found[0];
+    hwnas::fail("{}: {}, {}", path,
+                found.empty() ? "holds no stopped training"
+                              : "holds several stopped trainings: " + fmt::format("{}", fmt::join(found, ", ")),
+                fmt::format("give the path of a file NAME{}", checkpoint_ending));
+}
+
+/// The directory of the search whose `retrained` this is, or nothing.
+fs::path run_of(const fs::path& out) {
+    std::error_code error;
+    const auto run = out.lexically_normal().parent_path();
+    const bool inside = out.lexically_normal().filename() == "retrained";
+    if (!inside || !fs::exists((run.empty() ? fs::path(".") : run) / "config.json", error)) return {};
+    return run.empty() ? fs::path(".") : run;
+}
+
 /// The same from the checkpoint of a training that was stopped.
 hwnas::Genotype take_up(TrainCommand& command, std::string& name) {
     for (const auto& option : command.given)
@@ -86,7 +110,7 @@ hwnas::Genotype take_up(TrainCommand& command, std::string& name) {
                                    "--checkpoint-every"}
                  .contains(option))
             throw UsageError(fmt::format("train: {} does not go with --resume: a training keeps its options", option));
-    const std::string& file = command.resume;
+    const std::string file = stopped_training(command.resume);
     const auto metadata = io::checkpoint_metadata(file);
     const auto found = metadata.find("training");
     if (found == metadata.end())
@@ -198,7 +222,8 @@ int run_train(const TrainCommand& asked) {
                                                       return entry.name == "fit/step";
                                                   })->tensor);
         const std::int64_t done = step.item(), steps = data.train.count / command.batch;
-        say("resumed", fmt::format("after {} epochs and {} steps", done / steps, done % steps));
+        say("resumed",
+            fmt::format("after {} epoch{} and {} steps", done / steps, done / steps == 1 ? "" : "s", done % steps));
     };
     const auto fitted = hwnas::fit(
         network, data.train,
@@ -263,15 +288,17 @@ int run_train(const TrainCommand& asked) {
            {"test", tested.metric}}},
          {"latency_ms", {{"measured", latency.median}}}});
     stopped.remove();
-    if (!command.run.empty()) renew_report(command.run);
+    if (const fs::path run = command.run.empty() ? run_of(out) : fs::path(command.run); !run.empty()) renew_report(run);
     say("accuracy",
         fmt::format("{} of {} test images{}", hwnas::percent(tested.metric), hwnas::with_commas(tested.count),
                     validated ? ", " + hwnas::percent(*validated) + " of the validation images" : ""));
     say("latency", fmt::format("{:.3f} ms for one image on one thread", latency.median));
-    say("time", fmt::format("{}, {} images/s", hwnas::duration(meter.seconds()),
-                            hwnas::with_commas(static_cast<std::int64_t>(meter.images_per_second()))));
+    const auto rate = static_cast<std::int64_t>(meter.images_per_second());
+    say("time",
+        hwnas::duration(meter.seconds()) + (rate > 0 ? fmt::format(", {} images/s", hwnas::with_commas(rate)) : ""));
     say("weights", weights.string());
     say("result", summary.string());
+    say("next", command_line({"export", "--network", weights.string(), "--output", name + ".onnx"}));
     return 0;
 }
 

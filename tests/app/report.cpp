@@ -131,6 +131,18 @@ TEST_CASE("what adds to a run renews its report", "[app][report]") {
     CHECK(count(fmt::format("<th scope=\"row\">retrained</th><td>\xE2\x80\x93</td><td>\xE2\x80\x93</td><td>{:.2f}</td>",
                             100 * accuracy)) == 1);
 
+    // So does a training that was stopped and taken up.
+    const fs::path checkpoint = directory / "run/retrained/A.checkpoint.safetensors";
+    {
+        hwnas_test::Child child(directory, {"train", "--run", "run", "--profile", "A", "--epochs", "40", "--batch",
+                                            "10", "--threads", "1", "--quiet", "--checkpoint-every", "0.01s"});
+        REQUIRE(hwnas_test::wait_until([&] { return fs::exists(checkpoint) || child.ended(); }));
+        child.signal(SIGINT);
+        REQUIRE(child.wait().code == 130);
+    }
+    REQUIRE(run(directory, {"train", "--resume", "run/retrained/A.checkpoint.safetensors", "--quiet"}).code == 0);
+    CHECK(count("<th scope=\"row\">retrained</th><td>\xE2\x80\x93</td>") == 0);
+
     CHECK(count("No budget has been asked for yet.") == 1);
     REQUIRE(run(directory, {"best", "--run", "run", "--parameters", "100000", "--candidates", "2", "--measure", "never",
                             "--threads", "1", "--quiet"})
@@ -187,6 +199,7 @@ TEST_CASE("a search that has not ended has a report too, and older runs have the
     CHECK_THAT(page, ContainsSubstring("There is no result yet. To get it: <code><span>./run.sh</span> "
                                        "<span>search</span> <span>--resume</span> <span>DIR</span></code>"));
     CHECK(times(page, "<svg ") == 5);
+    CHECK_THAT(page, !ContainsSubstring("<span>train</span>") && !ContainsSubstring("<span>best</span>"));  // not yet
 
     fs::copy(fs::path(HWNAS_SOURCE_DIR) / "docs/results/search-pointwise-relaxed", directory / "old");
     REQUIRE(run(directory, {"report", "--run", "old"}).code == 0);

@@ -123,9 +123,9 @@ TEST_CASE("a search killed 20 times, at random moments, ends with the bytes of o
         const long rows = hwnas_test::rows_of(parts / "metrics.csv");
         CHECK((rows == now / steps_an_epoch || rows == now / steps_an_epoch + 1));
         if (training && reached > 0)
-            CHECK_THAT(session.out, Catch::Matchers::ContainsSubstring(
-                                        fmt::format("resumed    after {} epochs and {} steps\n",
-                                                    reached / steps_an_epoch, reached % steps_an_epoch)));
+            CHECK_THAT(session.out, Catch::Matchers::ContainsSubstring(fmt::format(
+                                        "resumed    after {} epoch{} and {} steps\n", reached / steps_an_epoch,
+                                        reached / steps_an_epoch == 1 ? "" : "s", reached % steps_an_epoch)));
         within_an_epoch += now % steps_an_epoch != 0;
         reached = now;
     }
@@ -334,7 +334,7 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
             "the same --data)\n");
     }
 
-    const auto last = run(directory, go_on);
+    const auto last = run(directory, {"train", "--resume", "parts", "--quiet"});  // the one in that directory
     INFO(last.err);
     REQUIRE(last.code == 0);
     CHECK((io::read_file(directory / "parts/network.safetensors") ==
@@ -345,6 +345,13 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
     CHECK(found == expected);
     CHECK_FALSE(fs::exists(checkpoint));
     CHECK(std::distance(fs::directory_iterator(directory / "parts"), {}) == 2);
+    CHECK(says({"train", "--resume", "parts"}) ==
+          "1 fashion_mnist: parts: holds no stopped training, give the path of a file NAME.checkpoint.safetensors\n");
+    for (const char* name : {"a", "b"})
+        io::write_file_atomic(directory / fmt::format("parts/{}.checkpoint.safetensors", name), std::string_view());
+    CHECK(says({"train", "--resume", "parts"}) ==
+          "1 fashion_mnist: parts: holds several stopped trainings: parts/a.checkpoint.safetensors, "
+          "parts/b.checkpoint.safetensors, give the path of a file NAME.checkpoint.safetensors\n");
 }
 
 TEST_CASE("the option --checkpoint-every takes seconds, minutes and hours, and a run keeps it", "[app][resume]") {

@@ -256,9 +256,11 @@ TEST_CASE("a C++ model of a network composed by hand", "[io][cpp_header]") {
 
 TEST_CASE("what no C++ model can be is refused with kernel and label", "[io][cpp_header]") {
     const auto network = network_of(SearchSpace::paper(small), 0);
-    for (const std::string name : {"", "1st", "a b", "a:b", "::a", "a::", "int", "_a", "a__b", "std", "a::class"})
+    for (const std::string name :
+         {"", "1st", "a b", "a:b", "::a", "a::", "int", "_a", "a__b", "std", "a::class", "co_await", "main", "linux"})
         CHECK(error_of([&] { io::cpp_header(network, {.name_space = name}); }) ==
-              "cpp_header: \"" + name + "\" cannot name a namespace (letters, digits and _, :: between)");
+              "cpp_header: \"" + name +
+                  "\" cannot name a namespace (letters, digits and _, :: between, no reserved word)");
     CHECK(error_of([&] { io::cpp_header(network, {.std = -1}); }) ==
           "cpp_header: bytes with mean 0 and std -1, std must be positive");
     const auto device = cpu::device({.threads = 1});

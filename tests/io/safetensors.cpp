@@ -141,6 +141,8 @@ TEST_CASE("read_safetensors names file and place of every fault", "[io][safetens
     CHECK(raw(file_of("{}", "", 3)) == "f: header length 3, but 2 bytes follow (truncated)");
     CHECK(raw(file_of("{}", "", 100'000'001)) ==
           "f: header length 100,000,001 is over 100,000,000, not a safetensors file");
+    CHECK(raw("{\"schema\": \"hwnas-genotype/1\"}") ==
+          "f: is JSON, weights are in a file of safetensors (an architecture is given by itself)");
     CHECK(raw(file_of("", "")) == "f: the header does not start with '{', not a safetensors file");
     CHECK(raw(file_of("[1]", "")) == "f: the header does not start with '{', not a safetensors file");
     CHECK(raw(file_of("{\"a\":}", "")) ==

@@ -218,6 +218,8 @@ inline SafeTensors read_safetensors(const std::filesystem::path& path) {
         fail("{}: {} bytes, too short for the 8 of the header length (truncated)", file, content.size());
     std::memcpy(&length, content.data(), sizeof length);
     const std::uint64_t rest = content.size() - sizeof length;
+    if (length > detail::safetensors_header_limit && content[0] == '{')
+        fail("{}: is JSON, weights are in a file of safetensors (an architecture is given by itself)", file);
     if (length > detail::safetensors_header_limit)
         fail("{}: header length {} is over 100,000,000, not a safetensors file", file, detail::grouped(length));
     if (length > rest)

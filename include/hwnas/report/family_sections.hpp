@@ -18,10 +18,13 @@ protected:
         double best = Report::unknown, best_retrained = Report::unknown;
         const auto better = [](double a, double b) { return std::isfinite(b) && !(a >= b) ? b : a; };
         for (const auto& n : r_.family) best = better(best, n.recalibrated);
-        for (const auto& n : r_.retrained) best_retrained = better(best_retrained, n.retrained);
+        std::string name;
+        for (const auto& n : r_.retrained)
+            if (const double b = better(best_retrained, n.retrained); b != best_retrained && std::isfinite(b))
+                best_retrained = b, name = n.name;
         const std::string unit = r_.percent ? " %" : "";
         if (std::isfinite(best_retrained))
-            figures.push_back({metric(best_retrained) + unit, "best " + r_.metric + ", trained from scratch"});
+            figures.push_back({metric(best_retrained) + unit, "best " + r_.metric + ", trained from scratch: " + name});
         if (std::isfinite(best)) figures.push_back({metric(best) + unit, "best " + r_.metric + ", weights inherited"});
         const auto range = [&](auto value, auto text, const std::string& of) {
             double low = HUGE_VAL, high = -HUGE_VAL;
@@ -35,10 +38,10 @@ protected:
         range(
             [](const auto& n) { return n.ms(); }, [](double v) { return ms(v); },
             std::any_of(r_.family.begin(), r_.family.end(), [](const auto& n) { return std::isfinite(n.measured_ms); })
-                ? "ms a run, measured"
-                : "ms a run, predicted");
+                ? "ms a run, measured, of the profiles"
+                : "ms a run, predicted, of the profiles");
         range([](const auto& n) { return static_cast<double>(n.parameters); },
-              [](double v) { return with_commas(static_cast<std::int64_t>(v)); }, "parameters");
+              [](double v) { return with_commas(static_cast<std::int64_t>(v)); }, "parameters, of the profiles");
         if (r_.control.samples > 0)
             figures.push_back(
                 {fmt::format("{} of {}", r_.control.distinct, r_.control.samples), "random S give different networks"});
@@ -96,6 +99,8 @@ protected:
             "<dt>retrained</dt><dd>trained from scratch</dd>\n</dl>\n"
             "<p>Latency is the time of one run of the whole network, predicted from a table of its parts and measured. "
             "Parameters count everything; those on the edges are what the choices alone cost.</p>\n</div>\n</div>\n";
+        if (std::none_of(r_.family.begin(), r_.family.end(), [](const auto& n) { return std::isfinite(n.retrained); }))
+            missing("None of these was trained from scratch yet.", r_.ways.retrained);
         end();
     }
 
