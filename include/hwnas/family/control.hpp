@@ -10,15 +10,6 @@
 
 namespace hwnas {
 
-/// Number `number` of a stream of networks whose every row is drawn evenly.
-inline Genotype random_genotype(const Architecture& a, random::Key key, std::uint64_t number) {
-    std::vector<int> choices;
-    for (int row = 0; row < a.rows(); ++row)
-        choices.push_back(static_cast<int>(random::words_at(key, static_cast<std::uint64_t>(row), number).w[0] %
-                                           static_cast<unsigned>(a.k())));
-    return Genotype::from_choices(a, choices);
-}
-
 /// Counts along every ray from uniform to a vertex, and over random S.
 struct ControlReport {
     /// From uniform S to one vertex.

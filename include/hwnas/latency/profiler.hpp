@@ -12,18 +12,6 @@ namespace hwnas {
 
 namespace detail {
 
-/// Every choice of every network by itself, all primitives alike.
-inline std::vector<Genotype> random_genotypes(const Architecture& architecture, int count, random::Key key) {
-    std::vector<Genotype> genotypes;
-    std::vector<int> choices(static_cast<std::size_t>(architecture.rows()));
-    for (int i = 0; i < count; ++i) {
-        for (std::size_t row = 0; row < choices.size(); ++row)
-            choices[row] = static_cast<int>(random::words_at(key, row, static_cast<std::uint64_t>(i)).w[0] %
-                                            static_cast<unsigned>(architecture.k()));
-        genotypes.push_back(Genotype::from_choices(architecture, choices));
-    }
-    return genotypes;
-}
 /// One network with primitive m on every edge for each m, and some random ones.
 inline std::vector<Genotype> profiled_genotypes(const SearchSpace& space, const ProfileOptions& options) {
     const auto& architecture = space.architecture();
@@ -33,8 +21,9 @@ inline std::vector<Genotype> profiled_genotypes(const SearchSpace& space, const 
         std::fill(choices.begin(), choices.end(), m);
         genotypes.push_back(Genotype::from_choices(architecture, choices));
     }
-    for (auto& genotype : random_genotypes(architecture, options.networks, options.seed.stream("profile")))
-        genotypes.push_back(std::move(genotype));
+    for (int i = 0; i < options.networks; ++i)
+        genotypes.push_back(
+            random_genotype(architecture, options.seed.stream("profile"), static_cast<std::uint64_t>(i)));
     return genotypes;
 }
 /// A table without rows: everything about where and how but the method.
@@ -105,7 +94,10 @@ namespace detail {
 /// Measures random networks that the table was not made from, and says what its predictions of them were worth.
 inline LatencyCheck check_table(const SearchSpace& space, const LatencyTable& table, const Device& device,
                                 const ProfileOptions& options) {
-    const auto genotypes = random_genotypes(space.architecture(), options.checks, options.seed.stream("profile/check"));
+    std::vector<Genotype> genotypes;
+    for (int i = 0; i < options.checks; ++i)
+        genotypes.push_back(
+            random_genotype(space.architecture(), options.seed.stream("profile/check"), static_cast<std::uint64_t>(i)));
     std::vector<Network> networks;
     for (const auto& genotype : genotypes) networks.emplace_back(space, genotype, device, options.seed);
     const auto times = measure_all(networks, {.batch = table.batch,

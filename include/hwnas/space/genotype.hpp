@@ -3,6 +3,7 @@
 // `normal:|op~from|op~from|+|...| reduction:|...`, `+` between nodes, `~` before the vertex an edge comes from.
 #pragma once
 
+#include <hwnas/core/random.hpp>
 #include <hwnas/space/architecture.hpp>
 
 #include <map>
@@ -138,6 +139,15 @@ inline Genotype Genotype::parse(const std::string& text, std::string space) {
     }
     if (genotype.groups.empty()) bad("nothing");
     return genotype;
+}
+
+/// Number `number` of a stream of networks whose every row is drawn evenly.
+inline Genotype random_genotype(const Architecture& a, random::Key key, std::uint64_t number) {
+    std::vector<int> choices;
+    for (int row = 0; row < a.rows(); ++row)
+        choices.push_back(static_cast<int>(random::words_at(key, static_cast<std::uint64_t>(row), number).w[0] %
+                                           static_cast<unsigned>(a.k())));
+    return Genotype::from_choices(a, choices);
 }
 
 }  // namespace hwnas
