@@ -54,6 +54,22 @@ hwnas::Network inherited(const fs::path& run, const SearchConfig& config, const 
     return network;
 }
 
+/// Options that would change nothing are mistakes.
+void refuse_idle_options(const ExportCommand& command, const std::string& format, bool weights) {
+    const auto refuse = [&](const char* option, bool idle, const std::string& why) {
+        if (idle && command.given.contains(option)) throw UsageError(fmt::format("export: {} {}", option, why));
+    };
+    const bool whole = !command.network.empty();
+    refuse("--no-fold", format != "onnx" && format != "hpp",
+           fmt::format("is for onnx and hpp, {} has nothing folded", format));
+    refuse("--namespace", format != "hpp", fmt::format("is for hpp, {} has none", format));
+    for (const char* option : {"--space", "--channels", "--untrained", "--run"})
+        refuse(option, whole, "does not go with --network, whose file says it all");
+    for (const char* option : {"--channels", "--untrained"})
+        refuse(option, !weights, fmt::format("is for networks, {} holds the architecture alone", format));
+    refuse("--seed", !command.untrained || whole, "is for the initial weights of --untrained networks");
+}
+
 Subject find(ExportCommand command, bool weights) {
     const auto device = hwnas::cpu::device({.threads = 0});
     const int named = !command.profile.empty() + !command.arch.empty() + !command.network.empty();
@@ -130,8 +146,7 @@ int run_export(const ExportCommand& command) {
                printed = command.output == "-";
     if (printed && (format == "onnx" || format == "safetensors"))
         throw UsageError(fmt::format("export: {} is not text, give --output the name of a file", format));
-    if (!command.fold && format != "onnx" && format != "hpp")
-        throw UsageError(fmt::format("export: --no-fold is for onnx and hpp, {} has nothing folded", format));
+    refuse_idle_options(command, format, weights);
     if (!printed) io::check_writable(command.output);
     const auto subject = find(command, weights);
     std::string content;

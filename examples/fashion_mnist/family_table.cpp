@@ -49,7 +49,7 @@ std::string control_table(const hwnas::ControlReport& control) {
     for (const auto& ray : control.rays)
         table.add({"  " + ray.primitive, std::to_string(ray.counts.front()),
                    std::to_string(ray.counts[ray.counts.size() / 2]), std::to_string(ray.counts.back()),
-                   fmt::format("{:.2f}", ray.spearman)});
+                   std::isnan(ray.spearman) ? "-" : fmt::format("{:.2f}", ray.spearman)});
     return table.str() + fmt::format("{} different networks in {} random S\n", control.distinct, control.samples);
 }
 

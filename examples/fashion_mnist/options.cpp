@@ -168,7 +168,6 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     auto* search = sub("search", "one training run; its end: the family A, B, C", Command::Verb::search);
     for_each_option(s.config, [&](const char* name, auto& member, const Rule& rule, const char* help) {
         auto* option = add(*search, option_name(name), member, rule, help);
-        if (std::string(name) == "validation") option->group("");
         option->each([&s, name](const std::string&) { s.given.insert(name); });
     });
     add(*search, "--latency", s.latency, {}, "latency table to use instead of measuring");
@@ -237,8 +236,7 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*train, "--average", t.average, {0, 0.999999}, "decay of the moving average of the weights; 0: none");
     add(*train, "--seed", t.seed, {0, 1.8e19}, "of initial weights and data order");
     add(*train, "--images", t.images, {0, 60'000}, "train on the first N images; 0: all");
-    add(*train, "--validation", t.validation, {0, 59'990}, "images kept out of training")
-        ->group("")
+    add(*train, "--validation", t.validation, {0, 59'990}, "images kept out of training, a multiple of 10")
         ->each([&t](const std::string&) { t.validation_given = true; });
     add(*train, "--out", t.out, {}, "directory for weights and result [RUN/retrained, or runs/<UTC time>-train]");
     add(*train, "--resume", t.resume, {}, "go on from this checkpoint of a training that was stopped")
@@ -347,8 +345,9 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         throw UsageError(fmt::format("unknown command \"{}\"{}", extras.front(), nearest(extras.front(), verbs)));
     }
     refuse_extras(*app.get_subcommands().front());
-    for (const auto* option : train->get_options())
-        if (option->count() > 0) t.given.insert(option->get_name());
+    for (const auto& [of, given] : {std::pair{train, &t.given}, {exporting, &x.given}})
+        for (const auto* option : of->get_options())
+            if (option->count() > 0) given->insert(option->get_name());
     return command;
 }
 

@@ -124,6 +124,7 @@ struct EvaluateCommand {
 struct ExportCommand {
     std::string run, profile, arch, network, format, output, space = "pointwise", name_space = "model", data;
     std::int64_t channels = 16;
+    std::set<std::string> given = {};  ///< the options that the command line has
     bool space_given = false, channels_given = false, fold = true, untrained = false;
     std::uint64_t seed = 42;
 };

@@ -196,6 +196,9 @@ private:
         const fs::path file = run_ / "checkpoint.safetensors";
         metrics_ = metrics_header;
         if (command_.resume.empty() || !fs::exists(file)) {
+            if (timing_.images > 0)
+                complain(fmt::format("{}: is missing, so that the search begins again from its first step",
+                                     file.string()));
             write_metrics();
             return 0;
         }
@@ -203,7 +206,7 @@ private:
         for (const char* key : {"config", "metrics"})
             if (!metadata.contains(key))
                 hwnas::fail("{}: has no {} in its metadata, this program did not write it", file.string(), key);
-        io::check_same_options(file.string(), metadata.at("config"), options_, run_.string());
+        check_checkpoint_options(file, metadata.at("config"), options_, run_);
         io::load_checkpoint(file, trainer_->state());
         // Rows after the checkpoint, of an epoch whose checkpoint a kill prevented, go.
         metrics_ = metadata.at("metrics");

@@ -41,6 +41,18 @@ io::Json checkpoint_options(const SearchConfig& config, std::int64_t train_image
     return options;
 }
 
+void check_checkpoint_options(const fs::path& checkpoint, const std::string& stored, const io::Json& options,
+                              const fs::path& run) {
+    const auto before = io::Json::parse(stored, nullptr, false);
+    const std::string key = "latency_sha256";
+    if (before.is_object() && before.contains(key) && before[key] != options.at(key))
+        hwnas::fail(
+            "{}: is not the latency table that this search began with, whose SHA-256 {} keeps; put that table back, or "
+            "start a new run with --latency {}",
+            (run / "latency.json").string(), checkpoint.string(), (run / "latency.json").string());
+    io::check_same_options(checkpoint.string(), stored, options, run.string());
+}
+
 Searched load_searched(const fs::path& run, Surroundings around) {
     std::error_code ignored;
     if (!fs::is_directory(run, ignored))
@@ -66,8 +78,7 @@ Searched load_searched(const fs::path& run, Surroundings around) {
     trainer.begin(data.train);
     const auto metadata = io::load_checkpoint(file, trainer.state());
     if (metadata.contains("config"))
-        io::check_same_options(file.string(), metadata.at("config"), checkpoint_options(config, data.train.count, run),
-                               run.string());
+        check_checkpoint_options(file, metadata.at("config"), checkpoint_options(config, data.train.count, run), run);
     if (!trainer.finished()) unfinished();
     return {std::move(config), std::move(data), trainer.family(), metadata.at("sha256")};
 }

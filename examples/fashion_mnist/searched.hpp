@@ -17,6 +17,9 @@ Trainer make_trainer(const SearchConfig& config, const hwnas::SearchSpace& space
                      const hwnas::LatencyTable& table, hwnas::TrainerOptions options);
 /// What a checkpoint of this run has to agree with: options, images, version, latency table.
 hwnas::io::Json checkpoint_options(const SearchConfig& config, std::int64_t train_images, const fs::path& run);
+/// Throws Error where the options that a checkpoint was written with, as text, are not these.
+void check_checkpoint_options(const fs::path& checkpoint, const std::string& stored, const hwnas::io::Json& options,
+                              const fs::path& run);
 
 /// A search that has ended.
 struct Searched {

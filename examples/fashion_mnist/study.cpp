@@ -32,8 +32,7 @@ StudyScale quick_scale() {
             .epochs = 1,
             .front = 2,
             .randoms = 3,
-            .rank_epochs = 1,
-            .recipe_seeds = 1,
+            .short_epochs = 1,
             .searches = 1,
             .tries = 2};
 }
@@ -65,24 +64,23 @@ Study::Study(Searched searched, fs::path directory, StudyScale scale, bool quick
         }
     }
     const auto as_searched = [this](const hwnas::Genotype&) { return searched_.config.channels; };
-    const double ranked = scale_.rank_epochs * 0.3;
+    const double shortly = scale_.short_epochs * 0.3;
     for (int i = 0; i < scale_.front; ++i)
         add_training(
-            fmt::format("rank/front/{:02}", i), {"front"}, ranked,
+            fmt::format("rank/front/{:02}", i), {"front"}, shortly,
             [this, i] {
                 const auto front = result("front")["networks"];
                 return hwnas::Genotype::parse(front[static_cast<std::size_t>(i) % front.size()]["genotype"],
                                               searched_.config.space);
             },
-            as_searched, "full", scale_.rank_epochs, 1);
+            as_searched, "full", scale_.short_epochs, 1);
     for (int i = 0; i < scale_.randoms; ++i)
         add_training(
-            fmt::format("rank/random/{:02}", i), {}, ranked, [this, i] { return random_genotype(i); }, as_searched,
-            "full", scale_.rank_epochs, 1);
-    for (int seed = 1; seed <= scale_.recipe_seeds; ++seed)
-        for (const char* name : {"plain", "shift", "flip", "erase", "smoothing", "warmup", "average", "full"})
-            add_training(fmt::format("recipe/{}/{}", name, seed), {"choice"}, scale_.epochs * 0.3, chosen, as_searched,
-                         name, scale_.epochs, seed);
+            fmt::format("rank/random/{:02}", i), {}, shortly, [this, i] { return random_genotype(i); }, as_searched,
+            "full", scale_.short_epochs, 1);
+    for (const char* name : {"plain", "shift", "flip", "erase", "smoothing", "warmup", "average", "full"})
+        add_training(fmt::format("recipe/{}", name), {"choice"}, shortly, chosen, as_searched, name,
+                     scale_.short_epochs, 1);
     for (int i = 0; i < scale_.searches; ++i)
         add(fmt::format("search/{}", i + 1), {}, 6.0 * scale_.tries, [this, i] { return search_job(i); });
     add("test", trainings_, 1, [this] { return test_job(); });
@@ -102,10 +100,17 @@ void Study::add_training(const std::string& name, std::vector<std::string> needs
     });
 }
 
+namespace {
+std::string file_name(std::string job) {
+    std::replace(job.begin(), job.end(), '/', '-');
+    return job + ".json";
+}
+}  // namespace
 fs::path Study::result_file(const std::string& job) const {
-    std::string name = job;
-    std::replace(name.begin(), name.end(), '/', '-');
-    return directory_ / "jobs" / (name + ".json");
+    return directory_ / "jobs" / file_name(job);
+}
+fs::path Study::sealed_file(const std::string& job) const {
+    return directory_ / "sealed" / file_name(job);
 }
 bool Study::done(const std::string& job) const {
     std::error_code ignored;
@@ -144,6 +149,7 @@ int run_study(const StudyCommand& command) {
                                {"version", hwnas::version}};
     io::make_directories(directory / "jobs");
     io::make_directories(directory / "weights");
+    io::make_directories(directory / "sealed");
     const io::DirectoryLock lock(directory);
     std::error_code ignored;
     if (fs::exists(directory / "study.json", ignored))

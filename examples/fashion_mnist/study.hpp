@@ -18,10 +18,10 @@ struct StudyScale {
     int rivals = 200;           ///< random networks within each budget
     int candidates = 48;        ///< that the family scores for each
     std::vector<std::int64_t> sizes = {26'000, 59'000, 164'000};  ///< parameters in total
-    int seeds = 3, epochs = 30;                                   ///< of networks that are retrained
-    int front = 8, randoms = 12, rank_epochs = 10;  ///< networks for the rank correlation, retrained more shortly
-    int recipe_seeds = 2;
-    int searches = 3, tries = 3;  ///< single-budget searches, and latency weights each may try
+    int seeds = 3, epochs = 24;                                   ///< of networks that are retrained
+    int front = 8, randoms = 12;    ///< networks for the rank correlation
+    int short_epochs = 10;          ///< of those, and of the parts of the recipe
+    int searches = 3, tries = 2;    ///< single-budget searches, and latency weights each may try
 };
 StudyScale quick_scale();
 
@@ -35,8 +35,8 @@ struct StudyJob {
 /// Thrown out of a job that Ctrl-C stopped: it leaves no result and starts over.
 struct StudyInterrupted {};
 
-/// The jobs and what they share. Choosing uses one half of the held-out images and judging the other; the test images
-/// are read by the last job alone, once.
+/// The jobs and what they share. Choosing uses one half of the held-out images and judging the other. A network that is
+/// retrained is tested once, at its end; what that found is sealed until all are trained, and chooses nothing.
 class Study {
 public:
     Study(Searched searched, fs::path directory, StudyScale scale, bool quick_timing, bool quiet);
@@ -44,6 +44,8 @@ public:
     bool done(const std::string& job) const;
     hwnas::io::Json result(const std::string& job) const;
     fs::path result_file(const std::string& job) const;
+    /// Where the test accuracy of a retrained network waits for the last job.
+    fs::path sealed_file(const std::string& job) const;
     /// Runs one job and writes its result; its needs must be done.
     void run(const StudyJob& job);
     /// What all results so far say, and the same as text.

@@ -210,6 +210,10 @@ Json Study::train_job(const hwnas::Genotype& genotype, std::int64_t channels, co
     std::replace(file.begin(), file.end(), '/', '-');
     const fs::path weights = directory_ / "weights" / (file + ".safetensors");
     io::save_network(weights, network, {{"name", name}});
+    io::write_json(sealed_file(name),
+                   {{"schema", "hwnas-study-test/1"},
+                    {"job", name},
+                    {"accuracy", io::shown_accuracy(hwnas::evaluate(network, searched_.data.test).metric)}});
     const bool same_width = channels == searched_.config.channels;
     const auto m = member(genotype);
     return {{"genotype", genotype.str()},
@@ -270,14 +274,14 @@ Json Study::search_job(int number) {
             {"seconds", seconds_now() - start}};
 }
 
-/// The only job that reads the test images, when all training is done.
+/// Opens the test accuracies, when all training is done.
 Json Study::test_job() {
-    const auto& device = searched_.family.supernet().device();
-    const auto test = hwnas::DeviceDataset::upload(searched_.data.test, device);
     Json accuracies = Json::object();
     for (const auto& name : trainings_) {
-        const auto network = io::load_network(directory_ / result(name)["weights"].get<std::string>(), device);
-        accuracies[name] = io::shown_accuracy(hwnas::evaluate(network, test).metric);
+        const auto file = sealed_file(name);
+        const auto json = io::read_json(file);
+        io::check_schema(json, "hwnas-study-test/1", file.string());
+        accuracies[name] = io::require<double>(json, "accuracy", file.string());
     }
     return {{"images", searched_.data.test.count}, {"accuracy", std::move(accuracies)}};
 }

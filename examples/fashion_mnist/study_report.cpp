@@ -65,7 +65,10 @@ Json Study::summary() const {
             const auto r = result(job.name);
             recalibrated.push_back(r["recalibrated_judged"]), retrained.push_back(accuracy(job.name));
         }
-        if (const auto last = job.name.rfind('/'); std::count(job.name.begin(), job.name.end(), '/') >= 2)
+        const auto last = job.name.rfind('/');
+        if (job.name.rfind("recipe/", 0) == 0)
+            groups[job.name].push_back(accuracy(job.name));
+        else if (std::count(job.name.begin(), job.name.end(), '/') >= 2)
             groups[job.name.substr(0, last)].push_back(accuracy(job.name));
     }
     if (budgets > 0)

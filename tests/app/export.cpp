@@ -115,6 +115,14 @@ TEST_CASE("export says what is missing", "[app][export]") {
           "2 fashion_mnist: export: onnx is not text, give --output the name of a file\n");
     CHECK(says({"--output", "a.json", "--no-fold", "--arch", arch}) ==
           "2 fashion_mnist: export: --no-fold is for onnx and hpp, json has nothing folded\n");
+    CHECK(says({"--output", "a.onnx", "--namespace", "own", "--arch", arch, "--untrained"}) ==
+          "2 fashion_mnist: export: --namespace is for hpp, onnx has none\n");
+    CHECK(says({"--output", "a.json", "--channels", "4", "--arch", arch}) ==
+          "2 fashion_mnist: export: --channels is for networks, json holds the architecture alone\n");
+    CHECK(says({"--output", "a.onnx", "--network", "some.safetensors", "--channels", "4"}) ==
+          "2 fashion_mnist: export: --channels does not go with --network, whose file says it all\n");
+    CHECK(says({"--output", "a.onnx", "--run", "some", "--profile", "A", "--seed", "4"}) ==
+          "2 fashion_mnist: export: --seed is for the initial weights of --untrained networks\n");
     CHECK(
         says({"--output", "a.json", "--arch", "nothing.json"}) ==
         "2 fashion_mnist: --arch: \"nothing.json\" is neither a genotype (normal:|op~from|...| reduction:|...|) nor a "

@@ -250,6 +250,26 @@ TEST_CASE("checkpoints of others are refused and left as they are", "[app][resum
     CHECK(refused("").rfind(file, 0) == 0);
     CHECK(refused(std::string(1'000, 'x')).rfind(file, 0) == 0);
 
+    // A latency table that was changed, and a checkpoint that was lost.
+    REQUIRE(short_search("other", "4") == 0);
+    const auto table = io::read_file(directory / "other/latency.json");
+    directory.put("other/latency.json", table + "\n");
+    const auto changed = run(directory, {"search", "--resume", "other", "--quiet"});
+    CHECK(changed.code == 1);
+    CHECK(changed.err ==
+          "fashion_mnist: other/latency.json: is not the latency table that this search began with, whose SHA-256 "
+          "other/checkpoint.safetensors keeps; put that table back, or start a new run with --latency "
+          "other/latency.json\n");
+    directory.put("other/latency.json", table);
+    const auto before = files_of(directory / "other");
+    fs::remove(directory / "other/checkpoint.safetensors");
+    const auto again = run(directory, {"search", "--resume", "other", "--quiet"});
+    CHECK(again.code == 0);
+    CHECK(again.err ==
+          "fashion_mnist: other/checkpoint.safetensors: is missing, so that the search begins again from its first "
+          "step\n");
+    check_same(files_of(directory / "other"), before);
+
     fs::create_directories(directory / "empty");
     const auto empty = run(directory, {"search", "--resume", "empty"});
     CHECK(empty.err ==

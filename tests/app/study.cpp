@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// study: jobs with a result each, stopped and gone on with; the test images read once, at the end.
+// study: jobs with a result each, stopped and gone on with; test accuracies opened once, at the end.
 #include "app/program.hpp"
 
 #include <hwnas/io/json.hpp>
@@ -43,7 +43,7 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     REQUIRE(listed.code == 0);
     for (const char* line : {"open   latency ", "open   budget/05 ", "open   budget/95 ", "open   size/3000/family/2 ",
                              "open   size/3000/random/1 ", "open   rank/front/01 ", "open   rank/random/02 ",
-                             "open   recipe/average/1 ", "open   search/1 ", "open   test "})
+                             "open   recipe/average ", "open   search/1 ", "open   test "})
         CHECK_THAT(listed.out, ContainsSubstring(line));
     const auto all = static_cast<std::size_t>(std::count(listed.out.begin(), listed.out.end(), '\n')) - 1;
 
@@ -94,6 +94,11 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     CHECK(summary["rank"]["networks"] == 5);
     CHECK(summary["retrained"]["size/3000/family"]["count"] == 2);
     CHECK(summary["retrained"]["recipe/full"]["count"] == 1);
+    const auto opened = io::read_json(directory / "run/study-quick/jobs/test.json")["result"]["accuracy"];
+    CHECK(summary["retrained"]["recipe/full"]["mean"] == opened["recipe/full"]);
+    const auto tested = run(directory, {"evaluate", "--weights", "run/study-quick/weights/recipe-full.safetensors",
+                                        "--data", (directory / "data").string(), "--no-verify"});
+    CHECK_THAT(tested.out, ContainsSubstring(fmt::format("{:.2f} %", 100 * opened["recipe/full"].get<double>())));
     CHECK(summary["searches"].size() == 1);
     CHECK(summary["latency"]["networks"] == 6);
     const auto trained = io::read_json(directory / "run/study-quick/jobs/size-3000-family-1.json")["result"];

@@ -43,6 +43,16 @@ TEST_CASE("family: control along rays and over random S", "[family]") {
     CHECK(at_uniform == searched().architecture().rows());
     for (const auto& [primitive, spearman] : report.spearman) CHECK(spearman < -0.5);
     CHECK(searched().control(60, 11).distinct == report.distinct);
+
+    // Counts that no S changes have no rank.
+    const auto constant = detail::control_report(
+        searched().architecture(), 5, 3, seed(1), [](const std::vector<Complexity>& points) {
+            return std::vector<std::vector<int>>(points.size(), {0, 0, 1});
+        });
+    for (const auto& ray : constant.rays) CHECK(std::isnan(ray.spearman));
+    for (const auto& [primitive, spearman] : constant.spearman) CHECK(std::isnan(spearman));
+    CHECK(constant.rays[0].counts == std::vector<int>{2, 2, 2});
+    CHECK(constant.distinct == 1);
 }
 
 TEST_CASE("family: three accuracies, never mixed", "[family]") {

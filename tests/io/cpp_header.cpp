@@ -21,7 +21,7 @@ namespace io = hwnas::io;
 
 namespace {
 
-constexpr const char* warnings = "-std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror";
+constexpr const char* warnings = "-std=c++17 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Werror";
 
 /// Those that are installed.
 std::vector<std::string> compilers(const TemporaryDirectory& directory) {

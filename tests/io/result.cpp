@@ -55,6 +55,14 @@ TEST_CASE("result.json is written to the letter of its schema", "[io][result]") 
         R"("accuracy":{"supernet":0.875,"derived":0.5,"recalibrated":0.75,"retrained":null},"latency_ms":{"predicted":0.125,"measured":0.25}}],"random":[]})");
 }
 
+TEST_CASE("a rank correlation of counts that never change is null, and unknown in a report", "[io][result]") {
+    auto result = sample();
+    result.control.rays[0].spearman = result.control.spearman[1].second = NAN;
+    const auto control = io::result_json(result)["control"];
+    CHECK(control["ray_spearman"].dump() == R"({"conv":null})");
+    CHECK(control["spearman"].dump() == R"({"conv":-0.5,"skip":null})");
+}
+
 TEST_CASE("a network that was retrained says so", "[io][result]") {
     auto result = sample();
     result.family[0].retrained = 0.9375;

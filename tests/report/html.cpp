@@ -90,6 +90,15 @@ TEST_CASE("an empty report says what is missing and how to get it", "[report]") 
                                  "<span>&lt;this&gt;</span></code>"));
     CHECK_THAT(bare, ContainsSubstring("No network has been trained from scratch yet."));
     CHECK_THAT(bare, ContainsSubstring("Only the family was measured."));
+    // A lone network is a row of a table: a chart of one point shows nothing.
+    report.retrained = {report.family[0]};
+    report.retrained[0].retrained = 0.9;
+    const auto lone = hwnas::html(report);
+    check_page(lone);
+    CHECK(times(lone, "<svg ") == times(bare, "<svg "));
+    CHECK_THAT(lone, ContainsSubstring("<td>90.00</td>"));
+    report.retrained.push_back(report.retrained[0]);
+    CHECK(times(hwnas::html(report), "<svg ") == times(bare, "<svg ") + 2);
 }
 
 TEST_CASE("hostile names, holes, one epoch and strange cells leave a page whole", "[report]") {

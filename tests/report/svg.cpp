@@ -259,6 +259,28 @@ TEST_CASE("cells of the map fill the triangle once", "[report]") {
     CHECK(area == Approx(side * side * std::sqrt(3.0) / 4).epsilon(0.002));
 }
 
+TEST_CASE("the map is grey where primitives share the lead", "[report]") {
+    CHECK(svg::SimplexPoint{{}, {3, 2, 1}}.dominating() == 0);
+    CHECK(svg::SimplexPoint{{}, {1, 2, 2}}.dominating() == -1);
+    CHECK(svg::SimplexPoint{{}, {0, 0, 0}}.dominating() == -1);
+    CHECK(svg::SimplexPoint{}.dominating() == -1);
+    svg::SimplexMap map{.title = "t",
+                        .description = "d",
+                        .primitives = {"a", "b", "c"},
+                        .codes = {"A", "B", "C"},
+                        .points = {{{1, 0, 0}, {0, 2, 2}}, {{0, 1, 0}, {4, 0, 0}}, {{0, 0, 1}, {4, 0, 0}}}};
+    const auto drawn = map.str();
+    CHECK(xml_problem(drawn).empty());
+    const auto count = [&](const std::string& what) {
+        int n = 0;
+        for (auto at = drawn.find(what); at != std::string::npos; at = drawn.find(what, at + 1)) ++n;
+        return n;
+    };
+    CHECK(count("class=\"area tied\"") == 1);
+    CHECK(count("class=\"area level2 c0\"") == 1);
+    CHECK(count("class=\"area") == 2);
+}
+
 TEST_CASE("a cell knows its inputs from its edges", "[report]") {
     const auto inputs = [](const char* text) {
         return svg::CellDiagram::inputs(hwnas::Genotype::parse(text).groups[0]);

@@ -6,6 +6,8 @@
 #include <hwnas/latency/agreement.hpp>
 #include <hwnas/space/genotype.hpp>
 
+#include <functional>
+#include <limits>
 #include <set>
 
 namespace hwnas {
@@ -16,14 +18,19 @@ struct ControlReport {
     struct Ray {
         std::string primitive;    ///< whose vertex
         std::vector<int> counts;  ///< edges choosing it, from uniform to its vertex
-        double spearman = 0;      ///< of position and count
+        double spearman = 0;      ///< of position and count; NaN where the count never changes
     };
     std::vector<Ray> rays;                                 ///< one a primitive
     int samples = 0, distinct = 0;                         ///< random S, and how many architectures they give
-    std::vector<std::pair<std::string, double>> spearman;  ///< of S_m and count_m over the random S
+    std::vector<std::pair<std::string, double>> spearman;  ///< of S_m and count_m over the random S; NaN likewise
 };
 
 namespace detail {
+/// Spearman's rank correlation; NaN where all counts are the same, which have no rank.
+inline double rank_correlation(const std::vector<double>& along, const std::vector<double>& count) {
+    const bool constant = std::adjacent_find(count.begin(), count.end(), std::not_equal_to<>()) == count.end();
+    return constant ? std::numeric_limits<double>::quiet_NaN() : spearman(along, count);
+}
 /// choices(points): the primitive of every row for each of many S.
 template <class Choices>
 ControlReport control_report(const Architecture& a, int samples, int points, Seed seed, Choices&& choices) {
@@ -41,7 +48,7 @@ ControlReport control_report(const Architecture& a, int samples, int points, See
             ray.counts.push_back(count_of(c, m));
             position.push_back(static_cast<double>(position.size())), count.push_back(ray.counts.back());
         }
-        ray.spearman = spearman(position, count);
+        ray.spearman = rank_correlation(position, count);
         report.rays.push_back(std::move(ray));
     }
     std::vector<Complexity> random;
@@ -56,7 +63,7 @@ ControlReport control_report(const Architecture& a, int samples, int points, See
             weight.push_back(random[i][static_cast<std::size_t>(m)]);
             count.push_back(count_of(chosen[i], m));
         }
-        report.spearman.emplace_back(a.primitives[static_cast<std::size_t>(m)], spearman(weight, count));
+        report.spearman.emplace_back(a.primitives[static_cast<std::size_t>(m)], rank_correlation(weight, count));
     }
     return report;
 }

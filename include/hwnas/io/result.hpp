@@ -47,6 +47,10 @@ Json by_name(const std::vector<std::pair<std::string, Value>>& entries) {
     for (const auto& [name, value] : entries) json[name] = value;
     return json;
 }
+/// null where counts that never change have none.
+inline Json correlation_json(double rho) {
+    return std::isnan(rho) ? Json(nullptr) : Json(rho);
+}
 }  // namespace detail
 
 /// The counts over all primitives of the space, 0 where none was chosen.
@@ -67,9 +71,10 @@ inline double shown_accuracy(double accuracy) {
 
 /// The result as JSON, keys in the order of the schema.
 inline Json result_json(const SearchResult& result) {
-    Json rays = Json::object(), ray_spearman = Json::object(), family = Json::array();
+    Json rays = Json::object(), ray_spearman = Json::object(), spearman = Json::object(), family = Json::array();
     for (const auto& ray : result.control.rays)
-        rays[ray.primitive] = ray.counts, ray_spearman[ray.primitive] = ray.spearman;
+        rays[ray.primitive] = ray.counts, ray_spearman[ray.primitive] = detail::correlation_json(ray.spearman);
+    for (const auto& [primitive, rho] : result.control.spearman) spearman[primitive] = detail::correlation_json(rho);
     Json random = Json::array();
     for (const auto& network : result.random)
         random.push_back(
@@ -110,7 +115,7 @@ inline Json result_json(const SearchResult& result) {
               {"ray_spearman", std::move(ray_spearman)},
               {"samples", result.control.samples},
               {"distinct", result.control.distinct},
-              {"spearman", detail::by_name(result.control.spearman)}}},
+              {"spearman", std::move(spearman)}}},
             {"family", std::move(family)},
             {"random", std::move(random)}};
 }

@@ -14,10 +14,15 @@ namespace hwnas::svg {
 
 /// What a complexity vector gives: how many edges choose each primitive.
 struct SimplexPoint {
-    /// Complexity vector.
-    std::vector<double> s;
-    /// Edges by primitive.
-    std::vector<int> counts;
+    std::vector<double> s;    ///< the complexity vector
+    std::vector<int> counts;  ///< edges by primitive
+
+    /// The primitive that more edges choose than any other, or -1 where two share the lead or no edge chooses.
+    int dominating() const {
+        const auto top = std::max_element(counts.begin(), counts.end());
+        if (top == counts.end() || *top <= 0 || std::count(counts.begin(), counts.end(), *top) > 1) return -1;
+        return static_cast<int>(top - counts.begin());
+    }
 };
 
 /// All S whose entries are multiples of 1/steps: (steps + 1)(steps + 2)/2 of them for three primitives, corners first
@@ -103,13 +108,16 @@ struct SimplexMap {
         const int steps = k == 3 ? lattice_steps() : 0;
         for (const auto& point : points) {
             if (point.counts.size() != primitives.size() || point.s.size() != primitives.size()) continue;
-            const auto top = std::max_element(point.counts.begin(), point.counts.end());
+            const int top = point.dominating();
             int all = 0;
             for (const int n : point.counts) all += n;
             if (all == 0) continue;
-            const double share = (static_cast<double>(*top) / all - 1.0 / k) / std::max(1e-9, 1 - 1.0 / k);
-            const int level = k <= 3 ? std::clamp(static_cast<int>(share * 3), 0, 2) : 3;
-            auto& area = areas[{static_cast<int>(top - point.counts.begin()), level}];
+            int level = 3;
+            if (top >= 0 && k <= 3) {
+                const double most = static_cast<double>(point.counts[static_cast<std::size_t>(top)]) / all;
+                level = std::clamp(static_cast<int>(3 * (most - 1.0 / k) / std::max(1e-9, 1 - 1.0 / k)), 0, 2);
+            }
+            auto& area = areas[{top, level}];
             if (steps > 0) {
                 const auto cell = hexagon(point.s, steps);
                 for (std::size_t i = 0; i < cell.size(); ++i) {
@@ -123,8 +131,10 @@ struct SimplexMap {
             }
         }
         for (const auto& [key, data] : areas)
-            drawing.path(
-                data, fmt::format("{} level{} {}", steps > 0 ? "area" : "point", key.second, colour_class(key.first)));
+            drawing.path(data, fmt::format("{} {}", steps > 0 ? "area" : "point",
+                                           key.first < 0
+                                               ? "tied"
+                                               : fmt::format("level{} {}", key.second, colour_class(key.first))));
         if (k >= 3) {
             std::string outline;
             for (int m = 0; m < k; ++m)

@@ -104,7 +104,7 @@ protected:
         end();
     }
 
-    /// Two charts: against latency and against parameters.
+    /// Two charts: against latency and against parameters; the table alone where a single network is known.
     void scatter_pair(const std::vector<Report::Network>& networks, const std::vector<Report::Network>& random,
                       double Report::Network::* value, const std::string& what, bool measured) {
         const auto chart = [&](bool latency) {
@@ -138,6 +138,10 @@ protected:
             for (const auto& n : *of)
                 rows.push_back({n.name, metric(n.*value), ms(measured ? n.ms() : n.predicted_ms), count(n.parameters)});
         const std::string numbers = table({"network", metric_axis(), "latency, ms", "parameters"}, rows);
+        if (rows.size() == 1) {
+            out_ += numbers;
+            return;
+        }
         out_ += "<div class=\"pair\">\n";
         for (const bool latency : {true, false}) {
             const auto drawn = chart(latency);
@@ -282,17 +286,20 @@ protected:
             for (const auto& n : r_.family) map.marks.emplace_back(n.name, n.complexity);
             std::vector<Row> rows;
             std::vector<int> wins(r_.primitives.size(), 0);
+            int tied = 0;
             for (const auto& p : r_.simplex)
                 if (p.counts.size() == wins.size())
-                    ++wins[static_cast<std::size_t>(std::max_element(p.counts.begin(), p.counts.end()) -
-                                                    p.counts.begin())];
+                    p.dominating() < 0 ? ++tied : ++wins[static_cast<std::size_t>(p.dominating())];
             for (std::size_t m = 0; m < wins.size(); ++m)
                 rows.push_back({r_.primitives[m], fmt::format("{} of {}", wins[m], r_.simplex.size())});
+            if (tied > 0) rows.push_back({"several alike", fmt::format("{} of {}", tied, r_.simplex.size())});
             figure(map.str(),
-                   r_.primitives.size() > 3
-                       ? "Colour: the primitive that most edges choose there. More than three corners do not fit a "
-                         "plane: S is the mean of the corners, weighted, and a place may stand for several."
-                       : "Colour: the primitive that most edges choose there; the stronger, the more of them.",
+                   fmt::format("Colour: the primitive that most edges choose there{}{}",
+                               r_.primitives.size() > 3 ? "" : "; the stronger, the more of them",
+                               tied > 0 ? "; grey: several share the lead." : ".") +
+                       (r_.primitives.size() > 3 ? " More than three corners do not fit a plane: S is the mean of the "
+                                                   "corners, weighted, and a place may stand for several."
+                                                 : ""),
                    table({"dominating primitive", "points of the map"}, rows));
         } else if (r_.simplex.empty()) {
             missing("The map of the simplex was not made.", r_.ways.simplex);

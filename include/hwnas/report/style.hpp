@@ -102,6 +102,7 @@ line.grid { stroke: var(--line); stroke-width: 1; }
 abbr { text-decoration: none; }
 .point { fill: var(--c); stroke: var(--page); stroke-width: 0.75; }
 .area { fill: var(--c); stroke: var(--c); stroke-width: 0.4; }
+.tied { fill: var(--line); stroke: var(--line); }
 .level0 { opacity: 0.55; } .level1 { opacity: 0.78; }
 .outline { fill: none; stroke: var(--base); stroke-width: 1; }
 .pin { fill: var(--page); stroke: var(--text); stroke-width: 1.25; }
