@@ -7,7 +7,7 @@
 
 namespace hwnas {
 
-/// What node_gate() gives.
+/// The probabilities that node_gate() computes, and a guard.
 template <class T>
 struct NodeGate {
     Variable<T> weights;      ///< [G, V, 2]: p and 1 - p of every node

@@ -7,7 +7,7 @@
 
 namespace hwnas {
 
-/// The arrays of a Dataset on a device; those it does not use stay undefined.
+/// A Dataset in device memory, from which gather_batch() takes mini-batches; arrays it does not use stay undefined.
 struct DeviceDataset {
     Tensor<std::uint8_t> bytes;                 ///< [count, H, W, C], or
     Tensor<float> values;                       ///< [count, H, W, C]
