@@ -25,7 +25,7 @@ class Context;
 /// Program stores.
 struct Call {
     const void* payload = nullptr;  ///< the contract struct
-    int index = -1;                 ///< position in contract::Calls<T>
+    int index = -1;  ///< position of the struct in contract::Calls<T>
     bool is_double = false;  ///< whether the list is Calls<double>, else Calls<float>
     /// Name of the struct, for people.
     const char* name = "";
@@ -139,12 +139,12 @@ public:
     virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
     /// Notes that the step uses memory from outside.
     virtual void touch(const void* address, std::size_t bytes, const std::shared_ptr<Place>& place) = 0;
-    virtual void* resolve(void* address) const = 0;  ///< the real address once finished()
+    virtual void* resolve(void* address) const = 0;  ///< the final address of a place, once finished()
     /// Whether the step is complete, so that addresses are final.
     virtual bool finished() const = 0;
-    /// Appends a call to the step.
+    /// Appends a kernel call to the step; it runs whenever the step does, under `guard`.
     virtual void append(const Device& device, const Call& call, Guard guard) = 0;
-    virtual void retain(std::shared_ptr<void> owner) = 0;  ///< keep alive as long as the program
+    virtual void retain(std::shared_ptr<void> owner) = 0;  ///< keeps an object alive as long as the program
     /// The recording that stands on this thread, or null.
     static std::shared_ptr<Recording>& active() {
         thread_local std::shared_ptr<Recording> recording;

@@ -13,7 +13,7 @@ namespace hwnas {
 /// Which architectures a sweep of S looks at.
 struct SweepOptions {
     int samples = 4'000;  ///< random S (and latency weights) beside uniform S and the rays to every vertex
-    int points = 40;      ///< on every ray
+    int points = 40;  ///< points of S on every ray from uniform to a vertex
     Seed seed = {};  ///< the random S are drawn from it
 };
 

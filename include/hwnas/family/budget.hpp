@@ -25,7 +25,7 @@ struct Budget {
 enum class LatencyBasis {
     none,       ///< no LatencyModel: latency is unknown
     predicted,  ///< by the table, of another device: a margin was kept
-    measured    ///< on this device, several times
+    measured  ///< on this device, in several sessions
 };
 /// "none", "predicted" or "measured".
 inline const char* latency_basis_name(LatencyBasis basis) {

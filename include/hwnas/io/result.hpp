@@ -17,13 +17,13 @@ namespace hwnas::io {
 /// One network of a result. complexity and counts name every primitive of the space, in its order.
 struct MemberResult {
     std::string name;  ///< what it is called: "A", "B", "C" for the paper's profiles
-    std::vector<std::pair<std::string, double>> complexity;  ///< S by primitive
+    std::vector<std::pair<std::string, double>> complexity;  ///< S: penalty weight by primitive
     Genotype genotype;  ///< which primitive stands on every edge
     std::vector<std::pair<std::string, int>> counts;  ///< edges that choose it, by primitive
     NetworkSize size;                                        ///< parameters and multiply-adds
     Accuracies accuracies;  ///< on the test images, shares from 0 to 1
     std::optional<double> retrained = {};  ///< share of test images right after training from scratch
-    double predicted_ms = 0, measured_ms = 0;  ///< ms a run at the table's batch
+    double predicted_ms = 0, measured_ms = 0;  ///< ms a run, by the table and measured, at the table's batch
 };
 
 /// What a search found: what result.json holds.

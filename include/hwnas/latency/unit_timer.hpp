@@ -12,7 +12,7 @@
 
 namespace hwnas {
 
-/// How profile() measures.
+/// How profile() and profile_networks() measure.
 struct ProfileOptions {
     std::optional<std::int64_t> batch = {};  ///< images a run; not set: 1 on a CPU, 64 on a GPU
     int threads = 1;  ///< of a CPU; the device's own number does not matter

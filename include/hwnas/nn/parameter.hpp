@@ -28,7 +28,7 @@ struct ModuleState {
     std::vector<Parameter<T>> parameters;  ///< what is learned, module by module
     std::vector<Buffer<T>> buffers;  ///< what is kept, module by module
 
-    /// Number of learnable numbers.
+    /// How many numbers there are to learn: elements of all parameters.
     std::int64_t parameter_count() const {
         std::int64_t total = 0;
         for (const auto& parameter : parameters) total += parameter.variable.shape().elements();

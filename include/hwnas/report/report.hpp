@@ -21,23 +21,24 @@ struct Report {
 
     /// Means over the batches of an epoch.
     struct Epoch {
-        int number = 0;                ///< from 1
-        double loss = unknown;         ///< the whole objective
-        double accuracy = unknown;     ///< of the drawn mixtures
+        int number = 0;  ///< number of the epoch, from 1
+        double loss = unknown;  ///< of the whole objective
+        double accuracy = unknown;  ///< the task's metric, of the drawn mixtures
         double task_loss = unknown;    ///< the task's part of the objective
-        double complexity = unknown;   ///< the complexity term
-        double latency_ms = unknown;   ///< expected
-        double temperature = unknown;  ///< of the draws
+        double complexity = unknown;  ///< the complexity term, before its weight
+        double latency_ms = unknown;  ///< expected latency of the mixtures
+        double temperature = unknown;  ///< of Gumbel-Softmax
     };
     /// One network. Accuracies are shares from 0 to 1 (or the task's metric), latencies milliseconds.
     struct Network {
         /// Name in tables and charts: "A", "random 3".
         std::string name;
-        std::vector<double> complexity = {};  ///< S, in the order of `primitives`; empty: not one of a single S
-        std::vector<int> counts = {};         ///< edges by primitive, in that order
+        std::vector<double> complexity = {};  ///< S, in the order of Report::primitives; empty: not one of a single S
+        std::vector<int> counts = {};  ///< edges that choose each primitive, in that order
         /// Its architecture, drawn as a diagram; without groups none is.
         Genotype genotype = {};
-        std::int64_t parameters = -1, edge_parameters = -1, macs = -1;  ///< -1: not known
+        /// Learnable parameters in all and on the edges alone, multiply-accumulates; -1: not known.
+        std::int64_t parameters = -1, edge_parameters = -1, macs = -1;
         /// Accuracies: of the mixture, with inherited weights and statistics, with statistics recomputed, trained from
         /// scratch; see Accuracies.
         double supernet = unknown, derived = unknown, recalibrated = unknown, retrained = unknown;
@@ -48,7 +49,7 @@ struct Report {
     };
     /// A network chosen within a budget, on images it was chosen by.
     struct Chosen {
-        std::string budget;  ///< "0.1 ms, 30,000 parameters"
+        std::string budget;  ///< its limits in words: "0.1 ms, 30,000 parameters"
         /// Accuracy on the images it was chosen by; latency by the latency table, and measured here, ms.
         double accuracy = unknown, predicted_ms = unknown, measured_ms = unknown;
         /// Learnable parameters; -1: not known.
@@ -97,7 +98,7 @@ struct Report {
     std::string images = "the test images";
     /// Names of the primitives, in the order of the space.
     std::vector<std::string> primitives = {};
-    std::vector<Network> family = {};            ///< the profiles
+    std::vector<Network> family = {};  ///< networks of chosen S: the profiles
     std::vector<Network> random = {};            ///< random networks, weights inherited like the family's
     std::vector<Network> retrained = {};         ///< networks trained from scratch
     std::vector<Network> retrained_random = {};  ///< and random ones by the same recipe
@@ -111,10 +112,10 @@ struct Report {
     std::vector<svg::SimplexPoint> simplex = {};
     /// Course of the training, one entry per epoch.
     std::vector<Epoch> epochs = {};
-    std::vector<Latency> latencies = {};  ///< beside those of the family
+    std::vector<Latency> latencies = {};  ///< networks measured beside those of the family
     /// Name and value of what the numbers were made with: device, compiler, version.
     std::vector<std::pair<std::string, std::string>> environment = {};
-    std::string command = {};  ///< repeats the run
+    std::string command = {};  ///< a command line that repeats the run
     /// How to get what is missing.
     Ways ways = {};
 };

@@ -110,7 +110,7 @@ private:
 /// fused.
 enum class BareForm {
     none,  ///< anything else: the primitive is run by its callable
-    depthwise_conv_3x3,  ///< of weight 0, [3, 3, C]
+    depthwise_conv_3x3,  ///< one 3 x 3 filter a channel, which is weight 0 of the primitive, [3, 3, C]
     identity,  ///< the input itself
     max_pool_3x3  ///< maximum over a 3 x 3 window, padding 1
 };

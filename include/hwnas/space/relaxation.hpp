@@ -34,7 +34,7 @@ inline SearchMode search_mode(const std::string& name) {
 template <class T>
 struct Relaxation {
     Variable<T> gamma;  ///< weights of the primitives, [G, rows, k]; rows sum to 1
-    SearchMode mode = SearchMode::relaxed;  ///< how gamma is used
+    SearchMode mode = SearchMode::relaxed;  ///< how gamma is used: what runs forward, what gets gradients
     /// Number of the drawn primitive in every row, [rows], on the device; single_path only.
     Tensor<std::int32_t> selected = {};
     /// Flags that guard kernels must live until the step has been recorded or run: forward leaves them here.

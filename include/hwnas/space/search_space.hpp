@@ -21,7 +21,7 @@ enum class RowSharing {
 };
 /// Size of the networks of a space. A SearchSpace throws Error beyond 1 to 16 cells, 1 to 64 nodes, 1 to 4096 channels.
 struct SpaceOptions {
-    ImageShape image = {};  ///< extents of the images
+    ImageShape image = {};  ///< extents and channels of its inputs
     std::int64_t classes = 10;  ///< outputs of the network: logits [N, classes]
     std::int64_t channels = 16;  ///< C: channels inside the first cell; they double at every reduction
     int cells = 3;  ///< the first keeps the resolution, each other one halves it

@@ -27,7 +27,7 @@ struct Dataset {
     std::array<std::int64_t, 3> image{};  ///< height, width, channels (NHWC)
     std::int64_t classes = 0;             ///< labels lie in [0, classes); 0 for regression
     std::vector<std::uint8_t> bytes;      ///< [count, H, W, C], used as (byte / 255 - mean) / std
-    float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255
+    float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255 over the training images; by default those of Fashion-MNIST
     std::vector<float> values;            ///< [count, H, W, C] when the inputs are floats; bytes is then empty
     std::vector<std::int32_t> labels;     ///< [count] for classification; targets is then empty
     std::vector<float> targets;           ///< [count, target_size] for regression; labels is then empty
@@ -144,7 +144,7 @@ inline void Dataset::check() const {
 struct DatasetOptions {
     std::string name = {};  ///< opens error messages about the data
     std::array<std::int64_t, 3> image{};  ///< height, width, channels; {1, 1, features} for plain rows
-    std::int64_t classes = 0;             ///< 0: the largest label + 1
+    std::int64_t classes = 0;  ///< number of classes; 0: the largest label + 1
     float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255; for byte images only
 };
 

@@ -41,7 +41,7 @@ public:
         if (const auto& recording = Recording::active()) recording->touch(address_, bytes_, place_);
         return address_;
     }
-    /// Size as asked for.
+    /// Size in bytes, as asked for.
     std::size_t bytes() const { return bytes_; }
     /// The device it lies on.
     const Device& device() const { return device_; }
@@ -97,7 +97,7 @@ public:
     static Tensor full(const Shape& shape, T value, const Device& device) {
         return from(std::vector<T>(static_cast<std::size_t>(shape.elements()), value), shape, device);
     }
-    /// A tensor of rank 0.
+    /// A tensor of rank 0, one number: how steps, temperatures and learning rates lie on the device.
     static Tensor scalar(T value, const Device& device) { return full({}, value, device); }
 
     /// Whether it has storage; a default-constructed tensor has none.
@@ -106,7 +106,7 @@ public:
     const Shape& shape() const { return shape_; }
     /// Number of elements.
     std::int64_t elements() const { return shape_.elements(); }
-    /// Memory its elements take.
+    /// Size of its elements in bytes.
     std::size_t bytes() const { return static_cast<std::size_t>(elements()) * sizeof(T); }
     /// The device it lies on; throws Error where it is undefined.
     const Device& device() const {

@@ -15,7 +15,7 @@ template <class T>
 struct BasicFitOptions {
     int epochs = 30;  ///< passes over the training data
     std::int64_t batch = 128;  ///< examples a step; what is left of an epoch is dropped
-    double learning_rate = 3e-3;    ///< peak; cosine to 1 % of it
+    double learning_rate = 3e-3;  ///< at its peak; from there half a cosine to 1 % of it
     double warmup = 1;              ///< epochs over which it rises from 0; none in a training of one epoch
     double weight_decay = 1e-2;  ///< of the weights, decoupled from the gradient (AdamW)
     double label_smoothing = 0.05;  ///< share of the target that all classes share, 0 to 1; used where no task is given
@@ -27,11 +27,12 @@ struct BasicFitOptions {
     std::function<bool(const TrainingProgress&)> on_step = {};
     /// At the end of every epoch, where on_step stops, and in between whenever checkpoint_every has passed.
     CheckpointCallback on_checkpoint = {};
-    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
+    /// Time between two checkpoints inside an epoch; 0: none there.
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);
     /// Before the first step, with the state that on_checkpoint gets: io::load_checkpoint(file, state) goes on from
     /// there. The options have to be those of the training that saved it.
     std::function<void(const std::vector<NamedTensor>& state)> on_begin = {};
-    BasicTask<T> task = {};  ///< default: classification
+    BasicTask<T> task = {};  ///< what is trained for; not given: classification
 };
 /// Options of fit() for a network in float.
 using FitOptions = BasicFitOptions<float>;
@@ -39,7 +40,7 @@ using FitOptions = BasicFitOptions<float>;
 /// What fit() did: how well the last epoch went, and whether it was the last.
 struct FitResult {
     double loss = 0, metric = 0;  ///< means over the training batches of the last epoch, or of what was done of it
-    bool finished = true;         ///< false: stopped by on_step
+    bool finished = true;  ///< whether all epochs were done; false: on_step stopped it
 };
 
 namespace detail {

@@ -25,8 +25,8 @@ struct BasicTrainerOptions {
     std::int64_t batch = 128;  ///< examples a step; what is left of an epoch is dropped
     SearchMode mode = SearchMode::relaxed;  ///< how the choice on an edge is relaxed
     bool draw_per_image = false;  ///< one draw of gamma per image (G = N) instead of one a batch (G = 1)
-    double learning_rate = 2e-3;            ///< of the weights w; cosine to 5 % of it
-    double hyper_learning_rate = 3e-3;      ///< of the hypernetwork a
+    double learning_rate = 2e-3;  ///< of the weights w; half a cosine from it to 5 % of it
+    double hyper_learning_rate = 3e-3;  ///< of the hypernetwork's weights a; constant after its warm-up
     double hyper_warmup =
         0.2;  ///< part of the run over which it rises from 0: early task gradients are large and say little
     double weight_decay = 0;  ///< of w, decoupled from the gradient (AdamW)
@@ -36,16 +36,17 @@ struct BasicTrainerOptions {
                                   ///< on it the largest kappa: every step draws one, uniform from 0 to it
     double logit_penalty =
         0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
-    ComplexityCost complexity_cost = ComplexityCost::count;  ///< c of the complexity term
+    ComplexityCost complexity_cost = ComplexityCost::count;  ///< what a choice costs: the c of the complexity term
     bool costs_on_sample = false;                           ///< cost terms on the drawn gamma instead of softmax(alpha)
     double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
     double label_smoothing = 0;  ///< of Gumbel-Softmax, linear over the run; both above 0
-    BasicTask<T> task = {};  ///< share of the target that all classes share, 0 to 1; used where no task is given
+    BasicTask<T> task = {};  ///< what is trained for; not given: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
     std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
     /// After on_epoch, where on_step stops, and in between whenever checkpoint_every has passed; gets state().
     CheckpointCallback on_checkpoint = {};
-    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
+    /// Time between two checkpoints inside an epoch; 0: none there.
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);
 };
 /// Options of a search in float.
 using TrainerOptions = BasicTrainerOptions<float>;
@@ -58,7 +59,7 @@ class SingleLevelTrainer {
 public:
     /// Type of the weights: float or double.
     using T = typename Net::value_type;
-    /// Options for that type.
+    /// Options of a search with these weights.
     using Options = BasicTrainerOptions<T>;
 
     /// A search with latency in its objective. Takes over its parts; throws Error where their rows or primitives
