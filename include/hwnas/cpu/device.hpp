@@ -89,7 +89,8 @@ KernelFunction kernel_function() {
 /// What a CPU device runs with.
 struct DeviceOptions {
     int threads = 0;  ///< of the pool, the caller's included; 0: one per core of the machine
-    Isa isa = best_isa();  ///< force Isa::portable to compare
+    /// Instruction set of the kernels, by default the best the processor has; Isa::portable to compare.
+    Isa isa = best_isa();
 };
 
 /// The CPU as a Backend.
@@ -113,9 +114,9 @@ public:
     }
     /// Frees what allocate() gave.
     void release(void* pointer, std::size_t bytes) noexcept override { ::operator delete(pointer, alignment(bytes)); }
-    /// Copies at once.
+    /// Copies at once; device memory is host memory.
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-    /// Copies at once.
+    /// Copies at once; device memory is host memory.
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     /// Runs a call before it returns, unless its guard says no.
     void run(const Call& call, const Guard& guard) override {
