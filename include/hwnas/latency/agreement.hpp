@@ -21,7 +21,7 @@ struct LatencyValidation {
     struct Case {
         std::size_t sample = 0;  ///< its position in the lists that were compared
         double measured_ms = 0, predicted_ms = 0;  ///< measured and predicted milliseconds
-        std::string name = {};  ///< of the network, as given; for people, may be empty
+        std::string name = {};  ///< what the network is called; may be empty
         /// (predicted - measured) / measured; infinite where nothing was measured.
         double error() const { return (predicted_ms - measured_ms) / measured_ms; }
     };

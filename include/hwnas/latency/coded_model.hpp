@@ -41,8 +41,8 @@ inline std::vector<std::size_t> random_order(std::size_t n, Seed seed) {
 
 /// What CodedLatencyModel::fit() assumes of measurements and runtime.
 struct CodedFitOptions {
-    /// Of the Student t distribution of measurement errors: few let outliers count for little; 0: normal errors, plain
-    /// least squares.
+    /// Degrees of freedom of measurement errors, taken as Student's t: with few of them outliers count for little; 0:
+    /// normal errors, plain least squares.
     double degrees_of_freedom = 4;
     /// What the runtime executes; not set: found by cross-validation on the samples.
     std::optional<Execution> execution = {};
