@@ -13,12 +13,12 @@ namespace hwnas {
 struct GradcheckOptions {
     double step = 1e-6;       ///< of the central difference, relative to max(1, |x|)
     double tolerance = 1e-6;  ///< on |numeric - analytic| / (|numeric| + |analytic|), norms over one input
-    std::uint64_t seed = 1;  ///< of the random projection of the output
+    std::uint64_t seed = 1;   ///< of the random projection of the output
 };
 /// What gradcheck() found.
 struct GradcheckResult {
     bool passed = true;   ///< every input is within the tolerance
-    double worst = 0;  ///< largest relative error of any input
+    double worst = 0;     ///< largest relative error of any input
     std::string message;  ///< names the worst input where it did not pass; else empty
 };
 

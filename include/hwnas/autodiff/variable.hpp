@@ -26,7 +26,7 @@ struct Node {
     Guard guard = GuardScope::current();
     /// Number of the node in order of creation; backward() goes from large to small.
     std::uint64_t sequence = next_sequence();
-    bool leaf = false;  ///< a parameter: keeps its gradient
+    bool leaf = false;      ///< a parameter: keeps its gradient
     bool consumed = false;  ///< backward() has passed it
     bool deferred = false;  ///< its rule runs without a gradient: its consumers leave it what it needs
 

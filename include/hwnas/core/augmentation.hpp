@@ -9,7 +9,7 @@ namespace hwnas {
 
 /// What may happen to an image; AugmentOptions as kernels read them.
 struct AugmentationLimits {
-    std::int64_t h = 1, w = 1;  ///< extents of the image, pixels
+    std::int64_t h = 1, w = 1;              ///< extents of the image, pixels
     std::int64_t shift = 0;                 ///< pixels, up to which it moves in each direction
     std::int64_t erase_below = 0;           ///< of 2^32: how often a rectangle is erased
     std::int64_t erase_h = 1, erase_w = 1;  ///< largest sides of that rectangle, pixels

@@ -25,8 +25,8 @@ class Context;
 /// Program stores.
 struct Call {
     const void* payload = nullptr;  ///< the contract struct
-    int index = -1;  ///< position of the struct in contract::Calls<T>
-    bool is_double = false;  ///< whether the list is Calls<double>, else Calls<float>
+    int index = -1;                 ///< position of the struct in contract::Calls<T>
+    bool is_double = false;         ///< whether the list is Calls<double>, else Calls<float>
     /// Name of the struct, for people.
     const char* name = "";
     int writes = 0, pointers = 0;  ///< leading pointer members: outputs, and all
@@ -39,8 +39,8 @@ struct Call {
 /// A call of a recorded step, its condition, and the earlier calls of the step, by number, that must have ended before
 /// it begins; what follows from others may be left out.
 struct GuardedCall {
-    Call call;  ///< the call itself
-    Guard guard;  ///< condition on device memory under which it runs
+    Call call;                              ///< the call itself
+    Guard guard;                            ///< condition on device memory under which it runs
     std::vector<std::uint32_t> after = {};  ///< calls to wait for
 };
 /// A recorded step as a device keeps it: run() starts all its calls, each after those it has to wait for.
@@ -125,7 +125,7 @@ private:
 struct Place {
     /// Shares ownership of `bytes`.
     explicit Place(std::shared_ptr<void> bytes) : memory(std::move(bytes)) {}
-    std::shared_ptr<void> memory;  ///< the memory
+    std::shared_ptr<void> memory;   ///< the memory
     std::atomic<bool> left{false};  ///< whether its tensor has moved elsewhere since
 };
 

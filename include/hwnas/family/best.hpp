@@ -13,8 +13,8 @@ namespace hwnas {
 /// Which architectures a sweep of S looks at.
 struct SweepOptions {
     int samples = 4'000;  ///< random S (and latency weights) beside uniform S and the rays to every vertex
-    int points = 40;  ///< points of S on every ray from uniform to a vertex
-    Seed seed = {};  ///< the random S are drawn from it
+    int points = 40;      ///< points of S on every ray from uniform to a vertex
+    Seed seed = {};       ///< the random S are drawn from it
 };
 
 /// Whether best() measures on this machine; automatic: where the latency table was taken on its processor, backend and
@@ -25,7 +25,7 @@ enum class Measuring { automatic, always, never };
 struct BestOptions {
     SweepOptions sweep = {};  ///< which architectures are considered
     int candidates = 24;  ///< networks scored in a round; there are more rounds only where measuring refuses them all
-    RecalibrationOptions recalibration = {};  ///< on what statistics are recomputed before every score
+    RecalibrationOptions recalibration = {};     ///< on what statistics are recomputed before every score
     Measuring measuring = Measuring::automatic;  ///< whether the winner is timed on this machine
     /// Of a table of another device: the relative error that 95 % of its predictions stay within. predicted (1 +
     /// margin) has to keep the budget. Not set: what the table itself was checked to (LatencyTable::checked), or 0.10
@@ -42,9 +42,9 @@ inline constexpr double default_latency_margin = 0.10;
 /// A network that keeps a budget, with what is known of it.
 template <class T>
 struct BasicChoice {
-    Complexity complexity;  ///< S, which gave it
+    Complexity complexity;                 ///< S, which gave it
     std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
-    Genotype genotype;  ///< which primitive stands on every edge
+    Genotype genotype;                     ///< which primitive stands on every edge
     BasicNetwork<T> network;               ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
     double accuracy = 0;      ///< recalibrated, on the data best() was given; being the best of many it flatters
     double predicted_ms = 0;  ///< by the latency table; 0 without one
@@ -53,7 +53,7 @@ struct BasicChoice {
         measured_limit_ms;  ///< one more session's median stays below this, 95 %; what keeps the budget
     LatencyBasis basis = LatencyBasis::none;  ///< what kept the latency budget
     double margin = 0;                        ///< kept between prediction and budget where basis is predicted
-    std::int64_t parameters = 0, macs = 0;  ///< learnable parameters; multiply-accumulates for one image
+    std::int64_t parameters = 0, macs = 0;    ///< learnable parameters; multiply-accumulates for one image
     int considered = 0, scored = 0;  ///< different architectures of the sweep, and how many were scored for this choice
 };
 /// The chosen network in float.

@@ -25,7 +25,7 @@ struct Budget {
 enum class LatencyBasis {
     none,       ///< no LatencyModel: latency is unknown
     predicted,  ///< by the table, of another device: a margin was kept
-    measured  ///< on this device, in several sessions
+    measured    ///< on this device, in several sessions
 };
 /// "none", "predicted" or "measured".
 inline const char* latency_basis_name(LatencyBasis basis) {
@@ -48,7 +48,7 @@ public:
     Genotype smallest;  ///< the architecture that comes nearest
     double latency_ms;  ///< what a budget must allow for it: the upper limit of its measurements where it was measured,
                         ///< else predicted with the margin
-    LatencyBasis basis;  ///< what `latency_ms` stands on
+    LatencyBasis basis;             ///< what `latency_ms` stands on
     std::int64_t parameters, macs;  ///< learnable parameters and multiply-accumulates of `smallest`
 };
 

@@ -15,11 +15,11 @@ namespace hwnas {
 struct ControlReport {
     /// One ray: S from uniform to the vertex of a primitive, so that the primitive's penalty grows.
     struct Ray {
-        std::string primitive;  ///< name of the primitive whose penalty grows
+        std::string primitive;    ///< name of the primitive whose penalty grows
         std::vector<int> counts;  ///< edges that choose it at the points of the ray; control means that they fall
-        double spearman = 0;  ///< rank correlation of position and count, -1 for perfect control
+        double spearman = 0;      ///< rank correlation of position and count, -1 for perfect control
     };
-    std::vector<Ray> rays;  ///< one per primitive
+    std::vector<Ray> rays;          ///< one per primitive
     int samples = 0, distinct = 0;  ///< random S tried, and how many different architectures they gave
     /// By primitive: rank correlation of S_m and count_m over the random S.
     std::vector<std::pair<std::string, double>> spearman;

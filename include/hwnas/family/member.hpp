@@ -12,12 +12,12 @@ namespace hwnas {
 
 /// One architecture of a family, and what is known of it without training.
 struct FamilyMember {
-    Complexity complexity;  ///< S, which gave it
+    Complexity complexity;                 ///< S, which gave it
     std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
-    std::vector<int> choices;  ///< column number of the primitive chosen in every row
-    Genotype genotype;  ///< the same by name
+    std::vector<int> choices;              ///< column number of the primitive chosen in every row
+    Genotype genotype;                     ///< the same by name
     NetworkSize size;                      ///< parameters and multiply-adds
-    double predicted_ms = 0;  ///< ms by the latency table; 0 in a family without a LatencyModel
+    double predicted_ms = 0;               ///< ms by the latency table; 0 in a family without a LatencyModel
     std::optional<double> accuracy = {};   ///< recalibrated, on the data it was scored on (the task's metric)
 };
 

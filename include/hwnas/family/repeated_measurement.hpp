@@ -10,7 +10,7 @@ namespace hwnas {
 
 /// Times of one network that was prepared anew and measured in several sessions.
 struct RepeatedMeasurement {
-    double median = 0;  ///< median of the sessions' medians, ms
+    double median = 0;                  ///< median of the sessions' medians, ms
     double limit = 0;                   ///< upper prediction limit of one more session's median, 95 % one-sided
     std::vector<double> sessions = {};  ///< median of each session, ms
 };

@@ -25,8 +25,8 @@ enum class HyperNetForm { mlp, pivots };
 struct HyperNetOptions {
     HyperNetForm form = HyperNetForm::mlp;  ///< perceptron or pivots
     int hidden = 64;                        ///< units of each of the two hidden layers (mlp)
-    int pivots = 16;  ///< number of pivots, each with a table of logits (pivots)
-    double bandwidth = 0.05;  ///< h, in squared distance on the simplex: smaller is more local (pivots)
+    int pivots = 16;                        ///< number of pivots, each with a table of logits (pivots)
+    double bandwidth = 0.05;                ///< h, in squared distance on the simplex: smaller is more local (pivots)
     bool latency_weight =
         false;  ///< the condition is (S, w): w from 0 to 1 is the latency weight as a part of its largest value
 };

@@ -17,7 +17,7 @@ namespace hwnas::io {
 struct CppHeaderOptions {
     /// Namespace of all the header declares; "a::b" nests. Models used in one program need different ones.
     std::string name_space = "model";
-    bool fold = true;                  ///< batch norms behind convolutions go into their weights
+    bool fold = true;  ///< batch norms behind convolutions go into their weights
     /// Where std is above 0, the header has pixel(byte) = (byte / 255 - mean) / std: what the network was trained on.
     float mean = 0, std = 0;
 };

@@ -28,7 +28,7 @@ namespace hwnas::io {
 struct FashionMnistOptions {
     std::filesystem::path directory = {};  ///< empty: $HWNAS_DATA, what run.sh unpacked, or the installed package
     std::int64_t validation = 5'000;       ///< images taken out of the training set, a multiple of 10 below 60,000
-    std::uint64_t seed = 42;  ///< decides which images are taken out
+    std::uint64_t seed = 42;               ///< decides which images are taken out
     bool verify = true;                    ///< compare the SHA-256 of the content; false for data of the same form
 };
 

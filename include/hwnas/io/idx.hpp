@@ -27,7 +27,7 @@ namespace hwnas::io {
 /// Content of an IDX file of bytes, row-major; shape[0] counts the items.
 struct IdxArray {
     std::vector<std::int64_t> shape;  ///< extents, as the header of the file has them
-    std::vector<std::uint8_t> data;  ///< values, row by row
+    std::vector<std::uint8_t> data;   ///< values, row by row
 };
 
 /// What read_idx() accepts.

@@ -68,20 +68,20 @@ struct OnnxAttribute {
     std::string name;                                         ///< as the operator set names it
     Kind kind = Kind::integer;                                ///< which of the members counts
     std::vector<std::int64_t> integers = {};                  ///< Kind::integers, or one for Kind::integer
-    float real = 0;  ///< value of Kind::real
+    float real = 0;                                           ///< value of Kind::real
 };
 /// One operator. Inputs and outputs are names of values; a value is written once.
 struct OnnxNode {
     std::string name, op;                        ///< of the node; operator of the default domain
-    std::vector<std::string> inputs, outputs;  ///< names of the values it reads and writes
+    std::vector<std::string> inputs, outputs;    ///< names of the values it reads and writes
     std::vector<OnnxAttribute> attributes = {};  ///< in any order
 };
 /// A constant: float32 or int64, raw little-endian bytes.
 struct OnnxTensor {
     /// Type of the elements; numbers as in ONNX's TensorProto.
     enum class Type { float32 = 1, int64 = 7 };  // numbers of TensorProto.DataType
-    std::string name;  ///< name of the value it stands for
-    std::vector<std::int64_t> dims;  ///< extents, outermost first
+    std::string name;                            ///< name of the value it stands for
+    std::vector<std::int64_t> dims;              ///< extents, outermost first
     Type type = Type::float32;                   ///< element type of `raw`
     std::string raw;                             ///< values, little-endian, row by row
 };
@@ -92,10 +92,10 @@ struct OnnxValue {
 };
 /// A whole model: one graph of operators of set 13.
 struct OnnxModel {
-    std::string name, producer_version;  ///< name of the graph; version of this library
+    std::string name, producer_version;                              ///< name of the graph; version of this library
     std::vector<OnnxNode> nodes = {};                                ///< in an order in which they can be run
-    std::vector<OnnxTensor> initializers = {};  ///< constants: weights, shapes of reshapes
-    std::vector<OnnxValue> inputs = {}, outputs = {};  ///< of the graph, with name and shape
+    std::vector<OnnxTensor> initializers = {};                       ///< constants: weights, shapes of reshapes
+    std::vector<OnnxValue> inputs = {}, outputs = {};                ///< of the graph, with name and shape
     std::vector<std::pair<std::string, std::string>> metadata = {};  ///< free text by key
 
     /// The bytes of a .onnx file: IR version 8.

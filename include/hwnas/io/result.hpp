@@ -18,22 +18,22 @@ namespace hwnas::io {
 struct MemberResult {
     std::string name;  ///< what it is called: "A", "B", "C" for the paper's profiles
     std::vector<std::pair<std::string, double>> complexity;  ///< S: penalty weight by primitive
-    Genotype genotype;  ///< which primitive stands on every edge
-    std::vector<std::pair<std::string, int>> counts;  ///< edges that choose it, by primitive
+    Genotype genotype;                                       ///< which primitive stands on every edge
+    std::vector<std::pair<std::string, int>> counts;         ///< edges that choose it, by primitive
     NetworkSize size;                                        ///< parameters and multiply-adds
-    Accuracies accuracies;  ///< on the test images, shares from 0 to 1
-    std::optional<double> retrained = {};  ///< share of test images right after training from scratch
+    Accuracies accuracies;                                   ///< on the test images, shares from 0 to 1
+    std::optional<double> retrained = {};                    ///< share of test images right after training from scratch
     double predicted_ms = 0, measured_ms = 0;  ///< ms a run, by the table and measured, at the table's batch
 };
 
 /// What a search found: what result.json holds.
 struct SearchResult {
-    std::string space, mode;  ///< name of the space; of the search mode
-    int epochs = 0;  ///< passes over the training data
+    std::string space, mode;                                 ///< name of the space; of the search mode
+    int epochs = 0;                                          ///< passes over the training data
     std::int64_t train_images = 0, batch = 0, channels = 0;  ///< images trained on, images a step, C of the first cell
-    std::uint64_t seed = 0;  ///< the one seed of the search
-    std::string device;  ///< what it ran on: "cpu", "cuda:0"
-    ControlReport control;  ///< how counts of primitives follow S
+    std::uint64_t seed = 0;                                  ///< the one seed of the search
+    std::string device;                                      ///< what it ran on: "cpu", "cuda:0"
+    ControlReport control;                                   ///< how counts of primitives follow S
     std::vector<MemberResult> family;  ///< the networks of chosen S, by default the profiles A, B, C
     /// Random networks with inherited weights, recalibrated and tested like the family: the control. Of their
     /// accuracies only that one is known, and no measured latency.

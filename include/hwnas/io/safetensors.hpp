@@ -33,7 +33,7 @@ static_assert(std::endian::native == std::endian::little, "safetensors are writt
 /// One named array; data is row-major and little-endian.
 struct SafeTensor {
     std::string name = {};                 ///< unique in its file
-    std::string dtype = {};  ///< type of the elements: F32 F64 I32 I64 U8
+    std::string dtype = {};                ///< type of the elements: F32 F64 I32 I64 U8
     std::vector<std::int64_t> shape = {};  ///< extents, outermost first; none: a scalar
     std::vector<std::byte> data = {};      ///< Little-endian, row by row
 };

@@ -19,9 +19,9 @@ namespace hwnas {
 struct LatencyValidation {
     /// One network: what it took and what was predicted.
     struct Case {
-        std::size_t sample = 0;  ///< its position in the lists that were compared
+        std::size_t sample = 0;                    ///< its position in the lists that were compared
         double measured_ms = 0, predicted_ms = 0;  ///< measured and predicted milliseconds
-        std::string name = {};  ///< what the network is called; may be empty
+        std::string name = {};                     ///< what the network is called; may be empty
         /// (predicted - measured) / measured; infinite where nothing was measured.
         double error() const { return (predicted_ms - measured_ms) / measured_ms; }
     };
@@ -30,7 +30,7 @@ struct LatencyValidation {
         /// Spearman's rank correlation and mean relative error of the second measurement.
         double spearman = 0, mape = 0;
     };
-    std::size_t samples = 0;  ///< networks compared
+    std::size_t samples = 0;            ///< networks compared
     double spearman = 0;                ///< rank correlation, ties at their mean rank; 0 where either list is constant
     double kendall = 0;                 ///< tau-b; 0 where either list is constant
     double mape = 0;                    ///< mean of |error|, over the samples that took any time

@@ -15,7 +15,7 @@ namespace hwnas {
 /// Networks of a coded space with their measured times.
 struct CodedSamples {
     std::vector<Code> codes;  ///< the networks
-    std::vector<double> ms;  ///< how long each took, ms
+    std::vector<double> ms;   ///< how long each took, ms
 
     /// Number of networks.
     std::size_t size() const { return codes.size(); }

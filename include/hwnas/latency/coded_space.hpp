@@ -30,7 +30,7 @@ using Code = std::vector<int>;
 
 /// A space of networks written as codes, as published latency measurements are, with what is known of their work.
 struct CodedSpace {
-    std::string name;  ///< of the space: "nasbench201", "fbnet"
+    std::string name;                ///< of the space: "nasbench201", "fbnet"
     int positions = 0, options = 0;  ///< length of a code; options to choose from at each position
     /// Partitions of the positions, coarse to fine: levels[l][position] is a class. An option may cost the same at all
     /// positions of a class.

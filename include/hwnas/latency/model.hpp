@@ -98,8 +98,8 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
 
 /// One whole network and how long it took, for fit(), calibrate() and validate().
 struct LatencySample {
-    Genotype genotype;  ///< the network that was measured
-    double ms = 0;  ///< median milliseconds of one run
+    Genotype genotype;                 ///< the network that was measured
+    double ms = 0;                     ///< median milliseconds of one run
     std::optional<double> again = {};  ///< a second measurement of it, ms
 };
 

@@ -13,11 +13,11 @@ namespace hwnas {
 struct OperationTable {
     /// Statistics of one operation.
     struct Time {
-        std::int64_t count = 0;  ///< measurements behind them
+        std::int64_t count = 0;          ///< measurements behind them
         double mean = 0, deviation = 0;  ///< mean and standard deviation, ms
         bool operator==(const Time&) const = default;
     };
-    std::string source;  ///< file the table was read from, for messages
+    std::string source;                                        ///< file the table was read from, for messages
     std::map<std::string, Time, std::less<>> operations = {};  ///< statistics by name of the operation
 
     /// Statistics of an operation; throws Error with its name and the three names nearest to it where there are none.

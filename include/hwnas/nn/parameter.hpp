@@ -13,7 +13,7 @@ namespace hwnas {
 /// A learnable tensor under its full name, by which checkpoints and copy_state() know it.
 template <class T>
 struct Parameter {
-    std::string name;  ///< path of the modules it belongs to: "cell_0/edge_3/weight"
+    std::string name;      ///< path of the modules it belongs to: "cell_0/edge_3/weight"
     Variable<T> variable;  ///< a leaf: value and gradient
 };
 /// A tensor that a module keeps but does not learn: running statistics.
@@ -26,7 +26,7 @@ struct Buffer {
 template <class T>
 struct ModuleState {
     std::vector<Parameter<T>> parameters;  ///< what is learned, module by module
-    std::vector<Buffer<T>> buffers;  ///< what is kept, module by module
+    std::vector<Buffer<T>> buffers;        ///< what is kept, module by module
 
     /// How many numbers there are to learn: elements of all parameters.
     std::int64_t parameter_count() const {

@@ -11,9 +11,9 @@ namespace hwnas {
 
 /// What may happen to each training image; nothing by default.
 struct AugmentOptions {
-    std::int64_t shift = 0;  ///< pixels: an image moves by up to so many, each way as likely
+    std::int64_t shift = 0;   ///< pixels: an image moves by up to so many, each way as likely
     bool flip = false;        ///< every other image is mirrored: left and right change places
-    double erase = 0;  ///< share of the images in which a rectangle is erased, 0 to 1
+    double erase = 0;         ///< share of the images in which a rectangle is erased, 0 to 1
     double erase_size = 0.5;  ///< its largest sides, as a part of the image's; they and its place are drawn evenly
     double outside = 0;       ///< what shows where the image has moved away
     double erased = 0;        ///< what shows in an erased rectangle: 0 is the mean of normalised images

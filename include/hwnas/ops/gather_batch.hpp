@@ -11,7 +11,7 @@ namespace hwnas {
 /// A mini-batch on the device: inputs and their targets.
 template <class T>
 struct Batch {
-    Variable<T> inputs;  ///< images or float inputs, [n, H, W, C]; wants no gradient
+    Variable<T> inputs;           ///< images or float inputs, [n, H, W, C]; wants no gradient
     Tensor<std::int32_t> labels;  ///< [n], undefined for regression data
     Tensor<T> targets;            ///< [n, target_size], undefined for classification data
 };
@@ -19,7 +19,7 @@ struct Batch {
 struct GatherOptions {
     std::int64_t batch = 1;  ///< n, examples of a batch
     bool shuffle = false;    ///< another order every epoch; false: as they lie
-    random::Key key{};  ///< of the shuffled order
+    random::Key key{};       ///< of the shuffled order
     std::int64_t first = 0;  ///< unshuffled only: the row the first batch starts at; the last, partial batch of an
                              ///< evaluation is batch = count % n, first = count - batch
 };

@@ -21,7 +21,7 @@ struct GumbelSoftmaxOptions {
 /// A draw of gamma.
 template <class T>
 struct GumbelSoftmax {
-    Variable<T> gamma;  ///< mixing weights, [G, E, k]
+    Variable<T> gamma;              ///< mixing weights, [G, E, k]
     Tensor<T> soft;                 ///< [G, E, k], the relaxed sample; shares gamma's storage unless hard
     Tensor<std::int32_t> selected;  ///< [E], argmax of draw 0, the first of equals
 };

@@ -20,7 +20,7 @@ namespace hwnas {
 template <class T>
 struct FilterTerm {
     int edge = 0, column = 0;  ///< the edge whose filter it goes into; the column of gamma that weighs it
-    Variable<T> w = {};  ///< depthwise filter, [3, 3, C]; undefined: the identity
+    Variable<T> w = {};        ///< depthwise filter, [3, 3, C]; undefined: the identity
 };
 
 /// One 3x3 filter an edge: filters[g, e] = sum of gamma[g, column] w over its terms, [G, edges, 3, 3, C] for gamma [G,

@@ -55,8 +55,8 @@ struct NodeTerm {
     /// An edge from `source`; what is left out counts as 1 and 0.
     NodeTerm(NodeSource<T> source, Variable<T> window = {}, Tensor<T> gain = {}, Tensor<T> shift = {})
         : from(std::move(source)), filter(std::move(window)), factor(std::move(gain)), offset(std::move(shift)) {}
-    NodeSource<T> from;  ///< the value the edge reads
-    Variable<T> filter;  ///< depthwise filter, [3, 3, C], or undefined
+    NodeSource<T> from;        ///< the value the edge reads
+    Variable<T> filter;        ///< depthwise filter, [3, 3, C], or undefined
     Tensor<T> factor, offset;  ///< of a frozen batch norm, [C] each, or undefined
 };
 

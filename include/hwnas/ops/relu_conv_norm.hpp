@@ -14,7 +14,7 @@ namespace hwnas {
 template <class T>
 struct SkipGate {
     Variable<T> weights = {};  ///< tensor that holds both; undefined: no gate
-    std::int64_t first = 0;  ///< index of the first of the two
+    std::int64_t first = 0;    ///< index of the first of the two
 };
 
 /// y = norm(conv(relu(x), w)) for x [N, H, W, Cin] and w [K, K, Cin, Cout], norm as in batch_norm(); with a gate g, y =

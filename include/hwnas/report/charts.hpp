@@ -275,7 +275,7 @@ struct BarChart {
     std::string title, description;
     /// The bars from top to bottom.
     std::vector<Bar> bars;
-    double most = 1;  ///< value at which the scale ends
+    double most = 1;                   ///< value at which the scale ends
     std::optional<double> guide = {};  ///< a line across, such as what chance gives
     /// Text beside the guide: what it stands for.
     std::string guide_name = {};

@@ -19,11 +19,11 @@ namespace hwnas {
 
 /// Where progress goes, and how often.
 struct ProgressOptions {
-    bool quiet = false;  ///< write nothing at all
-    bool terminal = false;  ///< redraw one line in place instead of writing plain lines
+    bool quiet = false;                         ///< write nothing at all
+    bool terminal = false;                      ///< redraw one line in place instead of writing plain lines
     double interval = 30;                       ///< seconds between plain lines
     std::function<std::size_t()> columns = {};  ///< width of the terminal; default: what the system says, 0 unknown
-    std::function<double()> clock = {};  ///< seconds from any start; default: steady_clock
+    std::function<double()> clock = {};         ///< seconds from any start; default: steady_clock
     std::function<void(std::string_view)> write = {};  ///< gets the text; default: standard error
     /// Options that write to standard error and redraw where it is a terminal.
     static ProgressOptions standard_error(bool quiet = false) {
@@ -98,12 +98,12 @@ private:
 
 /// What a line about training says: "epoch  3/20  loss 0.8123  accuracy 71.20 %  1,412 images/s  4 min 12 s left".
 struct TrainingLine {
-    int epoch = 0, epochs = 0;  ///< epoch from 1, of how many
-    double loss = 0;  ///< mean loss of the epoch so far
-    double metric = 0;  ///< mean metric of the epoch so far, a share where it is an accuracy
+    int epoch = 0, epochs = 0;                  ///< epoch from 1, of how many
+    double loss = 0;                            ///< mean loss of the epoch so far
+    double metric = 0;                          ///< mean metric of the epoch so far, a share where it is an accuracy
     std::string_view metric_name = "accuracy";  ///< what the metric is called; an accuracy is shown in per cent
-    double images_per_second = 0;  ///< training rate of this session
-    double seconds_left = 0;  ///< until the whole training is done, at this rate
+    double images_per_second = 0;               ///< training rate of this session
+    double seconds_left = 0;                    ///< until the whole training is done, at this rate
     /// The line, without a newline.
     std::string str() const {
         const auto width = std::to_string(epochs).size();

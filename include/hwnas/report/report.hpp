@@ -21,12 +21,12 @@ struct Report {
 
     /// Means over the batches of an epoch.
     struct Epoch {
-        int number = 0;  ///< number of the epoch, from 1
-        double loss = unknown;  ///< of the whole objective
-        double accuracy = unknown;  ///< the task's metric, of the drawn mixtures
+        int number = 0;                ///< number of the epoch, from 1
+        double loss = unknown;         ///< of the whole objective
+        double accuracy = unknown;     ///< the task's metric, of the drawn mixtures
         double task_loss = unknown;    ///< the task's part of the objective
-        double complexity = unknown;  ///< the complexity term, before its weight
-        double latency_ms = unknown;  ///< expected latency of the mixtures
+        double complexity = unknown;   ///< the complexity term, before its weight
+        double latency_ms = unknown;   ///< expected latency of the mixtures
         double temperature = unknown;  ///< of Gumbel-Softmax
     };
     /// One network. Accuracies are shares from 0 to 1 (or the task's metric), latencies milliseconds.
@@ -34,7 +34,7 @@ struct Report {
         /// Name in tables and charts: "A", "random 3".
         std::string name;
         std::vector<double> complexity = {};  ///< S, in the order of Report::primitives; empty: not one of a single S
-        std::vector<int> counts = {};  ///< edges that choose each primitive, in that order
+        std::vector<int> counts = {};         ///< edges that choose each primitive, in that order
         /// Its architecture, drawn as a diagram; without groups none is.
         Genotype genotype = {};
         /// Learnable parameters in all and on the edges alone, multiply-accumulates; -1: not known.
@@ -98,7 +98,7 @@ struct Report {
     std::string images = "the test images";
     /// Names of the primitives, in the order of the space.
     std::vector<std::string> primitives = {};
-    std::vector<Network> family = {};  ///< networks of chosen S: the profiles
+    std::vector<Network> family = {};            ///< networks of chosen S: the profiles
     std::vector<Network> random = {};            ///< random networks, weights inherited like the family's
     std::vector<Network> retrained = {};         ///< networks trained from scratch
     std::vector<Network> retrained_random = {};  ///< and random ones by the same recipe

@@ -91,7 +91,7 @@ inline bool drawable(double x) {
 
 /// How an axis chooses its range and ticks.
 struct AxisOptions {
-    int ticks = 5;  ///< about so many ticks
+    int ticks = 5;          ///< about so many ticks
     bool zero = false;      ///< begins at 0 where all values are positive
     bool integers = false;  ///< ticks at whole numbers only
     bool tight = false;     ///< ends at the values, not at ticks
@@ -167,9 +167,12 @@ struct Colour {
     /// On a light page, mark and letters on it; on a dark page, mark and letters on it: "#rrggbb".
     std::string_view light, on_light, dark, on_dark;
 };
-/// Colours of page, text and secondary text in both themes.
+/// @cond
+// Page, text and secondary text in both themes: for the style sheet, not in the API reference.
 inline constexpr std::string_view page_light = "#ffffff", page_dark = "#14181d", text_light = "#1c2128",
                                   text_dark = "#e4e8ee", soft_light = "#59626f", soft_dark = "#a0a9b6";
+/// @endcond
+
 /// Colours in the order in which primitives and series take them; numbers beyond begin again.
 inline constexpr std::array<Colour, 8> palette{{{"#0072b2", "#ffffff", "#3f97e6", "#0d1117"},
                                                 {"#d55e00", "#0d1117", "#f58a42", "#0d1117"},
@@ -294,7 +297,7 @@ struct LegendEntry {
     /// The sign before the name, or the shape of a point.
     enum class Mark { line, chip, dot, ring, square, diamond, block };
     Mark mark = Mark::line;  ///< which of them
-    int dash = 0;  ///< dash pattern of a line, 0 (none) to 3
+    int dash = 0;            ///< dash pattern of a line, 0 (none) to 3
 };
 
 /// Adds the mark of a point, centred at (x, y), to a drawing; `title` is shown when a pointer rests on it.

@@ -19,8 +19,8 @@ struct CellGraph {
     struct Edge {
         int from, to;  ///< `from` < `to`; `to` is a node, never an input
     };
-    int inputs = 2;  ///< vertices 0 .. inputs-1: the outputs of earlier cells
-    int nodes = 4;  ///< vertices inputs .. inputs+nodes-1, each the sum of its edges
+    int inputs = 2;                ///< vertices 0 .. inputs-1: the outputs of earlier cells
+    int nodes = 4;                 ///< vertices inputs .. inputs+nodes-1, each the sum of its edges
     std::vector<Edge> edges = {};  ///< in the order of their rows
     std::vector<int> concat = {};  ///< vertices that make up the output; empty: all nodes
 
@@ -63,7 +63,7 @@ struct CellGraph {
 
 /// One group of rows that is drawn together: all cells of a kind.
 struct ArchitectureGroup {
-    std::string name;  ///< of the kind of cell: "normal", "reduction"
+    std::string name;   ///< of the kind of cell: "normal", "reduction"
     CellGraph graph;    ///< row first_row + i is its edge i
     int first_row = 0;  ///< row of gamma and of the logits that belongs to edge 0
     std::vector<std::vector<double>>

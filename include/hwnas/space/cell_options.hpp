@@ -11,7 +11,7 @@ namespace hwnas {
 
 /// What happens to the sum u of a node's edges.
 enum class NodeTransform {
-    none,  ///< the sum is the node's value
+    none,      ///< the sum is the node's value
     pointwise  ///< y = p T(u) + (1 - p) u, T = ReLU - 1x1 conv - BN, p = 1 - prod_e (1 - gamma_e,conv)
 };
 /// How a cell input is brought to the cell's resolution.
@@ -22,7 +22,7 @@ enum class Reduction {
 /// What comes into a cell: its channels, and how often its extents must be halved to match the cell's.
 struct CellInput {
     std::int64_t channels = 0;  ///< of the value that comes in; the preprocess brings them to CellOptions::channels
-    int halvings = 0;  ///< how often the preprocess halves height and width
+    int halvings = 0;           ///< how often the preprocess halves height and width
 };
 /// What a cell is made of: graph, primitives, extents, and the choices if it is discrete.
 struct CellOptions {
@@ -30,7 +30,7 @@ struct CellOptions {
     /// Nodes and edges; by default 4 nodes, each with edges from both inputs and all earlier nodes.
     CellGraph graph = CellGraph::dense();
     std::vector<CellInput> inputs = {};  ///< one for each of the graph's inputs, in their order
-    std::int64_t channels = 16;                     ///< of every vertex inside the cell
+    std::int64_t channels = 16;          ///< of every vertex inside the cell
     std::int64_t height = 0, width = 0;  ///< of the cell inputs after the preprocess, pixels
     int stride = 1;  ///< of the edges that leave a cell input: 1, or 2 where those edges halve the resolution
     NodeTransform transform = NodeTransform::none;  ///< what a node does with the sum of its edges

@@ -25,7 +25,7 @@ struct Genotype {
         std::vector<std::vector<Edge>> nodes;  ///< their edges, node by node
         bool operator==(const Group&) const = default;
     };
-    std::string space;  ///< name of the search space it belongs to; empty: not said
+    std::string space;          ///< name of the search space it belongs to; empty: not said
     std::vector<Group> groups;  ///< in the order of the architecture's
     bool operator==(const Genotype&) const = default;
 

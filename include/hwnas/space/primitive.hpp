@@ -12,33 +12,33 @@ namespace hwnas {
 /// `stride`.
 struct Site {
     std::int64_t channels = 0, height = 0, width = 0;  ///< of the edge's input; height and width in pixels
-    int stride = 1;  ///< 1, or 2 on an edge that halves the resolution
+    int stride = 1;                                    ///< 1, or 2 on an edge that halves the resolution
 };
 
 /// What a primitive owns at a site, by description: plain weights, convolutions followed by batch norm, batch norms.
 struct PrimitiveState {
     /// A learnable tensor, drawn from a normal distribution of mean 0.
     struct Weight {
-        std::string name;  ///< unique in the primitive; part of the tensor's name in checkpoints
-        Shape shape;  ///< of the tensor: [kernel, kernel, C] for a depthwise filter
+        std::string name;           ///< unique in the primitive; part of the tensor's name in checkpoints
+        Shape shape;                ///< of the tensor: [kernel, kernel, C] for a depthwise filter
         double standard_deviation;  ///< of its initial values
     };
     /// A k x k convolution with a batch norm behind it, as one module.
     struct Convolution {
-        std::string name;  ///< unique in the primitive; part of its tensors' names
+        std::string name;                                ///< unique in the primitive; part of its tensors' names
         std::int64_t kernel, in_channels, out_channels;  ///< side of the window; channels of input and output
         ConvOptions options = {};                        ///< stride, padding, dilation
     };
     /// A batch norm over the site's channels.
     struct Norm {
-        std::string name;  ///< unique in the primitive; part of its tensors' names
+        std::string name;    ///< unique in the primitive; part of its tensors' names
         bool affine = true;  ///< whether it learns a scale and a shift a channel
         /// The 1x1 weights whose results, side by side, it normalises: fold() multiplies it into them.
         std::vector<std::size_t> folds_into = {};
     };
-    std::vector<Weight> weights = {};  ///< read by the callable as p.weight(i)
+    std::vector<Weight> weights = {};            ///< read by the callable as p.weight(i)
     std::vector<Convolution> convolutions = {};  ///< run by the callable as p.convolutions[i](x, phase)
-    std::vector<Norm> norms = {};  ///< run by the callable as p.norms[i](x, phase)
+    std::vector<Norm> norms = {};                ///< run by the callable as p.norms[i](x, phase)
     /// Whether there is nothing to learn; such a primitive gives every edge the same, so a vertex computes it once.
     bool empty() const { return weights.empty() && convolutions.empty() && norms.empty(); }
 };
@@ -49,7 +49,7 @@ struct PrimitiveParameters {
     /// One per PrimitiveState::weights; read them by weight(i), which knows of folding.
     std::vector<Parameter<T>> weights;
     std::vector<ConvNorm<T>> convolutions;  ///< one per PrimitiveState::convolutions
-    std::vector<BatchNorm<T>> norms;  ///< one per PrimitiveState::norms
+    std::vector<BatchNorm<T>> norms;        ///< one per PrimitiveState::norms
     /// Of each norm, what PrimitiveState::Norm::folds_into says.
     std::vector<std::vector<std::size_t>> folds_into = {};
 
@@ -109,16 +109,16 @@ private:
 /// What a bare primitive computes on every channel at stride 1; a cell all of whose primitives have a bare form runs
 /// fused.
 enum class BareForm {
-    none,  ///< anything else: the primitive is run by its callable
+    none,                ///< anything else: the primitive is run by its callable
     depthwise_conv_3x3,  ///< one 3 x 3 filter a channel, which is weight 0 of the primitive, [3, 3, C]
-    identity,  ///< the input itself
-    max_pool_3x3  ///< maximum over a 3 x 3 window, padding 1
+    identity,            ///< the input itself
+    max_pool_3x3         ///< maximum over a 3 x 3 window, padding 1
 };
 
 /// What the rest of the library must know of a primitive beyond its callable.
 struct PrimitiveTraits {
     bool convolution = false;        ///< a node it feeds gets the node transform (space `pointwise`)
-    bool pool = false;  ///< whether profile C (most of the penalty on pools) penalises it
+    bool pool = false;               ///< whether profile C (most of the penalty on pools) penalises it
     bool identity = false;           ///< returns its input: no kernel of its own
     BareForm bare = BareForm::none;  ///< what it is per channel, if the fused node can run it
 };

@@ -33,7 +33,7 @@ inline SearchMode search_mode(const std::string& name) {
 /// The mixing weights of one forward pass: gamma [G, rows, k], G = 1 draw for the batch or one per image.
 template <class T>
 struct Relaxation {
-    Variable<T> gamma;  ///< weights of the primitives, [G, rows, k]; rows sum to 1
+    Variable<T> gamma;                      ///< weights of the primitives, [G, rows, k]; rows sum to 1
     SearchMode mode = SearchMode::relaxed;  ///< how gamma is used: what runs forward, what gets gradients
     /// Number of the drawn primitive in every row, [rows], on the device; single_path only.
     Tensor<std::int32_t> selected = {};

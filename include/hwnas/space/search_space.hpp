@@ -21,11 +21,11 @@ enum class RowSharing {
 };
 /// Size of the networks of a space. A SearchSpace throws Error beyond 1 to 16 cells, 1 to 64 nodes, 1 to 4096 channels.
 struct SpaceOptions {
-    ImageShape image = {};  ///< extents and channels of its inputs
-    std::int64_t classes = 10;  ///< outputs of the network: logits [N, classes]
-    std::int64_t channels = 16;  ///< C: channels inside the first cell; they double at every reduction
-    int cells = 3;  ///< the first keeps the resolution, each other one halves it
-    int nodes = 4;  ///< of every cell; the output of a cell has nodes x channels channels
+    ImageShape image = {};                   ///< extents and channels of its inputs
+    std::int64_t classes = 10;               ///< outputs of the network: logits [N, classes]
+    std::int64_t channels = 16;              ///< C: channels inside the first cell; they double at every reduction
+    int cells = 3;                           ///< the first keeps the resolution, each other one halves it
+    int nodes = 4;                           ///< of every cell; the output of a cell has nodes x channels channels
     RowSharing sharing = RowSharing::kind;   ///< which cells choose alike
     std::vector<Primitive> additional = {};  ///< the user's own primitives, after those of the space
 };

@@ -22,7 +22,7 @@ namespace hwnas {
 /// Examples in host memory, plain data that a program fills: images as bytes or any inputs as floats, with class labels
 /// or rows of floats as targets.
 struct Dataset {
-    std::string name;  ///< opens error messages about the data
+    std::string name;                     ///< opens error messages about the data
     std::int64_t count = 0;               ///< examples
     std::array<std::int64_t, 3> image{};  ///< height, width, channels (NHWC)
     std::int64_t classes = 0;             ///< labels lie in [0, classes); 0 for regression
@@ -31,7 +31,7 @@ struct Dataset {
     std::vector<float> values;            ///< [count, H, W, C] when the inputs are floats; bytes is then empty
     std::vector<std::int32_t> labels;     ///< [count] for classification; targets is then empty
     std::vector<float> targets;           ///< [count, target_size] for regression; labels is then empty
-    std::int64_t target_size = 0;  ///< numbers a target row; 0 for classification
+    std::int64_t target_size = 0;         ///< numbers a target row; 0 for classification
 
     /// Numbers per input: height x width x channels.
     std::int64_t image_size() const { return image[0] * image[1] * image[2]; }
@@ -142,9 +142,9 @@ inline void Dataset::check() const {
 
 /// What dataset_from_tensors() has to be told about arrays.
 struct DatasetOptions {
-    std::string name = {};  ///< opens error messages about the data
+    std::string name = {};                ///< opens error messages about the data
     std::array<std::int64_t, 3> image{};  ///< height, width, channels; {1, 1, features} for plain rows
-    std::int64_t classes = 0;  ///< number of classes; 0: the largest label + 1
+    std::int64_t classes = 0;             ///< number of classes; 0: the largest label + 1
     float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255; for byte images only
 };
 

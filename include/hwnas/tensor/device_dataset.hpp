@@ -9,10 +9,10 @@ namespace hwnas {
 
 /// A Dataset in device memory, from which gather_batch() takes mini-batches; arrays it does not use stay undefined.
 struct DeviceDataset {
-    Tensor<std::uint8_t> bytes;  ///< images as bytes, [count, H, W, C]; or else
-    Tensor<float> values;  ///< float inputs, [count, H, W, C]
-    Tensor<std::int32_t> labels;  ///< class of every example, [count]; or else
-    Tensor<float> targets;  ///< float targets, [count, target_size]
+    Tensor<std::uint8_t> bytes;                 ///< images as bytes, [count, H, W, C]; or else
+    Tensor<float> values;                       ///< float inputs, [count, H, W, C]
+    Tensor<std::int32_t> labels;                ///< class of every example, [count]; or else
+    Tensor<float> targets;                      ///< float targets, [count, target_size]
     std::int64_t count = 0;                     ///< examples
     std::array<std::int64_t, 3> image{};        ///< height, width, channels
     std::int64_t classes = 0, target_size = 0;  ///< classes, and numbers a target, as in Dataset

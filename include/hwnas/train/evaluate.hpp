@@ -13,7 +13,7 @@ namespace hwnas {
 /// Means of a task's loss and metric over a data set.
 struct Evaluation {
     double loss = 0, metric = 0;  ///< of the task; without one cross-entropy, and accuracy as a share from 0 to 1
-    std::int64_t count = 0;  ///< examples they are the means of
+    std::int64_t count = 0;       ///< examples they are the means of
 };
 
 /// Loss and metric of any forward pass over `data`, without a tape. forward: inputs [N, H, W, C] -> outputs, in
@@ -50,9 +50,9 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
 
 /// What batch-norm statistics are recomputed on.
 struct RecalibrationOptions {
-    int batches = 50;  ///< at most; never more than one pass over the data
+    int batches = 50;          ///< at most; never more than one pass over the data
     std::int64_t batch = 128;  ///< examples a batch
-    Seed seed = {};  ///< of the order the examples are drawn in
+    Seed seed = {};            ///< of the order the examples are drawn in
 };
 
 /// Recomputes running statistics as the mean over `batches` shuffled training batches, of which there are no more than

@@ -13,11 +13,11 @@ namespace hwnas {
 /// How fit() trains a discrete network: AdamW, learning rate rising linearly, then half a cosine.
 template <class T>
 struct BasicFitOptions {
-    int epochs = 30;  ///< passes over the training data
-    std::int64_t batch = 128;  ///< examples a step; what is left of an epoch is dropped
-    double learning_rate = 3e-3;  ///< at its peak; from there half a cosine to 1 % of it
+    int epochs = 30;                ///< passes over the training data
+    std::int64_t batch = 128;       ///< examples a step; what is left of an epoch is dropped
+    double learning_rate = 3e-3;    ///< at its peak; from there half a cosine to 1 % of it
     double warmup = 1;              ///< epochs over which it rises from 0; none in a training of one epoch
-    double weight_decay = 1e-2;  ///< of the weights, decoupled from the gradient (AdamW)
+    double weight_decay = 1e-2;     ///< of the weights, decoupled from the gradient (AdamW)
     double label_smoothing = 0.05;  ///< share of the target that all classes share, 0 to 1; used where no task is given
     AugmentOptions augment = {};    ///< of the training images; `outside` is set to what a byte of 0 becomes
     double average = 0;             ///< decay of the moving average of the weights, which are then the result, with
@@ -40,7 +40,7 @@ using FitOptions = BasicFitOptions<float>;
 /// What fit() did: how well the last epoch went, and whether it was the last.
 struct FitResult {
     double loss = 0, metric = 0;  ///< means over the training batches of the last epoch, or of what was done of it
-    bool finished = true;  ///< whether all epochs were done; false: on_step stopped it
+    bool finished = true;         ///< whether all epochs were done; false: on_step stopped it
 };
 
 namespace detail {

@@ -21,16 +21,16 @@ class BasicFamily;  // in family/family.hpp, a layer above: include it to call f
 /// Objective, schedule and callbacks of a search; see docs/method.md for the symbols.
 template <class T>
 struct BasicTrainerOptions {
-    int epochs = 20;  ///< passes over the training data
-    std::int64_t batch = 128;  ///< examples a step; what is left of an epoch is dropped
+    int epochs = 20;                        ///< passes over the training data
+    std::int64_t batch = 128;               ///< examples a step; what is left of an epoch is dropped
     SearchMode mode = SearchMode::relaxed;  ///< how the choice on an edge is relaxed
-    bool draw_per_image = false;  ///< one draw of gamma per image (G = N) instead of one a batch (G = 1)
-    double learning_rate = 2e-3;  ///< of the weights w; half a cosine from it to 5 % of it
-    double hyper_learning_rate = 3e-3;  ///< of the hypernetwork's weights a; constant after its warm-up
+    bool draw_per_image = false;            ///< one draw of gamma per image (G = N) instead of one a batch (G = 1)
+    double learning_rate = 2e-3;            ///< of the weights w; half a cosine from it to 5 % of it
+    double hyper_learning_rate = 3e-3;      ///< of the hypernetwork's weights a; constant after its warm-up
     double hyper_warmup =
         0.2;  ///< part of the run over which it rises from 0: early task gradients are large and say little
-    double weight_decay = 0;  ///< of w, decoupled from the gradient (AdamW)
-    double complexity_weight = 8.0;  ///< lambda, weight of the complexity term
+    double weight_decay = 0;             ///< of w, decoupled from the gradient (AdamW)
+    double complexity_weight = 8.0;      ///< lambda, weight of the complexity term
     double complexity_curvature = 0.88;  ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
     double latency_weight = 0.1;  ///< kappa; needs a LatencyModel unless 0. Of a hypernetwork that is conditioned
                                   ///< on it the largest kappa: every step draws one, uniform from 0 to it
@@ -39,8 +39,8 @@ struct BasicTrainerOptions {
     ComplexityCost complexity_cost = ComplexityCost::count;  ///< what a choice costs: the c of the complexity term
     bool costs_on_sample = false;                           ///< cost terms on the drawn gamma instead of softmax(alpha)
     double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
-    double label_smoothing = 0;  ///< of Gumbel-Softmax, linear over the run; both above 0
-    BasicTask<T> task = {};  ///< what is trained for; not given: classification
+    double label_smoothing = 0;                             ///< of Gumbel-Softmax, linear over the run; both above 0
+    BasicTask<T> task = {};                                 ///< what is trained for; not given: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
     std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
     /// After on_epoch, where on_step stops, and in between whenever checkpoint_every has passed; gets state().

@@ -19,7 +19,7 @@ struct BasicTask {
     /// 0-d, the mean over the batch; reported, not trained. Left out: the loss.
     std::function<Tensor<T>(const Variable<T>& outputs, const Batch<T>& batch)> metric = {};
     std::string metric_name = "accuracy";  ///< what tables and messages call the metric
-    bool higher_is_better = true;  ///< whether a larger metric is better
+    bool higher_is_better = true;          ///< whether a larger metric is better
 
     /// This task as `who` needs it: it has a loss, and where it has no metric the loss is reported.
     BasicTask checked(const char* who) const {
