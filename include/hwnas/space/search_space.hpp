@@ -10,7 +10,7 @@ namespace hwnas {
 
 /// Extents of the images a network takes: inputs are [N, height, width, channels].
 struct ImageShape {
-    /// Pixels, pixels, and numbers a pixel; by default those of Fashion-MNIST.
+    /// Height and width in pixels, and numbers a pixel; by default those of Fashion-MNIST.
     std::int64_t height = 28, width = 28, channels = 1;
 };
 /// Which cells choose alike: share rows of logits and one draw of gamma.

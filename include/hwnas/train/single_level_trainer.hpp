@@ -38,9 +38,9 @@ struct BasicTrainerOptions {
         0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
     ComplexityCost complexity_cost = ComplexityCost::count;  ///< what a choice costs: the c of the complexity term
     bool costs_on_sample = false;                           ///< cost terms on the drawn gamma instead of softmax(alpha)
-    double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
-    double label_smoothing = 0;                             ///< of Gumbel-Softmax, linear over the run; both above 0
-    BasicTask<T> task = {};                                 ///< what is trained for; not given: classification
+    double temperature_start = 1.0, temperature_end = 0.2;  ///< of Gumbel-Softmax, linear over the run; both above 0
+    double label_smoothing = 0;  ///< share of the target that all classes share, 0 to 1; used where no task is given
+    BasicTask<T> task = {};      ///< what is trained for; not given: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
     std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
     /// After on_epoch, where on_step stops, and in between whenever checkpoint_every has passed; gets state().
