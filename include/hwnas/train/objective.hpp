@@ -55,7 +55,8 @@ inline std::vector<double> complexity_costs(const Architecture& architecture, Co
     return c;
 }
 
-/// weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k] -> 0-d:
+/// The complexity term of the objective: weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k]
+/// and curvature q -> 0-d:
 ///   k sum_m S_m ((1 - q) u_m + q (k / 2) u_m^2),  u_m = mean over rows (and draws) of weights_em costs_em.
 /// q = 0 is linear in the choices: every row that cares little flips at the same S, and counts jump. With q > 0 the
 /// price of a primitive falls as it gets rarer, so that counts follow S gradually; the slope at even use (u_m = 1/k) is
