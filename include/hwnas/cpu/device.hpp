@@ -96,7 +96,7 @@ struct DeviceOptions {
 /// The CPU as a Backend.
 class CpuBackend final : public Backend {
 public:
-    /// Starts the threads; throws Error for more than 1024.
+    /// Starts the threads; throws Error for more than 1024, or more than the system gives.
     explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), options.isa) {}
     std::string name() const override { return "cpu"; }
     std::string description() const override {
