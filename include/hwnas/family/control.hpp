@@ -15,14 +15,13 @@ namespace hwnas {
 struct ControlReport {
     /// One ray: S from uniform to the vertex of a primitive, so that the primitive's penalty grows.
     struct Ray {
-        std::string primitive;    ///< name of the primitive whose penalty grows
-        std::vector<int> counts;  ///< edges that choose it at the points of the ray; control means that they fall
-        double spearman = 0;      ///< rank correlation of position and count, -1 for perfect control
+        std::string primitive;    ///< whose vertex
+        std::vector<int> counts;  ///< edges choosing it, from uniform to its vertex
+        double spearman = 0;      ///< of position and count
     };
-    std::vector<Ray> rays;          ///< one per primitive
-    int samples = 0, distinct = 0;  ///< random S tried, and how many different architectures they gave
-    /// By primitive: rank correlation of S_m and count_m over the random S.
-    std::vector<std::pair<std::string, double>> spearman;
+    std::vector<Ray> rays;                                 ///< one a primitive
+    int samples = 0, distinct = 0;                         ///< random S, and how many architectures they give
+    std::vector<std::pair<std::string, double>> spearman;  ///< of S_m and count_m over the random S
 };
 
 namespace detail {

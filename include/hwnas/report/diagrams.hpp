@@ -14,9 +14,9 @@ namespace hwnas::svg {
 
 /// A complexity vector and what it gives: how many edges choose each primitive.
 struct SimplexPoint {
-    /// S, one penalty weight per primitive.
+    /// Complexity vector.
     std::vector<double> s;
-    /// Edges that choose each primitive, in the order of S.
+    /// Edges by primitive.
     std::vector<int> counts;
 };
 
