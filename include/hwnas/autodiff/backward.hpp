@@ -10,8 +10,9 @@
 
 namespace hwnas {
 
-/// Adds d<output, seed>/d(leaf) to the gradient of every leaf below `output`. The tape between is
-/// consumed: what two losses share can be passed once, so add them first.
+/// Adds d(output . seed) / d(leaf) to the gradient of every leaf below `output`; seed has the shape of output. The tape
+/// between is consumed: what two losses share can be passed once, so add them first. Throws Error where nothing wants a
+/// gradient or the tape was consumed.
 template <class T>
 void backward(const Variable<T>& output, const Tensor<T>& seed) {
     require(output.requires_grad(), "backward: the value depends on nothing that wants a gradient");
@@ -40,7 +41,7 @@ void backward(const Variable<T>& output, const Tensor<T>& seed) {
     }
 }
 
-/// The same for a value with one element, seed 1: a loss.
+/// backward() from a loss, a value with one element, with seed 1.
 template <class T>
 void backward(const Variable<T>& loss) {
     require(loss.shape().elements() == 1,

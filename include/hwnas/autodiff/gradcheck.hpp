@@ -13,17 +13,17 @@ namespace hwnas {
 struct GradcheckOptions {
     double step = 1e-6;       ///< of the central difference, relative to max(1, |x|)
     double tolerance = 1e-6;  ///< on |numeric - analytic| / (|numeric| + |analytic|), norms over one input
-    std::uint64_t seed = 1;   ///< of the projection
+    std::uint64_t seed = 1;   ///< of the random projection of the output
 };
-/// What gradcheck found; `message` names the worst input when it did not pass.
+/// What gradcheck() found.
 struct GradcheckResult {
     bool passed = true;   ///< every input is within the tolerance
-    double worst = 0;     ///< of the inputs, relative
-    std::string message;  ///< names the worst input where it did not pass
+    double worst = 0;     ///< largest relative error of any input
+    std::string message;  ///< names the worst input where it did not pass; else empty
 };
 
-/// f: std::vector<Variable<double>> -> Variable<double>, smooth around the given inputs (choose points away from
-/// kinks).
+/// Compares backward() with central differences, in double, for every input of f: std::vector<Variable<double>> ->
+/// Variable<double>, smooth around `inputs` (choose points away from kinks).
 template <class F>
 GradcheckResult gradcheck(F&& f, const std::vector<Tensor<double>>& inputs, const GradcheckOptions& options = {}) {
     std::vector<Variable<double>> leaves;

@@ -16,7 +16,7 @@ namespace hwnas {
 /// Names the kernels submitted while it stands; labels nest as "cell_0/node_1". Used by print() and the profiler.
 class LabelScope {
 public:
-    /// Appends `label` to that of the scopes around it: "cell_0/node_1".
+    /// Appends `label` to the labels of the scopes around it.
     explicit LabelScope(std::string_view label) : length_(current().size()) {
         if (!current().empty()) current() += '/';
         current() += label;
@@ -24,7 +24,7 @@ public:
     ~LabelScope() { current().resize(length_); }
     LabelScope(const LabelScope&) = delete;
     LabelScope& operator=(const LabelScope&) = delete;
-    /// The label of this thread's scopes.
+    /// The label in force on this thread: "cell_0/node_1".
     static std::string& current() {
         thread_local std::string label;
         return label;
@@ -198,12 +198,13 @@ struct ProgramOptions {
     bool tiled = true;  ///< run calls that allow it a few images at a time; false: call by call, in recorded order
 };
 
-/// A recorded step. Copies share it. Memory outside its own block that it uses (parameters, data) is kept with it;
-/// run() throws if a tensor there has moved since.
+/// A step recorded once as a list of kernel calls, to be run many times: allocates nothing, calls no closure, and is
+/// one graph on CUDA. Copies share it. Memory outside its own block that it uses (parameters, data) is kept with it.
 class Program {
 public:
     Program() = default;
-    /// Records what step() submits on `device`. Tensors made in step() and kept hold their values after each run().
+    /// Records what step() submits on `device`, without running it. Tensors made in step() and kept hold their values
+    /// after each run(). Throws Error where a step is being recorded on this thread already.
     template <class F>
     static Program record(const Device& device, F&& step, const ProgramOptions& options = {}) {
         require(Recording::active() == nullptr, "program: a step is being recorded on this thread already");
@@ -224,28 +225,28 @@ public:
 
     /// Whether a step was recorded.
     bool defined() const { return recorder_ != nullptr; }
-    /// Executes the whole step once.
+    /// Runs the whole step once. Throws Error where nothing was recorded, or a tensor it uses has moved since.
     void run() const { run_timed(nullptr); }
-    /// The same, and adds to seconds[i] what call i took, summed over threads. Timing slows small calls down.
+    /// Runs the step once and adds to seconds[i] what call i took, summed over threads. Timing slows small calls down.
     void profile(std::vector<double>& seconds) const {
         seconds.resize(size());
         run_timed(&seconds);
     }
-    /// Kernel calls; 0 before anything is recorded.
+    /// Number of kernel calls; 0 before anything is recorded.
     std::size_t size() const { return recorder_ ? recorder_->entries().size() : 0; }
-    /// Of a call: the LabelScope it was recorded in.
+    /// The labels of the LabelScope that call number `entry` was recorded in.
     const std::string& label(std::size_t entry) const { return recorder_->entries()[entry].label; }
-    /// Of a call: the name of its contract struct.
+    /// The name of the contract struct of call number `entry`, which is that of its kernel.
     const char* kernel(std::size_t entry) const { return recorder_->entries()[entry].call.name; }
-    /// The recorded call: kernel number, name and contract struct, with the addresses it runs on. For exporters.
+    /// Call number `entry`: kernel number, name and contract struct, with the addresses it runs on. For exporters.
     const Call& call(std::size_t entry) const { return recorder_->entries()[entry].call; }
-    /// Executes one entry; of a program recorded with tiled = false only.
+    /// Runs one call alone; throws Error where calls run tile by tile (record with tiled = false).
     void run_entry(std::size_t index) const {
         require(recorder_->segments().size() == size(),
                 "program: entry {} runs together with others; record with ProgramOptions{{.tiled = false}}", index);
         run_whole(index);
     }
-    /// Bytes of the planned block.
+    /// Bytes of the one block that all values of the step lie in.
     std::size_t memory() const { return recorder_ ? recorder_->memory() : 0; }
     /// One line per kernel call: number, guard, kernel, label; ':' where it runs tile by tile with its neighbours.
     std::string print() const {

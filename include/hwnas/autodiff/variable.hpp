@@ -11,10 +11,10 @@
 
 namespace hwnas {
 
-/// One place on the tape: the gradient of one value, and how it flows on. Leaves (parameters) have no `backward`.
+/// One place on the tape: the gradient of one value, and the rule by which it flows on. Leaves (parameters) have none.
 template <class T>
 struct Node {
-    /// Where the gradient flows on to.
+    /// The nodes that the gradient flows on to, in the order of the op's inputs.
     using Inputs = std::vector<std::shared_ptr<Node>>;
     Shape shape;     ///< of the value
     Device device;   ///< of the value
@@ -22,11 +22,11 @@ struct Node {
     Inputs inputs;   ///< null where an input wants no gradient
     /// Adds to the gradients of `inputs`, given that of the value.
     std::function<void(const Tensor<T>& dy, const Inputs& inputs)> backward;
-    /// Under which it was recorded: its rule runs under the same.
+    /// The guard it was recorded under; its rule runs under the same.
     Guard guard = GuardScope::current();
-    /// Grows along the tape.
+    /// Number of the node in order of creation; backward() goes from large to small.
     std::uint64_t sequence = next_sequence();
-    bool leaf = false;      ///< A parameter: keeps its gradient
+    bool leaf = false;      ///< a parameter: keeps its gradient
     bool consumed = false;  ///< backward() has passed it
     bool deferred = false;  ///< its rule runs without a gradient: its consumers leave it what it needs
 
@@ -37,14 +37,14 @@ private:
     }
 };
 
-/// While it stands, ops on this thread build no tape: evaluation and inference.
+/// A scope: while it stands, ops on this thread build no tape. For evaluation and inference.
 class NoGrad {
 public:
     NoGrad() : previous_(active()) { active() = true; }
     ~NoGrad() { active() = previous_; }
     NoGrad(const NoGrad&) = delete;
     NoGrad& operator=(const NoGrad&) = delete;
-    /// The flag of this thread.
+    /// Whether one stands on this thread; assign to it only through NoGrad.
     static bool& active() {
         thread_local bool flag = false;
         return flag;
@@ -54,16 +54,16 @@ private:
     bool previous_;
 };
 
-/// A value, and whether and where its gradient is collected. Copies are the same variable.
+/// A tensor and its place on the tape, if it wants a gradient. Copies are the same variable.
 template <class T>
 class Variable {
 public:
-    /// float or double.
+    /// Type of the elements: float or double.
     using value_type = T;
     Variable() = default;
     /// A constant: no gradient.
     explicit Variable(Tensor<T> value) : value_(std::move(value)) {}
-    /// A leaf that collects a gradient.
+    /// A parameter: a value that collects a gradient.
     static Variable leaf(Tensor<T> value) {
         Variable v(std::move(value));
         v.node_ = std::make_shared<Node<T>>();
@@ -73,23 +73,24 @@ public:
         return v;
     }
 
-    /// Whether it has a value.
+    /// Whether it has a value; a default-constructed variable stands for "none given".
     bool defined() const { return value_.defined(); }
-    /// The value; its tensor is shared.
+    /// Its tensor, memory shared.
     const Tensor<T>& value() const { return value_; }
-    /// Of the value.
+    /// Extents of its value; [] where it is undefined.
     const Shape& shape() const { return value_.shape(); }
-    /// Of the value.
+    /// The device of its value; throws Error where it is undefined.
     const Device& device() const { return value_.device(); }
-    /// Whether ops on it are put on the tape.
+    /// Whether its gradient is wanted, so that ops on it are put on the tape.
     bool requires_grad() const { return node_ != nullptr; }
-    /// The gradient that backward() left; undefined before.
+    /// The gradient that backward() left, same shape; undefined before. Throws Error for a constant.
     const Tensor<T>& grad() const {
         require(node_ != nullptr,
                 "variable: this value wants no gradient (make it with Variable::leaf, or check NoGrad)");
         return node_->grad;
     }
-    /// Gives a leaf a gradient buffer of its own, to which backward() adds; the owner sets it to zero.
+    /// Gives a leaf a gradient buffer of its own, to which backward() adds; the owner sets it to zero. Throws Error for
+    /// any other variable.
     void set_grad(Tensor<T> grad) const {
         require(node_ != nullptr && node_->leaf, "variable: only a leaf has a gradient buffer of its own");
         node_->grad = std::move(grad);
@@ -132,8 +133,8 @@ Variable<T> record(Tensor<T> value, std::initializer_list<const Variable<T>*> in
         result.node_ = detail::make_node(result.value_, std::move(nodes), std::forward<F>(backward));
     return result;
 }
-/// A value on the tape: backward(dy, inputs) adds to the gradients of `inputs`, those that want one (grad_target()).
-/// Without any, or while NoGrad stands, a constant.
+/// The result of an op over a list of inputs: backward(dy, inputs) adds to the gradients of those that want one
+/// (grad_target()). Without any, or while NoGrad stands, the result is a constant.
 template <class T, class F>
 Variable<T> record(Tensor<T> value, const std::vector<Variable<T>>& inputs, F&& backward) {
     Variable<T> result(std::move(value));
@@ -160,9 +161,9 @@ template <class T>
 struct GradTarget {
     Tensor<T> tensor;             ///< undefined when the input wants no gradient
     std::int32_t accumulate = 0;  ///< 1 where there is something to add to, 0 where the tensor is to be written
-    /// Whether a gradient is wanted.
+    /// Whether the input wants a gradient.
     explicit operator bool() const { return tensor.defined(); }
-    /// Null where none is wanted.
+    /// Address of the gradient on the device; null where none is wanted.
     T* data() const { return tensor.defined() ? tensor.data() : nullptr; }
 };
 

@@ -7,19 +7,19 @@
 
 namespace hwnas {
 
-/// What may happen to an image.
+/// What may happen to an image; AugmentOptions as kernels read them.
 struct AugmentationLimits {
-    std::int64_t h = 1, w = 1;              ///< of the image
+    std::int64_t h = 1, w = 1;              ///< extents of the image, pixels
     std::int64_t shift = 0;                 ///< pixels, up to which it moves in each direction
     std::int64_t erase_below = 0;           ///< of 2^32: how often a rectangle is erased
-    std::int64_t erase_h = 1, erase_w = 1;  ///< its largest sides
+    std::int64_t erase_h = 1, erase_w = 1;  ///< largest sides of that rectangle, pixels
     std::int32_t flip = 0;                  ///< 1: every other image is mirrored, left and right change places
 };
-/// What happens to one: pixel (y, x) comes from source(y, x), unless it is erased.
+/// What happens to one image: pixel (y, x) comes from source(y, x), unless it is erased.
 struct Augmentation {
-    /// Of the image; its shift; the corner and sides of the erased rectangle. Pixels.
+    /// In pixels: extents of the image; its shift; corner and sides of the erased rectangle.
     std::int64_t h, w, dy, dx, top, left, height, width;
-    bool flip;  ///< mirrored
+    bool flip;  ///< whether left and right change places
 
     /// What happens to image `image` of the batch at step `step`.
     HWNAS_HD static Augmentation draw(const AugmentationLimits& limits, random::Key key, std::uint64_t image,

@@ -9,9 +9,9 @@ namespace hwnas {
 /// Kernels submitted while a guard stands run only if *flag == value, decided on the device at run time. The caller
 /// keeps the flag alive. Without a flag they always run.
 struct Guard {
-    /// On the device; null: always.
+    /// Address on the device; null: always run.
     const std::int32_t* flag = nullptr;
-    std::int32_t value = 0;  ///< what the flag must be
+    std::int32_t value = 0;  ///< value of the flag at which kernels run
     bool operator==(const Guard&) const = default;
 };
 

@@ -17,15 +17,15 @@
 
 namespace hwnas::random {
 
-/// 64 key bits: which stream of numbers.
+/// Which stream of random numbers: 64 bits.
 struct Key {
-    std::uint32_t low = 0, high = 0;  ///< of the 64 bits
+    std::uint32_t low = 0, high = 0;  ///< halves of the 64 bits
     bool operator==(const Key&) const = default;
 };
 
-/// What one counter gives: 128 random bits.
+/// The 128 random bits of one counter.
 struct Words {
-    std::uint32_t w[4];  ///< the four words
+    std::uint32_t w[4];  ///< four words of 32 bits
 };
 
 /// Philox4x32-10: four random words from a 128-bit counter and a 64-bit key.
@@ -76,12 +76,12 @@ HWNAS_HD inline double log(double x) {
     return std::fma(static_cast<double>(exponent), 0.6931471805599453, atanh2 * 2.0);
 }
 
-/// Standard exponential, -log u.
+/// A standard exponential number, -log u, from a random word.
 HWNAS_HD inline double exponential(std::uint32_t word) {
     return -log(static_cast<double>(uniform(word)));
 }
 
-/// Standard Gumbel, -log(-log u).
+/// A standard Gumbel number, -log(-log u), from a random word; the same bits on every device.
 HWNAS_HD inline float gumbel(std::uint32_t word) {
     return static_cast<float>(-log(exponential(word)));
 }
@@ -119,7 +119,7 @@ namespace hwnas {
 
 /// A seed from which every object takes its own named stream, so that one number fixes a whole run.
 struct Seed {
-    std::uint64_t value = 0;  ///< the number a user writes
+    std::uint64_t value = 0;  ///< the one number a user writes
 
     /// The stream of that name: FNV-1a of the name mixed with the seed through one Philox block.
     constexpr std::uint64_t hash(std::string_view name) const {
@@ -127,14 +127,14 @@ struct Seed {
         for (const char c : name) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3ull;
         return h;
     }
-    /// A key of its own for everything random, by name.
+    /// The key of the random stream of that name.
     random::Key stream(std::string_view name) const {
         const std::uint64_t h = hash(name);
         const auto mixed =
             random::words_at({static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(value >> 32)}, h, 0);
         return {mixed.w[0], mixed.w[1]};
     }
-    /// A seed for the parts of one object.
+    /// The seed of a named part: streams of equal names in different parts differ.
     Seed in(std::string_view name) const {
         const auto key = stream(name);
         return {(std::uint64_t{key.high} << 32) | key.low};

@@ -20,10 +20,10 @@ public:
     static constexpr int max_rank = 6;
 
     Shape() = default;
-    /// Extents, outermost first; none is negative.
+    /// Extents, outermost first; throws Error for more than max_rank, or one that is negative.
     Shape(std::initializer_list<std::int64_t> extents)
         : Shape(std::span<const std::int64_t>(extents.begin(), extents.size())) {}
-    /// Extents, outermost first; none is negative.
+    /// Extents, outermost first; throws Error for more than max_rank, or one that is negative.
     explicit Shape(std::span<const std::int64_t> extents) {
         require(extents.size() <= max_rank, "shape: {} dimensions given, at most {} are supported", extents.size(),
                 max_rank);
@@ -47,14 +47,14 @@ public:
         for (int i = 0; i < rank_; ++i) total *= (*this)[i];
         return total;
     }
-    /// Same rank and extents.
+    /// Whether rank and extents are equal.
     bool operator==(const Shape& other) const {
         if (rank_ != other.rank_) return false;
         for (int i = 0; i < rank_; ++i)
             if ((*this)[i] != other[i]) return false;
         return true;
     }
-    /// "[8, 28, 28, 16]"
+    /// As text: "[8, 28, 28, 16]".
     std::string str() const {
         std::string text = "[";
         for (int i = 0; i < rank_; ++i) text += (i ? ", " : "") + std::to_string((*this)[i]);

@@ -7,7 +7,7 @@
 
 namespace hwnas::cpu {
 
-/// Any window.
+/// Forward for windows of any size, stride, padding and dilation; the common ones have kernels of their own below.
 template <class T>
 struct AveragePoolBody {
     [[gnu::always_inline]] static void run(const contract::AveragePoolForward<T>& call, std::int64_t begin,

@@ -20,7 +20,7 @@ struct DepthwiseGather {
     std::int64_t line_out() const { return columns.to * c; }
 };
 
-/// Any window.
+/// The gather for windows of any size, stride, padding and dilation; 3x3 ones have kernels of their own below.
 template <class T, int B>
 struct DepthwiseGatherBody {
     struct RowTap {

@@ -21,26 +21,26 @@ namespace hwnas::cpu {
 /// Elements a piece of an elementwise kernel handles: 64 KB of floats, a share of one core's L2.
 inline constexpr std::int64_t stream_grain = 16'384;
 
-/// What a kernel is given: threads and the instruction set to use.
+/// What a CPU kernel is given: threads, and the instruction set to use.
 class Context {
 public:
-    /// A pool of that many threads, and the kernels to use.
+    /// A pool of that many threads, the caller's included, and the instruction set to use.
     Context(int threads, Isa which) : isa(which), pool_(std::in_place, threads) {}
-    /// The calling thread only: for a call that is itself part of a parallel region.
+    /// The calling thread alone: for a call that is itself part of a parallel region.
     explicit Context(Isa which) : isa(which) {}
-    /// Kernels in use.
+    /// The instruction set whose kernels are run.
     const Isa isa;
-    /// Of the pool, the caller's included.
+    /// Threads that share the work, the caller's included.
     int threads() const { return pool_ ? pool_->threads() : 1; }
 
-    /// f(chunk), or f(chunk, number of the thread), for chunks [0, chunks).
+    /// Runs f(chunk), or f(chunk, number of the thread), for all chunks [0, chunks), each once, and waits for them.
     template <class F>
     void parallel(std::int64_t chunks, F&& f) {
         if (pool_) return pool_->parallel(chunks, std::forward<F>(f));
         for (std::int64_t chunk = 0; chunk < chunks; ++chunk) Pool::call(f, chunk, 0);
     }
 
-    /// f(begin, end) over [0, n) in pieces of about `grain`, all but the last a multiple of `unit`; for work whose
+    /// Runs f(begin, end) over [0, n) in pieces of about `grain`, all but the last a multiple of `unit`; for work whose
     /// pieces do not interact. Their number is one or even: two threads share the work of one image fairly.
     template <class F>
     void for_range(std::int64_t n, std::int64_t grain, F&& f, std::int64_t unit = 1) {
@@ -64,7 +64,7 @@ template <class S>
 void run_kernel(Context& context, const void* call) {
     Kernel<S>::run(context, *static_cast<const S*>(call));
 }
-/// A kernel with its struct's type erased.
+/// Address of a kernel, with its struct's type erased.
 using KernelFunction = void (*)(Context&, const void*);
 
 // Every program compiles the kernels it uses, unless HWNAS_COMPILED_KERNELS is defined for all of it: it then links
@@ -76,7 +76,7 @@ template <class T, int Part>
 KernelFunction compiled_kernel(int index);
 #endif
 
-/// What runs a call of struct S, number `index` of contract::Calls<T>.
+/// The kernel that runs a call of struct S, number `index` of contract::Calls<T>.
 template <class S, class T, int index>
 KernelFunction kernel_function() {
 #ifdef HWNAS_COMPILED_KERNELS
@@ -86,23 +86,24 @@ KernelFunction kernel_function() {
 #endif
 }
 
-/// Options of the CPU device.
+/// What a CPU device runs with.
 struct DeviceOptions {
-    int threads = 0;       ///< 0: all cores of the machine
-    Isa isa = best_isa();  ///< force Isa::portable to compare
+    int threads = 0;  ///< of the pool, the caller's included; 0: one per core of the machine
+    /// Instruction set of the kernels, by default the best the processor has; Isa::portable to compare.
+    Isa isa = best_isa();
 };
 
 /// The CPU as a Backend.
 class CpuBackend final : public Backend {
 public:
-    /// Throws where the system has not so many threads.
+    /// Starts the threads; throws Error for more than 1024, or more than the system gives.
     explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), options.isa) {}
     std::string name() const override { return "cpu"; }
     std::string description() const override {
         return fmt::format("cpu, {} thread{}, {} kernels", context_.threads(), context_.threads() == 1 ? "" : "s",
                            isa_name(context_.isa));
     }
-    /// 64-byte aligned.
+    /// Memory aligned to 64 bytes, large blocks to 2 MB.
     void* allocate(std::size_t bytes) override {
         void* const memory = ::operator new(bytes, alignment(bytes));
 #if defined(__linux__)
@@ -111,13 +112,13 @@ public:
 #endif
         return memory;
     }
-    /// What allocate() gave.
+    /// Frees what allocate() gave.
     void release(void* pointer, std::size_t bytes) noexcept override { ::operator delete(pointer, alignment(bytes)); }
-    /// A copy.
+    /// Copies at once; device memory is host memory.
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-    /// A copy.
+    /// Copies at once; device memory is host memory.
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
-    /// Runs it before it returns.
+    /// Runs a call before it returns, unless its guard says no.
     void run(const Call& call, const Guard& guard) override {
         if (!guard.flag || *guard.flag == guard.value) call.run_on_cpu(context_, call.payload);
     }
@@ -137,6 +138,7 @@ private:
 };
 
 /// This machine's CPU: `hwnas::cpu::device({.threads = 2})`. Results have the same bits at any number of threads.
+/// Throws Error for more than 1024 threads.
 inline Device device(DeviceOptions options = {}) {
     return Device(std::make_shared<CpuBackend>(options));
 }

@@ -190,7 +190,7 @@ struct MaxPool3x3Body {
     }
 };
 
-/// Any window.
+/// Forward for windows of any size, stride, padding and dilation.
 template <class T, int B>
 struct MaxPoolBody {
     [[gnu::always_inline]] static void run(const contract::MaxPoolForward<T>& call, std::int64_t begin,

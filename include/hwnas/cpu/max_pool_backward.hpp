@@ -119,7 +119,7 @@ struct MaxPool3x3BackwardBody {
     }
 };
 
-/// Any window.
+/// Backward for windows of any size, stride, padding and dilation.
 template <class T>
 struct MaxPoolBackwardBody {
     [[gnu::always_inline]] static void run(const contract::MaxPoolBackward<T>& call, std::int64_t begin,

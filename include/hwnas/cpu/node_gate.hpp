@@ -16,7 +16,7 @@ T unmixed(const T* gamma, std::int64_t primitives, std::uint64_t mask) {
     return T(1) - sum;
 }
 
-/// Draws per piece of work.
+/// Draws of gamma that one piece of parallel work handles.
 inline constexpr std::int64_t node_gate_grain = 32;
 
 template <class T>

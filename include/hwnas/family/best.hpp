@@ -10,40 +10,41 @@
 
 namespace hwnas {
 
-/// Which members a sweep looks at.
+/// Which architectures a sweep of S looks at.
 struct SweepOptions {
     int samples = 4'000;  ///< random S (and latency weights) beside uniform S and the rays to every vertex
-    int points = 40;      ///< on every ray
-    Seed seed = {};       ///< of the random S
+    int points = 40;      ///< points of S on every ray from uniform to a vertex
+    Seed seed = {};       ///< the random S are drawn from it
 };
 
-/// Whether best() measures on this machine: if the latency table is of it (its processor, backend and kernels).
+/// Whether best() measures on this machine; automatic: where the latency table was taken on its processor, backend and
+/// kernels.
 enum class Measuring { automatic, always, never };
 
-/// How Family::best() looks for a network.
+/// How Family::best() and Family::front() look for networks.
 struct BestOptions {
-    SweepOptions sweep = {};  ///< which members are considered
+    SweepOptions sweep = {};  ///< which architectures are considered
     int candidates = 24;  ///< networks scored in a round; there are more rounds only where measuring refuses them all
-    RecalibrationOptions recalibration = {};     ///< before every score
-    Measuring measuring = Measuring::automatic;  ///< whether to measure here
+    RecalibrationOptions recalibration = {};     ///< on what statistics are recomputed before every score
+    Measuring measuring = Measuring::automatic;  ///< whether the winner is timed on this machine
     /// Of a table of another device: the relative error that 95 % of its predictions stay within. predicted (1 +
     /// margin) has to keep the budget. Not set: what the table itself was checked to (LatencyTable::checked), or 0.10
     /// where it was not.
     std::optional<double> margin = {};
     int sessions = 7;                           ///< of measuring the winner; see measure_sessions()
     MeasureOptions measure = {.repeats = 200};  ///< of one session; batch and threads are those of the table
-    /// Called after every score.
+    /// Called after every score, on the calling thread.
     std::function<void(const ScoringProgress&)> progress = {};
 };
-/// Relative; of a table of another device, without a validated one.
+/// BestOptions::margin for a table of another device that was never checked: 10 %.
 inline constexpr double default_latency_margin = 0.10;
 
-/// A network that keeps a budget.
+/// A network that keeps a budget, with what is known of it.
 template <class T>
 struct BasicChoice {
-    Complexity complexity;                 ///< S
+    Complexity complexity;                 ///< S, which gave it
     std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
-    Genotype genotype;                     ///< its architecture
+    Genotype genotype;                     ///< which primitive stands on every edge
     BasicNetwork<T> network;               ///< inherited weights, recalibrated; ready for fit(), evaluate(), export
     double accuracy = 0;      ///< recalibrated, on the data best() was given; being the best of many it flatters
     double predicted_ms = 0;  ///< by the latency table; 0 without one
@@ -52,10 +53,10 @@ struct BasicChoice {
         measured_limit_ms;  ///< one more session's median stays below this, 95 %; what keeps the budget
     LatencyBasis basis = LatencyBasis::none;  ///< what kept the latency budget
     double margin = 0;                        ///< kept between prediction and budget where basis is predicted
-    std::int64_t parameters = 0, macs = 0;    ///< in all; multiply-adds for one image
-    int considered = 0, scored = 0;           ///< architectures of the sweep, and how many were scored for this choice
+    std::int64_t parameters = 0, macs = 0;    ///< learnable parameters; multiply-accumulates for one image
+    int considered = 0, scored = 0;  ///< different architectures of the sweep, and how many were scored for this choice
 };
-/// Of a float network.
+/// The chosen network in float.
 using Choice = BasicChoice<float>;
 
 namespace detail {

@@ -8,34 +8,35 @@
 
 namespace hwnas {
 
-/// Limits a network must keep; the defaults limit nothing.
+/// Hard limits a network must keep; the defaults limit nothing.
 struct Budget {
-    double latency_ms = std::numeric_limits<double>::infinity();  ///< as in the latency table (batch, threads)
-    /// In all, at most.
+    double latency_ms = std::numeric_limits<double>::infinity();  ///< at the batch and threads of the latency table
+    /// Learnable parameters in all.
     std::int64_t parameters = std::numeric_limits<std::int64_t>::max();
-    /// Multiply-adds for one image, at most.
+    /// Multiply-accumulates for one image.
     std::int64_t macs = std::numeric_limits<std::int64_t>::max();
-    std::map<std::string, int> counts = {};  ///< by primitive: edges that may choose it, at most
+    std::map<std::string, int> counts = {};  ///< by name of a primitive: the most edges that may choose it
 
-    /// Whether it limits time.
+    /// Whether it limits latency.
     bool timed() const { return latency_ms < std::numeric_limits<double>::infinity(); }
 };
 
-/// What a latency stands on.
+/// What the claim that a latency keeps its budget stands on.
 enum class LatencyBasis {
     none,       ///< no LatencyModel: latency is unknown
     predicted,  ///< by the table, of another device: a margin was kept
-    measured    ///< on this device, several times
+    measured    ///< on this device, in several sessions
 };
-/// "none", "predicted", "measured"
+/// "none", "predicted" or "measured".
 inline const char* latency_basis_name(LatencyBasis basis) {
     return basis == LatencyBasis::measured ? "measured" : basis == LatencyBasis::predicted ? "predicted" : "none";
 }
 
-/// No network of the family keeps the budget. Carries the one that comes nearest: with these numbers as limits it fits.
+/// Thrown by Family::best() where no network of the family keeps the budget. Carries the one that comes nearest: with
+/// these numbers as limits it fits.
 class InfeasibleBudget : public Error {
 public:
-    /// The member that comes nearest and its numbers.
+    /// `message` for people; the architecture that comes nearest with its latency, what that stands on, and its size.
     InfeasibleBudget(const std::string& message, Genotype genotype, double latency, LatencyBasis latency_basis,
                      const NetworkSize& size)
         : Error(message),
@@ -47,8 +48,8 @@ public:
     Genotype smallest;  ///< the architecture that comes nearest
     double latency_ms;  ///< what a budget must allow for it: the upper limit of its measurements where it was measured,
                         ///< else predicted with the margin
-    LatencyBasis basis;             ///< what `latency_ms` is
-    std::int64_t parameters, macs;  ///< of `smallest`
+    LatencyBasis basis;             ///< what `latency_ms` stands on
+    std::int64_t parameters, macs;  ///< learnable parameters and multiply-accumulates of `smallest`
 };
 
 namespace detail {

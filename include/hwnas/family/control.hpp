@@ -12,9 +12,10 @@
 
 namespace hwnas {
 
-/// Counts along every ray from uniform to a vertex, and over random S.
+/// How well S controls the architecture: counts along every ray from uniform to a vertex, and rank correlations over
+/// random S.
 struct ControlReport {
-    /// From uniform S to one vertex.
+    /// One ray: S from uniform to the vertex of a primitive, so that the primitive's penalty grows.
     struct Ray {
         std::string primitive;    ///< whose vertex
         std::vector<int> counts;  ///< edges choosing it, from uniform to its vertex

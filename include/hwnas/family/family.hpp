@@ -13,20 +13,22 @@
 
 namespace hwnas {
 
-/// The accuracies of one member before it is retrained; never mixed. (The fourth, retrained, is fit() from scratch.)
+/// The accuracies (the task's metric) of one member before it is retrained; never mixed. The fourth, retrained, is
+/// fit() from scratch.
 struct Accuracies {
     double supernet = 0;      ///< gamma = softmax(alpha(S)), batch norms recalibrated with it
     double derived = 0;       ///< argmax, inherited weights and statistics
     double recalibrated = 0;  ///< argmax, inherited weights, statistics recomputed on training batches
 };
 
-/// What a search leaves: an architecture with weights for every S. Owns all it needs; movable, clone() copies.
+/// What a search leaves: an architecture with trained weights for every S. Owns all it needs; movable, clone() copies.
 template <class Net>
 class BasicFamily {
 public:
-    /// float or double.
+    /// Type of the weights: float or double.
     using T = typename Net::value_type;
-    /// latency_weight: the largest kappa the search drew, where its hypernetwork is conditioned on it.
+    /// A family from its parts, as SingleLevelTrainer::family() makes it. latency_weight: the largest kappa the search
+    /// drew, where its hypernetwork is conditioned on it.
     BasicFamily(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency,
                 std::shared_ptr<const DeviceDataset> train, BasicTask<T> task, double latency_weight = 0)
         : supernet_(std::move(supernet)),
@@ -36,21 +38,21 @@ public:
           task_(std::move(task)),
           largest_weight_(latency_weight) {}
 
-    /// Rows and primitives.
+    /// The rows of choices of its supernet.
     const Architecture& architecture() const { return supernet_.architecture(); }
-    /// The shared weights.
+    /// The supernet, whose weights all members inherit.
     const Net& supernet() const { return supernet_; }
-    /// S -> logits.
+    /// The hypernetwork, which gives the logits of every S.
     const BasicHyperNet<T>& hypernet() const { return hypernet_; }
-    /// None where the search had none.
+    /// The latency model of the search; empty where it had none.
     const std::optional<LatencyModel>& latency() const { return latency_; }
-    /// The images it was trained on, on the device.
+    /// The training data on the device: what batch-norm statistics are recomputed on.
     const DeviceDataset& train_data() const { return *train_; }
-    /// What it was trained for.
+    /// The loss and metric it was trained for; scores are this metric.
     const BasicTask<T>& task() const { return task_; }
     /// 1 where a larger metric is better, else -1.
     double sign() const { return task_.higher_is_better ? 1.0 : -1.0; }
-    /// A copy that shares nothing.
+    /// A copy with weights and scores of its own; the training data stay shared.
     BasicFamily clone() const {
         BasicFamily copy(supernet_.clone(), hypernet_.clone(), latency_, train_, task_, largest_weight_);
         *copy.scores_ = *scores_;
@@ -58,15 +60,15 @@ public:
     }
     /// Whether the second axis is there: a latency weight from 0 to largest_latency_weight() beside S.
     bool conditioned_on_latency() const { return hypernet_.options().latency_weight; }
-    /// kappa of the search.
+    /// The kappa of the search; of a family with the second axis the largest it drew.
     double largest_latency_weight() const { return largest_weight_; }
 
-    /// The number of the primitive with the largest logit in every row. A family that is conditioned on the latency
-    /// weight takes the middle of its range unless told.
+    /// The primitive with the largest logit, as a column number, in every row at S. latency_weight: kappa, from 0 to
+    /// largest_latency_weight(), for a family with that axis only (else Error); not given: the middle of the range.
     std::vector<int> choices(const Complexity& s, std::optional<double> latency_weight = {}) const {
         return choices(std::vector<Condition>{condition(s, latency_weight)})[0];
     }
-    /// The same of many conditions at once.
+    /// The choices at many conditions in one pass, one list per condition.
     std::vector<std::vector<int>> choices(const std::vector<Condition>& conditions) const {
         const auto alpha = hypernet_.logits(conditions);
         const auto k = static_cast<std::size_t>(architecture().k()),
@@ -78,11 +80,11 @@ public:
                 chosen[row] = static_cast<int>(std::max_element(logits, logits + k) - logits);
         return result;
     }
-    /// The architecture at S.
+    /// The architecture at S: choices() by name.
     Genotype at(const Complexity& s, std::optional<double> latency_weight = {}) const {
         return Genotype::from_choices(architecture(), choices(s, latency_weight));
     }
-    /// softmax(alpha(S)), row-major [rows, k].
+    /// softmax(alpha(S)), row-major [rows, k]: the mixture whose argmax is choices().
     std::vector<double> mixture(const Complexity& s, std::optional<double> latency_weight = {}) const {
         const auto [complexity, weight] = condition(s, latency_weight);
         auto alpha = hypernet_.logits(complexity, weight);
@@ -96,7 +98,8 @@ public:
         }
         return alpha;
     }
-    /// The discrete network of a genotype with inherited weights and statistics.
+    /// The discrete network of a genotype with weights and statistics inherited from the supernet; recalibrate() or
+    /// fit() it before use. Throws Error for a genotype of another space.
     BasicNetwork<T> network(const Genotype& genotype) const
         requires requires(const Net& net) { net.space(); }
     {
@@ -105,7 +108,7 @@ public:
         return network;
     }
 
-    /// The three accuracies at S on `data` (the task's metric).
+    /// The three accuracies at S on `data`; batch-norm statistics are recomputed on the training data.
     Accuracies accuracies(const Complexity& s, const DeviceDataset& data) const {
         const auto& a = architecture();
         const Device& device = supernet_.device();
@@ -128,12 +131,13 @@ public:
         }
         return result;
     }
-    /// The three of one S on `data`, uploaded; batch-norm statistics from the training images.
+    /// The three accuracies at S on host data, which are uploaded first.
     Accuracies accuracies(const Complexity& s, const Dataset& data) const {
         return accuracies(s, DeviceDataset::upload(data, supernet_.device()));
     }
 
-    /// Counts along every ray from uniform to a vertex, and over random S, at one latency weight.
+    /// How well S controls the architecture: `points` S along the ray from uniform to each vertex, and `samples` random
+    /// S, at one latency weight. Throws Error for fewer than 2 points.
     ControlReport control(int samples = 200, int points = 21, Seed seed = {},
                           std::optional<double> latency_weight = {}) const {
         return detail::control_report(architecture(), samples, points, seed, [&](const std::vector<Complexity>& all) {
@@ -143,16 +147,16 @@ public:
         });
     }
 
-    /// The architectures of `count` random S, and latency weights where there are any, one each: their sizes and
-    /// predicted latencies.
+    /// The architectures of `count` random S (and latency weights, where the family has that axis), one each, equal
+    /// ones repeated: the random control of a search. With sizes and predicted latencies, not scored.
     std::vector<FamilyMember> sample(int count, Seed seed = {}) const
         requires requires(const Net& net) { net.space(); }
     {
         require(count >= 0, "family: a sample of {}", count);
         return members(random_conditions(count, seed), false);
     }
-    /// The different architectures of a dense sweep: uniform S, rays to every vertex, random S; all at several latency
-    /// weights where the family has that axis. In the order of the sweep.
+    /// The different architectures of a dense sweep, in its order: uniform S, rays to every vertex, random S; all at
+    /// several latency weights where the family has that axis. With sizes and predicted latencies, not scored.
     std::vector<FamilyMember> sweep(const SweepOptions& options = {}) const
         requires requires(const Net& net) { net.space(); }
     {
@@ -172,7 +176,8 @@ public:
         return members(points, true);
     }
 
-    /// Recalibrates and scores one member on `data`; known scores are taken from scores().
+    /// Sets the member's accuracy on `data`: its network inherits weights, is recalibrated and evaluated, or its score
+    /// is taken from scores() where it is known. `tell` gets `progress`, completed.
     void score(FamilyMember& member, const Dataset& data, const RecalibrationOptions& recalibration = {},
                ScoringProgress progress = {}, const std::function<void(const ScoringProgress&)>& tell = {}) const
         requires requires(const Net& net) { net.space(); }
@@ -189,7 +194,7 @@ public:
         progress.member = &member;
         if (tell) tell(progress);
     }
-    /// Every score that was paid for; to be kept with the family, and to be filled from what was kept.
+    /// All scores known so far; may be saved and filled again, so that none is computed twice.
     ScoreCache& scores() const { return *scores_; }
 
     /// The members of the sweep that none beats in accuracy, latency and parameters at once, among `candidates` that
@@ -288,7 +293,7 @@ private:
     mutable std::uint64_t on_device_key_ = 0;
 };
 
-/// Of a float supernet.
+/// The family of a search in float.
 using Family = BasicFamily<SuperNet>;
 
 }  // namespace hwnas

@@ -10,27 +10,27 @@
 
 namespace hwnas {
 
-/// One architecture of a family, and what is known of it.
+/// One architecture of a family, and what is known of it without training.
 struct FamilyMember {
-    Complexity complexity;                 ///< S
+    Complexity complexity;                 ///< S, which gave it
     std::optional<double> latency_weight;  ///< kappa, where the hypernetwork is conditioned on it
-    std::vector<int> choices;              ///< number of the primitive in every row
-    Genotype genotype;                     ///< its architecture
+    std::vector<int> choices;              ///< column number of the primitive chosen in every row
+    Genotype genotype;                     ///< the same by name
     NetworkSize size;                      ///< parameters and multiply-adds
-    double predicted_ms = 0;               ///< 0 in a family without a LatencyModel
+    double predicted_ms = 0;               ///< ms by the latency table; 0 in a family without a LatencyModel
     std::optional<double> accuracy = {};   ///< recalibrated, on the data it was scored on (the task's metric)
 };
 
 /// How far scoring has come; called after every network.
 struct ScoringProgress {
-    int done = 0, total = 0;  ///< of this round
-    /// Just scored.
+    int done = 0, total = 0;  ///< networks scored, and to score, in this round
+    /// The network that was scored last.
     const FamilyMember* member = nullptr;
-    bool cached = false;  ///< its score was known
+    bool cached = false;  ///< its score was known and cost nothing
 };
 
-/// Numbers of the members that no other dominates: at least as good in accuracy, latency and parameters and better in
-/// one. By latency, then parameters, rising. All need an accuracy.
+/// Positions of the members that no other dominates, that is, is at least as good in accuracy, latency and parameters
+/// and better in one; sorted by latency, then parameters. Throws Error for a member without an accuracy.
 inline std::vector<std::size_t> non_dominated(const std::vector<FamilyMember>& members, bool higher_is_better = true) {
     const auto accuracy = [&](const FamilyMember& m) { return higher_is_better ? *m.accuracy : -*m.accuracy; };
     for (const auto& m : members)

@@ -8,11 +8,11 @@
 
 namespace hwnas {
 
-/// Several sessions of measuring one network.
+/// Times of one network that was prepared anew and measured in several sessions.
 struct RepeatedMeasurement {
-    double median = 0;                  ///< of the sessions' medians, ms
+    double median = 0;                  ///< median of the sessions' medians, ms
     double limit = 0;                   ///< upper prediction limit of one more session's median, 95 % one-sided
-    std::vector<double> sessions = {};  ///< median of each, ms
+    std::vector<double> sessions = {};  ///< median of each session, ms
 };
 
 namespace detail {
@@ -24,7 +24,8 @@ inline double student_95(std::size_t degrees) {
 }
 }  // namespace detail
 
-/// Mean and deviation of the sessions' medians, as those of a normal distribution: limit = mean + t s sqrt(1 + 1/n).
+/// Summary of sessions whose medians (ms) are taken as normally distributed: limit = mean + t s sqrt(1 + 1/n). Throws
+/// Error for fewer than 2.
 inline RepeatedMeasurement repeated_measurement(std::vector<double> sessions) {
     require(sessions.size() >= 2, "measure: {} sessions, a spread needs at least 2", sessions.size());
     RepeatedMeasurement result{.sessions = sessions};
@@ -40,7 +41,8 @@ inline RepeatedMeasurement repeated_measurement(std::vector<double> sessions) {
     return result;
 }
 
-/// Every network in `count` sessions, all of them in turn in each, so that slow drift meets all alike.
+/// Measures every network in `count` sessions, all of them in turn in each, so that slow drift meets all alike. Throws
+/// Error for fewer than 2 sessions.
 inline std::vector<RepeatedMeasurement> measure_sessions(const std::vector<const Network*>& networks, int count,
                                                          const MeasureOptions& options) {
     require(count >= 2, "measure: {} sessions, a spread needs at least 2", count);

@@ -12,10 +12,10 @@
 
 namespace hwnas {
 
-/// Scores by data and architecture, so that none is paid for twice.
+/// Accuracies by data and architecture, so that none is computed twice; several budgets share it.
 class ScoreCache {
 public:
-    /// Names the data a score is of, and how statistics were recalibrated for it.
+    /// A hash of the data a score is of, and of how statistics were recalibrated for it.
     static std::uint64_t key(const Dataset& data, const RecalibrationOptions& recalibration) {
         std::uint64_t hash = 0xcbf29ce484222325ull;
         const auto add = [&](const auto& values) {
@@ -36,16 +36,16 @@ public:
                                       recalibration.batch, static_cast<std::int64_t>(recalibration.seed.value)});
         return hash;
     }
-    /// Of choices on the data of `key`, if it was scored.
+    /// The score of an architecture (column number of every row) on the data of `key`, if it is known.
     std::optional<double> find(std::uint64_t key, const std::vector<int>& choices) const {
         const auto found = scores_.find({key, choices});
         return found == scores_.end() ? std::nullopt : std::optional(found->second);
     }
-    /// Adds or replaces one.
+    /// Adds a score, or replaces the one known.
     void insert(std::uint64_t key, const std::vector<int>& choices, double score) { scores_[{key, choices}] = score; }
-    /// How many.
+    /// Number of scores.
     std::size_t size() const { return scores_.size(); }
-    /// f(key, choices, score), in a fixed order.
+    /// Calls f(key, choices, score) for every score, in an order that depends on the content alone.
     template <class F>
     void for_each(F&& f) const {
         for (const auto& [at, score] : scores_) f(at.first, at.second, score);

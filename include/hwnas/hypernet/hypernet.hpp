@@ -18,14 +18,15 @@
 
 namespace hwnas {
 
-/// A multilayer perceptron, or interpolation between learnable pivots.
+/// How a hypernetwork computes logits: by a multilayer perceptron on k (S - 1/k), or by interpolation between learnable
+/// pivots of the simplex, alpha = sum_r softmax_r(-|S - pivot_r|^2 / h) A_r.
 enum class HyperNetForm { mlp, pivots };
-/// Form and size of a hypernetwork.
+/// Form and size of a hypernetwork; the two fields of the other form are not read.
 struct HyperNetOptions {
-    HyperNetForm form = HyperNetForm::mlp;  ///< which of the two
+    HyperNetForm form = HyperNetForm::mlp;  ///< perceptron or pivots
     int hidden = 64;                        ///< units of each of the two hidden layers (mlp)
-    int pivots = 16;                        ///< number of pivots
-    double bandwidth = 0.05;                ///< h
+    int pivots = 16;                        ///< number of pivots, each with a table of logits (pivots)
+    double bandwidth = 0.05;                ///< h, in squared distance on the simplex: smaller is more local (pivots)
     bool latency_weight =
         false;  ///< the condition is (S, w): w from 0 to 1 is the latency weight as a part of its largest value
 };
@@ -33,24 +34,26 @@ struct HyperNetOptions {
 /// What a hypernetwork is asked: S, and the latency weight as a part of its largest value where it is conditioned on
 /// it.
 struct Condition {
-    Complexity s;         ///< sums to 1, one a primitive
-    double weight = 0.5;  ///< 0 to 1
+    Complexity s;  ///< one penalty weight a primitive, summing to 1
+    /// Latency weight over the largest one of the search, 0 to 1; without the second axis not read.
+    double weight = 0.5;
 };
 
-/// H_a: condition -> logits alpha [rows, k], from a last layer near 0: the first choices are uniform.
+/// H_a, the network that turns a complexity vector into architecture logits alpha [rows, k]. Its last layer starts near
+/// 0, so that every mixture starts near uniform. Movable; clone() copies.
 template <class T>
 class BasicHyperNet {
 public:
-    /// float or double.
+    /// Type of its weights: float or double.
     using value_type = T;
-    /// For the rows and primitives of a space.
+    /// A hypernetwork for the rows and primitives of a space.
     BasicHyperNet(const SearchSpace& space, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
         : BasicHyperNet(space.architecture().rows(), space.architecture().k(), device, seed, options) {}
-    /// For those of an architecture.
+    /// A hypernetwork for the rows and primitives of an architecture, whoever built it.
     BasicHyperNet(const Architecture& architecture, const Device& device, Seed seed = {},
                   const HyperNetOptions& options = {})
         : BasicHyperNet(architecture.rows(), architecture.k(), device, seed, options) {}
-    /// For `rows` rows of `k` logits.
+    /// A hypernetwork for `rows` rows of `k` logits. Throws Error for sizes below 1 or a bandwidth that is not above 0.
     BasicHyperNet(int rows, int k, const Device& device, Seed seed = {}, const HyperNetOptions& options = {})
         : rows_(rows), k_(k), options_(options), device_(device), seed_(seed) {
         require(rows >= 1 && k >= 1, "hypernet: {} rows of {} primitives", rows, k);
@@ -81,8 +84,8 @@ public:
     BasicHyperNet(BasicHyperNet&&) = default;
     BasicHyperNet& operator=(BasicHyperNet&&) = default;
 
-    /// S [k] -> alpha [rows, k]. weight [1], the latency weight as a part of its largest value, belongs to a
-    /// hypernetwork that is conditioned on it, and to no other.
+    /// S [k] -> alpha [rows, k]. weight [1], the latency weight as a part of its largest value, must be given to a
+    /// hypernetwork that is conditioned on it and to no other (else Error).
     Variable<T> forward(const Variable<T>& s, const Variable<T>& weight = {}) const {
         const LabelScope label("hypernet");
         require(s.shape() == Shape{k_}, "hypernet: complexity vector of shape {}, expected [{}]", s.shape(), k_);
@@ -100,11 +103,12 @@ public:
         const auto distance = reshape(linear(multiply(difference, difference), ones_), {1, options_.pivots});
         return reshape(linear(softmax(scale(distance, -1.0 / options_.bandwidth)), table_.variable), {rows_, k_});
     }
-    /// Logits on the host, row-major [rows, k].
+    /// Logits at S on the host, row-major [rows, k]; throws Error for an S that is not on the simplex.
     std::vector<double> logits(const Complexity& s, double weight = 0.5) const {
         return logits(std::vector<Condition>{{s, weight}});
     }
-    /// Logits of many conditions at once, row-major [conditions, rows, k]; those of each alone, up to rounding.
+    /// Logits of many conditions in one pass, row-major [conditions, rows, k]; equal to those of each alone up to
+    /// rounding. Throws Error for an S that is not on the simplex or a weight outside 0 to 1.
     std::vector<double> logits(const std::vector<Condition>& conditions) const {
         std::vector<T> s, weights;
         for (const auto& condition : conditions) {
@@ -137,20 +141,20 @@ public:
         }
         return result;
     }
-    /// Rows of logits.
+    /// Rows of logits: searched edges.
     int rows() const { return rows_; }
-    /// Logits a row: primitives.
+    /// Logits a row: primitives, and entries of S.
     int k() const { return k_; }
-    /// As constructed.
+    /// The options it was built with.
     const HyperNetOptions& options() const { return options_; }
-    /// Its parameters by name.
+    /// Its parameters by name, sharing its memory.
     ModuleState<T> state() const {
         ModuleState<T> state;
         for (const auto& layer : layers_) layer.collect(state);
         if (pivots_.variable.defined()) state.parameters.push_back(pivots_), state.parameters.push_back(table_);
         return state;
     }
-    /// A copy that shares nothing.
+    /// A copy on the same device that shares no memory with this one.
     BasicHyperNet clone() const {
         BasicHyperNet other(rows_, k_, device_, seed_, options_);
         copy_state(state(), other.state());
@@ -181,7 +185,7 @@ private:
     Variable<T> ones_;
 };
 
-/// In float.
+/// The hypernetwork in float.
 using HyperNet = BasicHyperNet<float>;
 
 }  // namespace hwnas

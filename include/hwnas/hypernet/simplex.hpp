@@ -10,10 +10,11 @@
 
 namespace hwnas {
 
-/// S: a point of the simplex, one penalty weight a primitive.
+/// S, a point of the simplex: one penalty weight per primitive, in the order of the space's primitives. Raising S_m
+/// lowers the number of edges that choose primitive m.
 using Complexity = std::vector<double>;
 
-/// Throws unless S has k entries, none negative, that sum to 1.
+/// Throws Error unless S has k entries from 0 to 1 that sum to 1.
 inline void check_complexity(const Complexity& s, int k) {
     require(static_cast<int>(s.size()) == k, "complexity: {} entries for {} primitives", s.size(), k);
     double sum = 0;
@@ -23,11 +24,12 @@ inline void check_complexity(const Complexity& s, int k) {
     }
     require(std::abs(sum - 1) < 1e-6, "complexity: entries sum to {}, not 1", sum);
 }
-/// (1/k, ..., 1/k): profile A.
+/// (1/k, ..., 1/k): profile A of the paper.
 inline Complexity uniform_complexity(int k) {
     return Complexity(static_cast<std::size_t>(k), 1.0 / k);
 }
-/// `weight` on primitive m, the rest shared equally: profiles B (a convolution, .70) and C (a pool, .70).
+/// `weight` on primitive m, the rest shared equally: profiles B (the convolution, 0.70) and C (the pool, 0.70) of the
+/// paper. Throws Error for an m or a weight out of range.
 inline Complexity penalised(int k, int m, double weight) {
     require(k >= 1 && m >= 0 && m < k, "complexity: primitive {} of {}", m, k);
     require(weight >= 0 && weight <= 1, "complexity: weight {} is outside 0 to 1", weight);
@@ -35,7 +37,7 @@ inline Complexity penalised(int k, int m, double weight) {
     s[static_cast<std::size_t>(m)] = k > 1 ? weight : 1.0;
     return s;
 }
-/// Point t in [0, 1] of the ray from uniform to vertex m.
+/// The point (1 - t) uniform + t vertex m, t from 0 to 1 (else Error).
 inline Complexity on_ray(int k, int m, double t) {
     require(k >= 1 && m >= 0 && m < k, "complexity: primitive {} of {}", m, k);
     require(t >= 0 && t <= 1, "complexity: point {} of a ray is outside 0 to 1", t);
@@ -43,7 +45,7 @@ inline Complexity on_ray(int k, int m, double t) {
     s[static_cast<std::size_t>(m)] += t;
     return s;
 }
-/// Number `index` of a stream of uniform points.
+/// Point `index` of a stream of points drawn uniformly from the simplex (Dirichlet(1, ..., 1)).
 inline Complexity random_complexity(int k, random::Key key, std::uint64_t index) {
     Complexity s(static_cast<std::size_t>(k));
     double sum = 0;

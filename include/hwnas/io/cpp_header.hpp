@@ -15,8 +15,9 @@ namespace hwnas::io {
 
 /// How a C++ model is written.
 struct CppHeaderOptions {
-    std::string name_space = "model";  ///< of all it declares; "a::b" nests. Several models need different ones
-    bool fold = true;                  ///< batch norms behind convolutions go into their weights
+    /// Namespace of all the header declares; "a::b" nests. Models used in one program need different ones.
+    std::string name_space = "model";
+    bool fold = true;  ///< batch norms behind convolutions go into their weights
     /// Where std is above 0, the header has pixel(byte) = (byte / 255 - mean) / std: what the network was trained on.
     float mean = 0, std = 0;
 };
@@ -442,13 +443,13 @@ private:
 }  // namespace detail
 
 /// The text of a C++17 header: namespace `model` with the weights, exact to the bit, infer(input, output) for one image
-/// [H, W, C], and the sizes of all as constants. It includes `cmath` and `limits` at most. Throws where a kernel of the
-/// network has no C++ form.
+/// [H, W, C], and the sizes of all as constants. It includes `cmath` and `limits` at most. Throws Error where a kernel
+/// of the network has no C++ form.
 inline std::string cpp_header(const Network& network, const CppHeaderOptions& options = {}) {
     return detail::CppHeader(detail::ForwardPass::record(network, 1, options.fold), options).text();
 }
 
-/// The same of a network composed by hand: forward(x) is called once, with x a Variable [1, H, W, C] on `device`;
+/// The header of a network composed by hand: forward(x) is called once, with x a Variable [1, H, W, C] on `device`;
 /// modules in it are called with Phase::eval. fold has no meaning here.
 template <class F>
     requires std::is_invocable_r_v<Variable<float>, F, const Variable<float>&>
@@ -457,13 +458,13 @@ std::string cpp_header(const Device& device, const ImageShape& image, F&& forwar
     return detail::CppHeader(detail::ForwardPass::record(device, image, 1, std::forward<F>(forward)), options).text();
 }
 
-/// cpp_header() into a file, which is replaced as a whole or left as it was.
+/// Writes cpp_header() into a file, which is replaced as a whole or left as it was; throws Error naming it.
 inline void write_cpp_header(const Network& network, const std::filesystem::path& file,
                              const CppHeaderOptions& options = {}) {
     write_file_atomic(file, cpp_header(network, options));
 }
 
-/// The same of a network composed by hand.
+/// Writes the header of a network composed by hand into a file.
 template <class F>
     requires std::is_invocable_r_v<Variable<float>, F, const Variable<float>&>
 void write_cpp_header(const Device& device, const ImageShape& image, F&& forward, const std::filesystem::path& file,

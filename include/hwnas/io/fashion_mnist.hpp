@@ -24,15 +24,15 @@
 
 namespace hwnas::io {
 
-/// Where the files are, and how they are split.
+/// Where the files of Fashion-MNIST are, and how they are split.
 struct FashionMnistOptions {
     std::filesystem::path directory = {};  ///< empty: $HWNAS_DATA, what run.sh unpacked, or the installed package
     std::int64_t validation = 5'000;       ///< images taken out of the training set, a multiple of 10 below 60,000
-    std::uint64_t seed = 42;               ///< which images those are
+    std::uint64_t seed = 42;               ///< decides which images are taken out
     bool verify = true;                    ///< compare the SHA-256 of the content; false for data of the same form
 };
 
-/// The three sets; no image is in two.
+/// Training, validation and test set; no image is in two.
 struct FashionMnist {
     Dataset train, validation, test;  ///< 55,000, 5,000 and 10,000 images [28, 28, 1] unless options say otherwise
 };

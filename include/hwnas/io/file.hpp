@@ -99,7 +99,7 @@ inline int sync_directory(const std::filesystem::path& directory) {
 
 }  // namespace detail
 
-/// The bytes of an untyped view of any array of plain values.
+/// The bytes of an array of plain values, not copied.
 template <class T>
 std::string_view as_chars(std::span<const T> values) {
     return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
@@ -168,7 +168,7 @@ inline void write_file_atomic(const std::filesystem::path& path, std::span<const
         fail("{}: is written, but its directory cannot be synced ({})", path.string(), detail::reason(unsynced));
 }
 
-/// Replaces a file by bytes; see above.
+/// Replaces a file by `bytes`, atomically.
 inline void write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
     write_file_atomic(path, std::span<const std::string_view>(&bytes, 1));
 }
@@ -202,7 +202,7 @@ private:
     detail::Descriptor directory_;
 };
 
-/// How a LineWriter begins.
+/// How a LineWriter treats a file that is there.
 struct LineWriterOptions {
     bool append = false;  ///< keep the rows there are; a last row cut off by a kill is removed
 };
@@ -235,7 +235,7 @@ public:
         size_ += static_cast<off_t>(row.size());
     }
 
-    /// As constructed.
+    /// The file it writes.
     const std::filesystem::path& path() const { return path_; }
 
 private:

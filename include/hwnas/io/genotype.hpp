@@ -8,10 +8,10 @@
 
 namespace hwnas::io {
 
-/// "schema" of a genotype's JSON.
+/// What "schema" says in the JSON of a genotype.
 inline constexpr std::string_view genotype_schema = "hwnas-genotype/1";
 
-/// A genotype as JSON.
+/// A genotype as JSON: space, groups of cells, their nodes, and the primitive and origin of every edge.
 inline Json genotype_to_json(const Genotype& genotype) {
     Json groups = Json::array();
     for (const auto& group : genotype.groups) {
@@ -26,8 +26,8 @@ inline Json genotype_to_json(const Genotype& genotype) {
     return {{"schema", genotype_schema}, {"space", genotype.space}, {"groups", std::move(groups)}};
 }
 
-/// The inverse; `file` opens the Error for an unknown schema, a missing key or a name that no genotype can have.
-/// Whether it fits a search space is for Genotype::choices() to say.
+/// A genotype from its JSON; `file` opens the Error for an unknown schema, a missing key or a name that no genotype can
+/// have. Whether it fits a search space is for Genotype::choices() to say.
 inline Genotype genotype_from_json(const Json& json, const std::string& file) {
     check_schema(json, genotype_schema, file);
     const auto array = [](const Json& object, std::string_view key, const std::string& place) {
@@ -70,7 +70,7 @@ inline Genotype genotype_from_json(const Json& json, const std::string& file) {
     return genotype;
 }
 
-/// Writes a genotype atomically as JSON.
+/// Writes a genotype as JSON, atomically; throws Error naming the path.
 inline void write_genotype(const std::filesystem::path& path, const Genotype& genotype) {
     write_json(path, genotype_to_json(genotype));
 }

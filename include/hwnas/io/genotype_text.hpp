@@ -73,9 +73,9 @@ inline std::string darts_text(const Genotype& genotype) {
                        normal_concat, reduction_edges, reduction_concat);
 }
 
-/// How dot_text() draws.
+/// What dot_text() draws beside the genotype.
 struct DotOptions {
-    std::string name = "genotype";  ///< of the graph
+    std::string name = "genotype";  ///< of the graph in the DOT file
     int inputs = 2;                 ///< vertices of a cell before its nodes
     /// A further line on the edges: one text a row of the architecture, in its order; empty: none. Probabilities,
     /// milliseconds.

@@ -24,10 +24,10 @@
 
 namespace hwnas::io {
 
-/// Bytes of an IDX file, row-major; shape[0] counts the items.
+/// Content of an IDX file of bytes, row-major; shape[0] counts the items.
 struct IdxArray {
-    std::vector<std::int64_t> shape;  ///< as in the header of the file
-    std::vector<std::uint8_t> data;   ///< row by row
+    std::vector<std::int64_t> shape;  ///< extents, as the header of the file has them
+    std::vector<std::uint8_t> data;   ///< values, row by row
 };
 
 /// What read_idx() accepts.

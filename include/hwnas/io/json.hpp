@@ -22,7 +22,7 @@
 
 namespace hwnas::io {
 
-/// A JSON value whose objects keep their order; Json::object({...}) builds one.
+/// A JSON value whose objects keep the order of their keys; Json::object({...}) builds one.
 using Json = nlohmann::ordered_json;
 
 namespace detail {

@@ -37,7 +37,7 @@ void for_each_line(std::string_view text, F&& f) {
 
 }  // namespace detail
 
-/// Names of the columns of times.
+/// Names of the columns of times, from the header of a CSV file; throws Error naming file and line where there is none.
 inline std::vector<std::string> latency_csv_columns(const std::filesystem::path& path) {
     std::vector<std::string> names;
     detail::for_each_line(read_file(path), [&](std::string_view line, std::size_t, bool) {
@@ -51,7 +51,7 @@ inline std::vector<std::string> latency_csv_columns(const std::filesystem::path&
     return names;
 }
 
-/// The networks and one column of times; throws Error naming file, line and reason.
+/// The networks of a CSV file with one of its columns of times; throws Error naming file, line and reason.
 inline CodedSamples read_latency_csv(const std::filesystem::path& path, const CodedSpace& space,
                                      std::string_view column) {
     const auto names = latency_csv_columns(path);

@@ -7,7 +7,7 @@
 
 namespace hwnas::io {
 
-/// "schema" of a latency table's JSON.
+/// What "schema" says in the JSON of a latency table.
 inline constexpr std::string_view latency_schema = "hwnas-latency/1";
 
 namespace detail {
@@ -43,7 +43,7 @@ inline LatencyRow latency_row(const Json& json, const std::string& place) {
 
 }  // namespace detail
 
-/// A table as JSON.
+/// A table as JSON: provenance and quality, then its rows.
 inline Json latency_table_to_json(const LatencyTable& table) {
     Json rows = Json::array();
     for (const auto& row : table.rows) {
@@ -75,7 +75,8 @@ inline Json latency_table_to_json(const LatencyTable& table) {
     return json;
 }
 
-/// The inverse; `file` opens the Error for an unknown schema, a missing field, a wrong value or a unit given twice.
+/// A table from its JSON; `file` opens the Error for an unknown schema, a missing field, a wrong value or a unit given
+/// twice.
 inline LatencyTable latency_table_from_json(const Json& json, const std::string& file) {
     check_schema(json, latency_schema, file);
     const auto text = [&](std::string_view key) { return require<std::string>(json, key, file); };

@@ -11,9 +11,9 @@
 
 namespace hwnas::io {
 
-/// How a model is written and calls itself.
+/// How an ONNX model is written.
 struct OnnxOptions {
-    std::string name = "hwnas";  ///< of the graph
+    std::string name = "hwnas";  ///< of the graph in the model
     bool fold = true;  ///< batch norms behind convolutions go into their weights; false: nodes of their own, with the
                        ///< statistics and parameters they have
 };
@@ -359,7 +359,7 @@ inline std::string onnx_bytes(const Network& network, const OnnxOptions& options
     return detail::OnnxExporter(std::move(pass), options).model().bytes();
 }
 
-/// The same of a network composed by hand: forward(x) is called once, with x a Variable [2, H, W, C] on `device`, and
+/// The model of a network composed by hand: forward(x) is called once, with x a Variable [2, H, W, C] on `device`, and
 /// gives a Variable [2, C] or [2, H, W, C]; modules in it are called with Phase::eval. fold has no meaning here.
 template <class F>
     requires std::is_invocable_r_v<Variable<float>, F, const Variable<float>&>
@@ -368,12 +368,12 @@ std::string onnx_bytes(const Device& device, const ImageShape& image, F&& forwar
     return detail::OnnxExporter(std::move(pass), options).model().bytes();
 }
 
-/// onnx_bytes() into a file, which is replaced as a whole or left as it was.
+/// Writes onnx_bytes() into a file, which is replaced as a whole or left as it was; throws Error naming it.
 inline void write_onnx(const Network& network, const std::filesystem::path& file, const OnnxOptions& options = {}) {
     write_file_atomic(file, onnx_bytes(network, options));
 }
 
-/// The same of a network composed by hand.
+/// Writes the model of a network composed by hand into a file.
 template <class F>
     requires std::is_invocable_r_v<Variable<float>, F, const Variable<float>&>
 void write_onnx(const Device& device, const ImageShape& image, F&& forward, const std::filesystem::path& file,

@@ -63,40 +63,40 @@ std::string raw_data(const std::vector<T>& values) {
 
 /// A named attribute of a node: one integer, several, or a float.
 struct OnnxAttribute {
-    /// Which member holds the value.
+    /// Which member holds the value; numbers as in ONNX's AttributeProto.
     enum class Kind { real = 1, integer = 2, integers = 7 };  // numbers of AttributeProto.AttributeType
     std::string name;                                         ///< as the operator set names it
     Kind kind = Kind::integer;                                ///< which of the members counts
     std::vector<std::int64_t> integers = {};                  ///< Kind::integers, or one for Kind::integer
-    float real = 0;                                           ///< Kind::real
+    float real = 0;                                           ///< value of Kind::real
 };
 /// One operator. Inputs and outputs are names of values; a value is written once.
 struct OnnxNode {
     std::string name, op;                        ///< of the node; operator of the default domain
-    std::vector<std::string> inputs, outputs;    ///< names of values
+    std::vector<std::string> inputs, outputs;    ///< names of the values it reads and writes
     std::vector<OnnxAttribute> attributes = {};  ///< in any order
 };
 /// A constant: float32 or int64, raw little-endian bytes.
 struct OnnxTensor {
-    /// Element type.
+    /// Type of the elements; numbers as in ONNX's TensorProto.
     enum class Type { float32 = 1, int64 = 7 };  // numbers of TensorProto.DataType
-    std::string name;                            ///< of the value it initialises
-    std::vector<std::int64_t> dims;              ///< extents
+    std::string name;                            ///< name of the value it stands for
+    std::vector<std::int64_t> dims;              ///< extents, outermost first
     Type type = Type::float32;                   ///< element type of `raw`
     std::string raw;                             ///< values, little-endian, row by row
 };
-/// A float input or output of the graph; extent 0 stands for the batch "N".
+/// An input or output of the graph, of floats; an extent of 0 stands for the batch, "N".
 struct OnnxValue {
     std::string name;                ///< as nodes refer to it
-    std::vector<std::int64_t> dims;  ///< extents; -1: symbolic batch
+    std::vector<std::int64_t> dims;  ///< extents; 0: any batch
 };
-/// A whole model, operator set 13.
+/// A whole model: one graph of operators of set 13.
 struct OnnxModel {
-    std::string name, producer_version;                              ///< of the graph; of this library
+    std::string name, producer_version;                              ///< name of the graph; version of this library
     std::vector<OnnxNode> nodes = {};                                ///< in an order in which they can be run
-    std::vector<OnnxTensor> initializers = {};                       ///< weights
-    std::vector<OnnxValue> inputs = {}, outputs = {};                ///< of the graph
-    std::vector<std::pair<std::string, std::string>> metadata = {};  ///< key and text
+    std::vector<OnnxTensor> initializers = {};                       ///< constants: weights, shapes of reshapes
+    std::vector<OnnxValue> inputs = {}, outputs = {};                ///< of the graph, with name and shape
+    std::vector<std::pair<std::string, std::string>> metadata = {};  ///< free text by key
 
     /// The bytes of a .onnx file: IR version 8.
     std::string bytes() const {

@@ -13,7 +13,7 @@
 
 namespace hwnas::io {
 
-/// The table in a text; `file` opens the Error, which names line and reason.
+/// The table in a YAML text; `file` opens the Error, which names line and reason.
 inline OperationTable operation_table_from_yaml(std::string_view text, const std::string& file) {
     OperationTable table{.source = file};
     struct Entry {
@@ -82,7 +82,7 @@ inline OperationTable operation_table_from_yaml(std::string_view text, const std
     return table;
 }
 
-/// Reads a table; throws Error naming file, line and reason.
+/// Reads a table from a YAML file; throws Error naming file, line and reason.
 inline OperationTable read_operation_table(const std::filesystem::path& path) {
     return operation_table_from_yaml(read_file(path), path.string());
 }

@@ -43,8 +43,8 @@ inline Report::Network report_network(const Json& json, std::string name, const 
 }
 }  // namespace detail
 
-/// What result.json says, as a Report; throws Error naming `file` and what is wrong in it. Epochs, the simplex and what
-/// came after the search are for the caller to add.
+/// A Report from the JSON of a result.json; throws Error naming `file` and what is wrong in it. Epochs, the simplex and
+/// what came after the search are for the caller to add.
 inline Report report_of(const Json& result, const std::string& file = "result") {
     check_schema(result, "hwnas-result/1", file);
     const auto search = require<Json>(result, "search", file);
@@ -85,16 +85,16 @@ inline Report report_of(const Json& result, const std::string& file = "result") 
         if (svg::drawable(network.retrained)) report.retrained.push_back(network);
     return report;
 }
-/// Report of.
+/// A Report from a result in memory.
 inline Report report_of(const SearchResult& result) {
     return report_of(result_json(result));
 }
 
-/// Writes the page atomically; throws Error naming the path.
+/// Writes the page as one HTML file, atomically; throws Error naming the path.
 inline void write_report(const std::filesystem::path& path, const Report& report) {
     write_file_atomic(path, html(report));
 }
-/// Write report.
+/// Writes the page of a result in memory.
 inline void write_report(const std::filesystem::path& path, const SearchResult& result) {
     write_report(path, report_of(result));
 }

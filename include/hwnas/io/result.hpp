@@ -14,27 +14,27 @@
 
 namespace hwnas::io {
 
-/// One network of the family. complexity and counts name every primitive of the space, in its order.
+/// One network of a result. complexity and counts name every primitive of the space, in its order.
 struct MemberResult {
-    std::string name;                                        ///< "A"
-    std::vector<std::pair<std::string, double>> complexity;  ///< S by primitive
-    Genotype genotype;                                       ///< its architecture
-    std::vector<std::pair<std::string, int>> counts;         ///< edges by primitive
+    std::string name;  ///< what it is called: "A", "B", "C" for the paper's profiles
+    std::vector<std::pair<std::string, double>> complexity;  ///< S: penalty weight by primitive
+    Genotype genotype;                                       ///< which primitive stands on every edge
+    std::vector<std::pair<std::string, int>> counts;         ///< edges that choose it, by primitive
     NetworkSize size;                                        ///< parameters and multiply-adds
-    Accuracies accuracies;                                   ///< on the test images
-    std::optional<double> retrained = {};                    ///< accuracy after training from scratch
-    double predicted_ms = 0, measured_ms = 0;                ///< one image, or the table's batch
+    Accuracies accuracies;                                   ///< on the test images, shares from 0 to 1
+    std::optional<double> retrained = {};                    ///< share of test images right after training from scratch
+    double predicted_ms = 0, measured_ms = 0;  ///< ms a run, by the table and measured, at the table's batch
 };
 
-/// What was searched, how well S controls it, and the family.
+/// What a search found: what result.json holds.
 struct SearchResult {
-    std::string space, mode;                                 ///< as searched
-    int epochs = 0;                                          ///< as searched
-    std::int64_t train_images = 0, batch = 0, channels = 0;  ///< as searched
-    std::uint64_t seed = 0;                                  ///< as searched
-    std::string device;                                      ///< "cpu"
-    ControlReport control;                                   ///< how counts follow S
-    std::vector<MemberResult> family;                        ///< A, B, C
+    std::string space, mode;                                 ///< name of the space; of the search mode
+    int epochs = 0;                                          ///< passes over the training data
+    std::int64_t train_images = 0, batch = 0, channels = 0;  ///< images trained on, images a step, C of the first cell
+    std::uint64_t seed = 0;                                  ///< the one seed of the search
+    std::string device;                                      ///< what it ran on: "cpu", "cuda:0"
+    ControlReport control;                                   ///< how counts of primitives follow S
+    std::vector<MemberResult> family;  ///< the networks of chosen S, by default the profiles A, B, C
     /// Random networks with inherited weights, recalibrated and tested like the family: the control. Of their
     /// accuracies only that one is known, and no measured latency.
     std::vector<MemberResult> random = {};
@@ -53,7 +53,7 @@ inline Json correlation_json(double rho) {
 }
 }  // namespace detail
 
-/// The counts over all primitives of the space, 0 where none was chosen.
+/// Edges that choose each primitive of the space, in its order, 0 where none does.
 inline std::vector<std::pair<std::string, int>> counts_of(const Genotype& genotype, const Architecture& architecture) {
     const auto counted = genotype.counts();
     std::vector<std::pair<std::string, int>> result;

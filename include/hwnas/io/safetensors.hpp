@@ -33,8 +33,8 @@ static_assert(std::endian::native == std::endian::little, "safetensors are writt
 /// One named array; data is row-major and little-endian.
 struct SafeTensor {
     std::string name = {};                 ///< unique in its file
-    std::string dtype = {};                ///< F32 F64 I32 I64 U8
-    std::vector<std::int64_t> shape = {};  ///< extents; none: a scalar
+    std::string dtype = {};                ///< type of the elements: F32 F64 I32 I64 U8
+    std::vector<std::int64_t> shape = {};  ///< extents, outermost first; none: a scalar
     std::vector<std::byte> data = {};      ///< Little-endian, row by row
 };
 
@@ -138,7 +138,7 @@ inline SafeTensorPlace safetensors_entry(const nlohmann::json& entry, const std:
 
 }  // namespace detail
 
-/// Copies values into a tensor; throws Error when their number is not that of shape.
+/// A SafeTensor with a copy of `values`; throws Error where their number is not that of the shape.
 template <class T>
 SafeTensor safe_tensor(std::string name, std::vector<std::int64_t> shape, std::span<const T> values) {
     const auto dtype = detail::safetensors_dtype<T>();
@@ -149,7 +149,7 @@ SafeTensor safe_tensor(std::string name, std::vector<std::int64_t> shape, std::s
     return {std::move(name), std::string{dtype}, std::move(shape), {bytes.begin(), bytes.end()}};
 }
 
-/// The values of a tensor; throws Error when it holds another dtype.
+/// The values of a tensor; throws Error where it holds another dtype.
 template <class T>
 std::vector<T> values(const SafeTensor& tensor) {
     const auto dtype = detail::safetensors_dtype<T>();
@@ -163,7 +163,7 @@ std::vector<T> values(const SafeTensor& tensor) {
     return copy;
 }
 
-/// As above, and throws Error unless the tensor has this shape.
+/// The values of a tensor of this shape; throws Error where it has another shape or dtype.
 template <class T>
 std::vector<T> values(const SafeTensor& tensor, std::span<const std::int64_t> shape) {
     if (!std::equal(shape.begin(), shape.end(), tensor.shape.begin(), tensor.shape.end()))

@@ -121,7 +121,7 @@ inline void sha256_blocks(Sha256State& state, const unsigned char* data, std::si
 /// SHA-256 of bytes given in pieces.
 class Sha256 {
 public:
-    /// Appends size bytes to the message.
+    /// Appends `size` bytes to the message.
     void update(const void* data, std::size_t size) {
         if (size == 0) return;
         const auto* bytes = static_cast<const unsigned char*>(data);
@@ -138,7 +138,7 @@ public:
         held_ = size % 64;
         if (held_ > 0) std::memcpy(block_.data(), bytes + (size - held_), held_);
     }
-    /// Adds bytes.
+    /// Appends a text to the message.
     void update(std::string_view text) { update(text.data(), text.size()); }
 
     /// 64 lower-case hexadecimal digits of the message so far; more may be appended afterwards.

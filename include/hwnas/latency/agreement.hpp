@@ -17,19 +17,20 @@ namespace hwnas {
 
 /// Figures of one list of times against another. Relative errors are fractions of the measured time: .05 is 5 %.
 struct LatencyValidation {
-    /// One sample.
+    /// One network: what it took and what was predicted.
     struct Case {
-        std::size_t sample = 0;                    ///< its place in the lists
-        double measured_ms = 0, predicted_ms = 0;  ///< the two times
-        std::string name = {};                     ///< for people
+        std::size_t sample = 0;                    ///< its position in the lists that were compared
+        double measured_ms = 0, predicted_ms = 0;  ///< measured and predicted milliseconds
+        std::string name = {};                     ///< what the network is called; may be empty
         /// (predicted - measured) / measured; infinite where nothing was measured.
         double error() const { return (predicted_ms - measured_ms) / measured_ms; }
     };
     /// The second measurement against the first: what no prediction can be expected to beat.
     struct Repeat {
-        double spearman = 0, mape = 0;  ///< between the two measurements
+        /// Spearman's rank correlation and mean relative error of the second measurement.
+        double spearman = 0, mape = 0;
     };
-    std::size_t samples = 0;            ///< compared
+    std::size_t samples = 0;            ///< networks compared
     double spearman = 0;                ///< rank correlation, ties at their mean rank; 0 where either list is constant
     double kendall = 0;                 ///< tau-b; 0 where either list is constant
     double mape = 0;                    ///< mean of |error|, over the samples that took any time
@@ -39,7 +40,7 @@ struct LatencyValidation {
     std::optional<Repeat> repeat = {};  ///< where samples were measured twice
     std::vector<Case> worst = {};       ///< largest |error| first
 
-    /// A small table to print, a line each.
+    /// The figures and the worst cases as text, a line each.
     std::string str() const {
         std::string text = fmt::format(
             "samples {}\nSpearman {:.4f}, Kendall {:.4f}, R2 {:.4f}\nMAPE {:.2f} % (best constant {:.2f} %), 95 % of "
@@ -107,12 +108,14 @@ double tied_pairs(std::size_t n, Same&& same) {
 
 }  // namespace detail
 
-/// Spearman's rank correlation of two lists of one length.
+/// Spearman's rank correlation of two lists, -1 to 1, ties at their mean rank; 0 where either is constant. Throws Error
+/// for lists of different lengths.
 inline double spearman(const std::vector<double>& a, const std::vector<double>& b) {
     require(a.size() == b.size(), "spearman: {} values against {}", a.size(), b.size());
     return detail::correlation(detail::mean_ranks(a), detail::mean_ranks(b));
 }
-/// Kendall's tau-b of two lists of one length, by Knight's count of inversions.
+/// Kendall's tau-b of two lists, -1 to 1, by Knight's count of inversions in n log n; 0 where either is constant.
+/// Throws Error for lists of different lengths.
 inline double kendall(const std::vector<double>& a, const std::vector<double>& b) {
     require(a.size() == b.size(), "kendall: {} values against {}", a.size(), b.size());
     std::vector<std::pair<double, double>> pairs;
@@ -129,7 +132,8 @@ inline double kendall(const std::vector<double>& a, const std::vector<double>& b
     const double norm = std::sqrt((all - ties_a) * (all - ties_b));
     return norm > 0 ? (all - ties_a - ties_b + ties_both - 2 * discordant) / norm : 0;
 }
-/// Mean of |predicted - measured| / measured over the measured times above 0.
+/// Mean of |predicted - measured| / measured over the measured times above 0: 0.05 is 5 %. Throws Error for lists of
+/// different lengths.
 inline double mean_relative_error(const std::vector<double>& predicted, const std::vector<double>& measured) {
     require(predicted.size() == measured.size(), "mean relative error: {} predictions of {} times", predicted.size(),
             measured.size());
@@ -139,8 +143,9 @@ inline double mean_relative_error(const std::vector<double>& predicted, const st
     return count > 0 ? sum / count : 0;
 }
 
-/// Predicted against measured times, ms; `again`: a second measurement of the same, or nothing; `names`: of the worst
-/// cases, or nothing. Throws for lists of different lengths, fewer than 2 samples, or times below 0.
+/// Figures of predicted against measured times, ms. `again`: a second measurement of the same networks, or empty;
+/// `names`: of the networks, for the `worst` cases listed, or empty. Throws Error for lists of different lengths, fewer
+/// than 2 networks, or times that are negative or not finite.
 inline LatencyValidation validate_latency(const std::vector<double>& predicted, const std::vector<double>& measured,
                                           const std::vector<double>& again = {},
                                           const std::vector<std::string>& names = {}, std::size_t worst = 5) {

@@ -12,14 +12,14 @@
 
 namespace hwnas {
 
-/// Measured networks of a coded space.
+/// Networks of a coded space with their measured times.
 struct CodedSamples {
-    std::vector<Code> codes;  ///< networks
-    std::vector<double> ms;   ///< their times
+    std::vector<Code> codes;  ///< the networks
+    std::vector<double> ms;   ///< how long each took, ms
 
     /// Number of networks.
     std::size_t size() const { return codes.size(); }
-    /// Those at the places given, in that order.
+    /// The samples at the positions given, in that order; throws std::out_of_range for one that is not there.
     CodedSamples pick(const std::vector<std::size_t>& which) const {
         CodedSamples picked;
         for (const auto i : which) picked.codes.push_back(codes.at(i)), picked.ms.push_back(ms.at(i));
@@ -27,7 +27,7 @@ struct CodedSamples {
     }
 };
 
-/// 0, ..., n - 1 in a random order that the seed fixes.
+/// 0, ..., n - 1 in a random order that depends on the seed alone: for splits into training and test samples.
 inline std::vector<std::size_t> random_order(std::size_t n, Seed seed) {
     std::vector<std::size_t> order(n);
     std::iota(order.begin(), order.end(), std::size_t{0});
@@ -39,22 +39,25 @@ inline std::vector<std::size_t> random_order(std::size_t n, Seed seed) {
     return order;
 }
 
-/// What CodedLatencyModel::fit() assumes.
+/// What CodedLatencyModel::fit() assumes of measurements and runtime.
 struct CodedFitOptions {
-    /// Degrees of freedom of the errors' distribution; 0: normal, plain least squares.
+    /// Degrees of freedom of measurement errors, taken as Student's t: with few of them outliers count for little; 0:
+    /// normal errors, plain least squares.
     double degrees_of_freedom = 4;
-    std::optional<Execution> execution = {};  ///< not set: what cross-validation on the samples finds
-    int folds = 10;                           ///< of that cross-validation
+    /// What the runtime executes; not set: found by cross-validation on the samples.
+    std::optional<Execution> execution = {};
+    int folds = 10;  ///< parts the samples are split into for that cross-validation
 };
 
-/// Time of a network that is a code, fitted to measured ones.
+/// Milliseconds of any network that is written as a Code, fitted to some that were measured: additive by position and
+/// option, with a hierarchical prior that takes to cost the same what the samples cannot tell apart.
 class CodedLatencyModel {
 public:
-    /// Time = base + what the options cost: an option's cost at a position is what it costs anywhere, plus what it
+    /// Fits time = base + what the options cost: an option's cost at a position is what it costs anywhere, plus what it
     /// costs in the class of the position, level by level, plus known work times a price. How far levels may differ is
     /// found from the samples. Which operations are executed is chosen by cross-validation: everything, unless another
-    /// is better by more than one standard error of the difference. Throws for fewer than 3 samples or times that are
-    /// no times.
+    /// is better by more than one standard error of the difference. Throws Error for fewer than 3 samples, or times
+    /// that are negative or not finite.
     static CodedLatencyModel fit(const CodedSpace& space, const CodedSamples& samples,
                                  const CodedFitOptions& options = {}) {
         require(samples.size() >= 3 && samples.ms.size() == samples.size(),
@@ -84,8 +87,8 @@ public:
         return chosen;
     }
 
-    /// Milliseconds, never below 0. Rounded to 6 digits: networks of equal cost come out equal, not in an order that
-    /// rounding errors make.
+    /// Milliseconds of a network, never below 0, rounded to 6 digits: networks of equal cost come out equal, not in an
+    /// order that rounding errors make. Throws Error for a code that is not of the space.
     double predict(const Code& code) const {
         space_.check(code);
         const auto left = detail::executed(space_, code, execution_);
@@ -97,25 +100,26 @@ public:
         const double digit = std::pow(10.0, std::floor(std::log10(total)) - 5);
         return std::round(total / digit) * digit;
     }
-    /// ms, one a code; throws for a code that is not of the space.
+    /// Milliseconds of many networks, one per code.
     std::vector<double> predict(const std::vector<Code>& codes) const {
         std::vector<double> times;
         for (const auto& code : codes) times.push_back(predict(code));
         return times;
     }
-    /// Predictions against measurements.
+    /// Agreement of predictions with the measured times of other samples.
     LatencyValidation validate(const CodedSamples& samples) const {
         return validate_latency(predict(samples.codes), samples.ms);
     }
-    /// What the runtime executes, as given or found.
+    /// Which operations the runtime executes, as given to fit() or found by it.
     Execution execution() const { return execution_; }
     /// Mean absolute error of held-out samples, ms, for each of space().executions; empty where none was chosen.
     const std::vector<double>& execution_errors() const { return tried_; }
-    /// Of the codes.
+    /// The space whose codes it predicts.
     const CodedSpace& space() const { return space_; }
-    /// Fitted to how many networks.
+    /// Number of networks it was fitted to.
     std::size_t samples() const { return samples_; }
-    /// Prior over error variance: one a level, and one for the work where there is any; 0: that level says nothing.
+    /// How far costs differ, over the variance of errors: one strength per level, and one for the work where it is
+    /// known; 0: that level says nothing.
     const std::vector<double>& strengths() const { return strengths_; }
 
 private:

@@ -12,7 +12,7 @@
 
 namespace hwnas {
 
-/// Which operations of a network with unused parts a runtime executes.
+/// Which operations of a network with unused parts a runtime executes. It decides how options add up to a time.
 enum class Execution {
     everything,  ///< all of them
     used,        ///< those the output depends on; nothing where the output does not depend on the input
@@ -20,38 +20,38 @@ enum class Execution {
     /// convolution that nothing else reads, the convolution runs, with zeros for weights.
     folded
 };
-/// "everything", "used", "folded"
+/// "everything", "used" or "folded".
 inline const char* execution_name(Execution execution) {
     return execution == Execution::everything ? "everything" : execution == Execution::used ? "used" : "folded";
 }
 
-/// A network as its options, one a position.
+/// A network written as one option number per position, each from 0.
 using Code = std::vector<int>;
 
-/// Networks of one option a position, and what is known of their work.
+/// A space of networks written as codes, as published latency measurements are, with what is known of their work.
 struct CodedSpace {
-    std::string name;                ///< "nasbench201", "fbnet"
-    int positions = 0, options = 0;  ///< how many; and how many to choose from at each
+    std::string name;                ///< of the space: "nasbench201", "fbnet"
+    int positions = 0, options = 0;  ///< length of a code; options to choose from at each position
     /// Partitions of the positions, coarse to fine: levels[l][position] is a class. An option may cost the same at all
     /// positions of a class.
     std::vector<std::vector<int>> levels = {};
     /// work[position][option]: known quantities (multiplications, bytes), in units of their mean; or nothing.
     std::vector<std::vector<std::vector<double>>> work = {};
-    std::vector<Execution> executions = {Execution::everything};  ///< that networks of the space can be told apart by
+    std::vector<Execution> executions = {Execution::everything};  ///< runtimes that CodedLatencyModel::fit() tries
 
-    /// NAS-Bench-201's cell: six edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2; options none, skip, 1x1 conv, 3x3 conv,
-    /// 3x3 average pool.
+    /// The cell of NAS-Bench-201 (Dong and Yang 2020): six edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2; options none,
+    /// skip, 1x1 conv, 3x3 conv, 3x3 average pool.
     static CodedSpace nasbench201();
-    /// FBNet: 22 blocks; options 3x3 with expansion 1, 1 in two groups, 3, 6, the same with 5x5, skip. Work is that on
-    /// images of 32 x 32.
+    /// The space of FBNet (Wu et al. 2019): 22 blocks; options 3x3 with expansion 1, 1 in two groups, 3, 6, the same
+    /// with 5x5, skip. Work is that on images of 32 x 32.
     static CodedSpace fbnet();
-    /// By name; throws with the known ones.
+    /// nasbench201() or fbnet() by name; throws Error for another, listing the known ones.
     static CodedSpace named(std::string_view name) {
         if (name == "nasbench201") return nasbench201();
         if (name == "fbnet") return fbnet();
         fail("coded space: \"{}\" is unknown (nasbench201, fbnet)", name);
     }
-    /// One digit a position; throws for anything else.
+    /// Reads a code of one digit per position; throws Error for another length or a digit that is no option.
     Code parse(std::string_view text) const {
         require(static_cast<int>(text.size()) == positions, "{}: \"{}\" has {} digits, {} are expected", name,
                 text.substr(0, 60), text.size(), positions);
@@ -63,7 +63,7 @@ struct CodedSpace {
         }
         return code;
     }
-    /// Throws for a code of another length or option.
+    /// Throws Error for a code of another length or with an option that does not exist.
     void check(const Code& code) const {
         require(static_cast<int>(code.size()) == positions, "{}: a network of {} positions, {} are expected", name,
                 code.size(), positions);

@@ -96,26 +96,27 @@ inline SpaceUnits space_units(const SearchSpace& space, std::int64_t batch) {
 
 }  // namespace detail
 
-/// One whole network and how long it took.
+/// One whole network and how long it took, for fit(), calibrate() and validate().
 struct LatencySample {
-    Genotype genotype;                 ///< what was measured
-    double ms = 0;                     ///< how long it took
-    std::optional<double> again = {};  ///< a second measurement of it
+    Genotype genotype;                 ///< the network that was measured
+    double ms = 0;                     ///< median milliseconds of one run
+    std::optional<double> again = {};  ///< a second measurement of it, ms
 };
 
-/// Latency of a network of a space as the sum of its units: of a genotype, and as a differentiable expectation over
-/// gamma.
+/// Milliseconds of any network of a space, as the sum of its units: exact for a genotype, and as a differentiable
+/// expectation for a mixture gamma.
 class LatencyModel {
 public:
-    /// From whole networks of a space that were measured, by regularised least squares (latency/fit.hpp, to be included
-    /// for these). `table`: the device, batch and threads of the measurements; its rows, where it has any, are what the
-    /// samples correct, else a unit is taken to cost what its name costs elsewhere by input element. Throws for fewer
-    /// than 3 samples (1 with rows), times that are not above 0, or a genotype of another space.
+    /// A model from whole networks of a space that were measured, by regularised least squares (latency/fit.hpp, to be
+    /// included for these). `table`: the device, batch and threads of the measurements; its rows, where it has any, are
+    /// what the samples correct, else a unit is taken to cost what its name costs elsewhere by input element. Throws
+    /// Error for fewer than 3 samples (1 with rows), times that are not above 0, or a genotype of another space.
     static LatencyModel fit(const SearchSpace& space, const std::vector<LatencySample>& samples,
                             LatencyTable table = {});
-    /// This table corrected by a few end-to-end measurements: as a whole as far as they go, by unit as they grow.
+    /// This model corrected by a few measured networks: few scale the table as a whole, more correct it unit by unit.
+    /// Throws Error like fit().
     LatencyModel calibrate(const std::vector<LatencySample>& samples) const;
-    /// Predictions against measurements; the agreement of two measurements where every sample has both.
+    /// Agreement of predictions with measured networks; also of the two measurements, where every sample has both.
     LatencyValidation validate(const std::vector<LatencySample>& samples) const {
         std::vector<double> predicted, measured, again;
         std::vector<std::string> names;
@@ -128,8 +129,8 @@ public:
         return validate_latency(predicted, measured, again, names);
     }
 
-    /// Throws where the table lacks a unit of the space, naming it. Medians are used: they add up to the median of a
-    /// network.
+    /// A model from a table, whose medians are used: they add up to the median of a network. Throws Error where the
+    /// table lacks a unit of the space, naming it, or holds times that are negative or not finite.
     LatencyModel(const SearchSpace& space, LatencyTable table)
         : space_(space), architecture_(space.architecture()), table_(std::move(table)) {
         require(table_.dtype == "float32",
@@ -187,7 +188,8 @@ public:
                 reference());
     }
 
-    /// Milliseconds of one network; throws where the genotype does not fit the space.
+    /// Milliseconds of the network of a genotype, at the batch and threads of the table; throws Error for a genotype of
+    /// another space.
     double predict(const Genotype& genotype) const {
         const auto choices = genotype.choices(architecture_);
         double total = fixed_;
@@ -201,7 +203,7 @@ public:
     }
 
     /// gamma [G, rows, k] -> milliseconds, 0-d: what a network drawn edge by edge from gamma takes on average, averaged
-    /// over G; predict() where gamma is one-hot. Gradient: the derivative of that expectation.
+    /// over G; equal to predict() where gamma is one-hot. Differentiable. Throws Error for another shape.
     template <class T>
     Variable<T> expected(const Variable<T>& gamma) const {
         const LabelScope label("latency");
@@ -239,7 +241,8 @@ public:
         return add(scale(total, 1.0 / static_cast<double>(shape[0])), constant({fixed_}, {}));
     }
 
-    /// expected() at uniform gamma, ms: the unit in which a trainer weighs latency.
+    /// Latency_ref: expected() at uniform gamma, ms. The trainer divides by it, so that kappa means the same on every
+    /// device.
     double reference() const {
         double total = fixed_;
         for (const auto& row : row_costs())
@@ -265,9 +268,9 @@ public:
     }
     /// Milliseconds of what every network of the space has: stem, cell inputs, sums, head.
     double fixed() const { return fixed_; }
-    /// Times by unit.
+    /// The table of times it adds up.
     const LatencyTable& table() const { return table_; }
-    /// Of the space.
+    /// The rows of choices that expected() takes gamma for.
     const Architecture& architecture() const { return architecture_; }
 
 private:

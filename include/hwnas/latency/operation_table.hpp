@@ -9,18 +9,18 @@
 
 namespace hwnas {
 
-/// Times by the name of an operation: tables of other projects.
+/// Times of operations by name, as other projects publish them.
 struct OperationTable {
-    /// Of one operation.
+    /// Statistics of one operation.
     struct Time {
-        std::int64_t count = 0;          ///< samples behind the numbers
-        double mean = 0, deviation = 0;  ///< ms
+        std::int64_t count = 0;          ///< measurements behind them
+        double mean = 0, deviation = 0;  ///< mean and standard deviation, ms
         bool operator==(const Time&) const = default;
     };
-    std::string source;                                        ///< where it was read, for messages
-    std::map<std::string, Time, std::less<>> operations = {};  ///< by name
+    std::string source;                                        ///< file the table was read from, for messages
+    std::map<std::string, Time, std::less<>> operations = {};  ///< statistics by name of the operation
 
-    /// Of an operation; throws with its name and the three that come nearest to it.
+    /// Statistics of an operation; throws Error with its name and the three names nearest to it where there are none.
     const Time& at(std::string_view key) const {
         const auto found = operations.find(key);
         if (found != operations.end()) return found->second;
@@ -30,7 +30,7 @@ struct OperationTable {
         fail("{}: no operation {} among {}{}{}", source, key, operations.size(),
              near.empty() ? "" : "; nearest: ", fmt::join(near, "; "));
     }
-    /// Mean milliseconds of a network: the sum of its operations.
+    /// Milliseconds of a network, the sum of the means of its operations; throws Error like at().
     double predict(const std::vector<std::string>& keys) const {
         double total = 0;
         for (const auto& key : keys) total += at(key).mean;
@@ -38,7 +38,8 @@ struct OperationTable {
     }
 };
 
-/// What an operation's name says: {"", "expanded_conv"}, {"input", "7x7x192"}, {"kernel", "5"}, ...
+/// The parts of an operation's name by key: {"", "expanded_conv"}, {"input", "7x7x192"}, {"kernel", "5"}, ... Throws
+/// Error for a part that is no attribute.
 inline std::map<std::string, std::string, std::less<>> operation_attributes(std::string_view key) {
     std::map<std::string, std::string, std::less<>> found;
     for (bool first = true; !key.empty(); first = false) {

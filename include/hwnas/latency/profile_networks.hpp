@@ -8,9 +8,9 @@
 
 namespace hwnas {
 
-/// Times one network of each primitive and options.networks random ones (at least 3 in all) in turn, and finds each
-/// unit's marginal time by least squares (LatencyModel::fit). The units that all networks share can only be told
-/// together: each gets its part by input elements. Other options as for profile().
+/// A latency table from whole networks alone: times one network of each primitive and options.networks random ones (at
+/// least 3 in all) in turn, and finds each unit's marginal time by least squares (LatencyModel::fit). The units that
+/// all networks share can only be told together: each gets its part by input elements. Other options as for profile().
 inline LatencyTable profile_networks(const SearchSpace& space, const Device& device, ProfileOptions options = {}) {
     const bool on_cpu = device.backend().cpu() != nullptr;
     const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);

@@ -45,7 +45,7 @@ inline LatencyTable provenance(const SearchSpace& space, const Device& timing, s
 }  // namespace detail
 
 /// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own
-/// copy with options.threads threads of a CPU. Trained or not makes no difference. None of the pointers may be null.
+/// copy with options.threads threads of a CPU. Weights make no difference. Throws Error for a null pointer.
 inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Network*>& networks,
                                                    const MeasureOptions& options = {}) {
     detail::check_repeats("measure", options.batch, options.repeats, options.warmup, options.seconds);
@@ -78,14 +78,14 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Netwo
     for (auto& s : samples) results.push_back(detail::latency_statistics(s));
     return results;
 }
-/// Measures several networks in turn, so that a change of the machine meets all of them.
+/// Times of whole prepared networks, run in turn, in their order.
 inline std::vector<LatencyMeasurement> measure_all(const std::vector<Network>& networks,
                                                    const MeasureOptions& options = {}) {
     std::vector<const Network*> all;
     for (const auto& network : networks) all.push_back(&network);
     return measure_all(all, options);
 }
-/// Time of one whole prepared network on its device, ms; see measure_all().
+/// Time of one whole prepared network on its device. How it is measured: measure_all().
 inline LatencyMeasurement measure(const Network& network, const MeasureOptions& options = {}) {
     return measure_all(std::vector<const Network*>{&network}, options)[0];
 }
@@ -112,10 +112,10 @@ inline LatencyCheck check_table(const SearchSpace& space, const LatencyTable& ta
 }
 }  // namespace detail
 
-/// Times every unit of a space on a device (of a CPU its kernels, but options.threads threads) inside float networks
-/// that hold all of them: one with primitive m on every edge for each m, and some random ones, in turn, until the 95 %
-/// confidence interval of every median is under 2 %. Then other random networks, measured whole, show what its
-/// predictions are worth. Takes up to about 1.2 options.seconds; the table's quality says what was reached.
+/// Measures the latency table of a space on a device, for a CPU with options.threads threads. Times every unit inside
+/// float networks that hold all of them: one with primitive m on every edge for each m, and some random ones, in turn,
+/// until the 95 % confidence interval of every median is under 2 %. Then other random networks, measured whole, show
+/// what its predictions are worth. Takes up to about 1.2 options.seconds; the table's quality says what was reached.
 inline LatencyTable profile(const SearchSpace& space, const Device& device, const ProfileOptions& options = {}) {
     const bool on_cpu = device.backend().cpu() != nullptr;
     const std::int64_t batch = options.batch.value_or(on_cpu ? 1 : 64);

@@ -13,11 +13,12 @@
 
 namespace hwnas {
 
-/// Times of a whole prepared network, ms.
+/// Statistics of the times of a whole prepared network.
 struct LatencyMeasurement {
-    double median = 0, mean = 0, deviation = 0, p90 = 0;  ///< of the samples, ms; deviation: standard, of one sample
-    std::int64_t count = 0;                               ///< samples
-    double low = 0, high = 0;  ///< 95 % confidence interval of the median; 0 and infinity below 6 samples
+    /// Milliseconds a run; deviation: standard, of one run; p90: what 90 % of the runs take at most.
+    double median = 0, mean = 0, deviation = 0, p90 = 0;
+    std::int64_t count = 0;    ///< runs that were timed
+    double low = 0, high = 0;  ///< 95 % confidence interval of the median, ms; 0 and infinity below 6 samples
     double outliers = 0;       ///< share of samples above the third quartile by more than 3 interquartile ranges
 };
 

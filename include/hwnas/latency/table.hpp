@@ -41,29 +41,29 @@ inline std::vector<std::string> nearest_three(std::vector<std::pair<std::size_t,
 /// A unit is an edge's primitive; "max_pool_3x3/first", a primitive without parameters, paid once per vertex it reads;
 /// or a part of the network: "node/transform", "node/sum_of_5", "cell/input_to_32", "network/head_to_10".
 struct LatencyRow {
-    std::string unit;                                     ///< of the network: see above
-    std::vector<std::int64_t> input;                      ///< [N, H, W, C]
-    int stride = 1;                                       ///< of the primitive
-    std::int64_t count = 0;                               ///< samples behind the numbers
+    std::string unit;                                     ///< name of the unit, as above
+    std::vector<std::int64_t> input;                      ///< shape of its input, [N, H, W, C]
+    int stride = 1;                                       ///< stride of the primitive
+    std::int64_t count = 0;                               ///< runs that were timed
     double mean = 0, deviation = 0, median = 0, p90 = 0;  ///< ms; deviation: standard, of one sample
     std::optional<std::array<double, 2>> interval = {};   ///< 95 % confidence interval of the median, ms
 
     bool operator==(const LatencyRow&) const = default;
-    /// "depthwise_conv_3x3 [1, 28, 28, 16] stride 1"
+    /// What identifies a row in messages: "depthwise_conv_3x3 [1, 28, 28, 16] stride 1".
     std::string key() const { return key(unit, input, stride); }
-    /// The same of parts.
+    /// The key() that a row of this unit, input and stride has.
     static std::string key(std::string_view unit, const std::vector<std::int64_t>& input, int stride) {
         return fmt::format("{} [{}] stride {}", unit, fmt::join(input, ", "), stride);
     }
 };
 
-/// What happened while a table was measured. Widths, shares and factors are fractions: .02 is 2 %.
+/// How a table was measured and how well its numbers are known. Widths, shares and factors are fractions: 0.02 is 2 %.
 struct LatencyQuality {
-    std::int64_t rounds = 0;   ///< runs of every network
-    double seconds = 0;        ///< they took
+    std::int64_t rounds = 0;   ///< times that every network was run
+    double seconds = 0;        ///< duration of the measurement
     std::int64_t settled = 0;  ///< rows whose median is known: its 95 % confidence interval, from order statistics, is
                                ///< not wider than 2 %, one step of the clock, or a thousandth of the fastest network
-    double widest = 0;         ///< the widest such interval over its median
+    double widest = 0;         ///< widest 95 % interval of any median, over that median
     double drift = 0;  ///< slowest against fastest stretch of the measurement, less 1; the times are corrected for it
     double outliers = 0;  ///< share of samples above the third quartile by more than 3 interquartile ranges
     double factor = 1;    ///< all times were multiplied by this, so that units add up to networks
@@ -74,38 +74,38 @@ struct LatencyQuality {
 /// What a table's predictions were worth on the device, on networks it was not made from. Fractions: .02 is 2 %.
 struct LatencyCheck {
     std::int64_t networks = 0;  ///< whole networks, measured and predicted
-    double spearman = 0;        ///< rank correlation of the two
-    double mape = 0;            ///< mean of |error| / measured
-    double error_p95 = 0;       ///< 95 % of the errors are at most this: Family::best keeps it as its margin
+    double spearman = 0;        ///< rank correlation of predicted and measured times
+    double mape = 0;            ///< mean of |predicted - measured| / measured
+    double error_p95 = 0;       ///< 95 % of these errors are at most this: Family::best keeps it as its margin
 
     bool operator==(const LatencyCheck&) const = default;
 };
 
 /// What a table must hold to be used; whatever is not set may be anything.
 struct LatencyRequirements {
-    std::optional<std::string> space = {};        ///< whose units
-    std::optional<std::string> device_kind = {};  ///< "cpu", "cuda"
-    std::optional<std::int64_t> batch = {};       ///< N of every input
-    std::optional<int> threads = {};              ///< of the CPU
-    std::string dtype = "float32";                ///< of weights and images
+    std::optional<std::string> space = {};        ///< name of the space whose units the table must hold
+    std::optional<std::string> device_kind = {};  ///< where it was measured: "cpu", "cuda"
+    std::optional<std::int64_t> batch = {};       ///< N of every input: images a run
+    std::optional<int> threads = {};              ///< CPU threads of the runs
+    std::string dtype = "float32";                ///< type of weights and images
 };
 
-/// Times by unit on one device, and how they were taken. Plain data.
+/// Times of the units of a space on one device, and how they were taken. Plain data: print it, edit it, make your own.
 struct LatencyTable {
-    std::string space = {};                      ///< whose units these are
+    std::string space = {};                      ///< name of the space whose units these are
     std::string device = {};                     ///< the processor, in its own words
-    std::string backend = "cpu";                 ///< "cpu", "cuda:0"
+    std::string backend = "cpu";                 ///< kind and number of the device: "cpu", "cuda:0"
     std::string isa = {};                        ///< kernels in use: "avx512", "avx2+fma", "portable"
-    int threads = 1;                             ///< of the CPU
-    std::int64_t batch = 1;                      ///< N of every input
-    std::string dtype = "float32";               ///< of weights and images
-    std::string compiler = {};                   ///< and its version
+    int threads = 1;                             ///< CPU threads of a run
+    std::int64_t batch = 1;                      ///< images of a run: N of every input
+    std::string dtype = "float32";               ///< type of weights and images
+    std::string compiler = {};                   ///< name and version of the compiler
     std::string build = {};                      ///< "optimized" or "not optimized"
-    std::string library = {};                    ///< version of hwnas
-    std::string date = {};                       ///< UTC, "2026-11-23T12:00:00Z"
+    std::string library = {};                    ///< version of hwnas that measured
+    std::string date = {};                       ///< when it was measured, UTC: "2026-11-23T12:00:00Z"
     std::string method = {};                     ///< how the times were taken, in a sentence
-    double clock_resolution_ns = 0;              ///< smallest difference between two readings
-    std::vector<LatencyRow> rows = {};           ///< one a key
+    double clock_resolution_ns = 0;              ///< smallest difference between two clock readings, ns
+    std::vector<LatencyRow> rows = {};           ///< one per unit, input shape and stride
     std::optional<LatencyQuality> quality = {};  ///< of a table that profile() made
     std::optional<LatencyCheck> checked = {};    ///< against whole networks; profile() does so
 
@@ -124,13 +124,13 @@ struct LatencyTable {
         if (wanted.batch) same("batch", batch, *wanted.batch);
         if (wanted.threads) same("thread count", threads, *wanted.threads);
     }
-    /// The row of a key, or null.
+    /// The row of a unit with this input and stride, or null.
     const LatencyRow* find(std::string_view unit, const std::vector<std::int64_t>& input, int stride) const {
         for (const auto& row : rows)
             if (row.stride == stride && row.unit == unit && row.input == input) return &row;
         return nullptr;
     }
-    /// The row of a key; throws with the key and the rows that come nearest to it.
+    /// The row of a unit with this input and stride; throws Error where there is none, listing the nearest.
     const LatencyRow& at(std::string_view unit, const std::vector<std::int64_t>& input, int stride) const {
         const LatencyRow* row = find(unit, input, stride);
         if (row) return *row;

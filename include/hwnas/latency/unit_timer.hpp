@@ -12,25 +12,25 @@
 
 namespace hwnas {
 
-/// How profile() measures.
+/// How profile() and profile_networks() measure.
 struct ProfileOptions {
     std::optional<std::int64_t> batch = {};  ///< images a run; not set: 1 on a CPU, 64 on a GPU
-    int threads = 1;                         ///< of a CPU
+    int threads = 1;                         ///< of a CPU; the device's own number does not matter
     int repeats = 50;                        ///< runs of every network, at least; more until medians are known to 2 %
     int warmup = 5;                          ///< runs before them, not counted
     double seconds = 10;                     ///< no new round of runs after this long
     int networks = 4;                        ///< random networks beside those with one primitive on every edge
     int checks = 40;  ///< other random networks, measured whole to check the table; 0: none, and the table says nothing
-    Seed seed = {};   ///< of the random networks
+    Seed seed = {};   ///< the random networks are drawn from it
     std::function<void(double)> progress = {};  ///< called after every round with the fraction done, 0 to 1
 };
 
-/// How measure() measures.
+/// How measure() and measure_all() time whole networks.
 struct MeasureOptions {
     std::int64_t batch = 1;  ///< images a run
-    int threads = 1;         ///< of a CPU
+    int threads = 1;         ///< of a CPU; the device's own number does not matter
     int repeats = 50;        ///< runs at least; more until the 95 % confidence interval of the median is under 2 %
-    int warmup = 5;          ///< runs before, not counted
+    int warmup = 5;          ///< runs before them, not counted
     double seconds = 2;      ///< no new run after this long
 };
 namespace detail {

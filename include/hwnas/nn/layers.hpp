@@ -14,33 +14,35 @@
 
 namespace hwnas {
 
-/// Batch normalisation over the last axis. The running variance is that of PyTorch: unbiased.
+/// Batch normalisation over the last axis (Ioffe and Szegedy 2015), with running statistics. The running variance is
+/// that of PyTorch: unbiased.
 template <class T>
 class BatchNorm {
 public:
     BatchNorm() = default;
-    /// `channels` statistics, and scale and shift where it is affine.
+    /// `channels` running means and variances, and as many scales and shifts where it is affine.
     BatchNorm(const Initializer<T>& init, std::int64_t channels, bool affine = true)
         : mean_(init.buffer("mean", {channels}, 0)),
           variance_(init.buffer("variance", {channels}, 1)),
           momentum_(init.momentum()) {
         if (affine) scale_ = init.constant("scale", {channels}, 1), shift_ = init.constant("shift", {channels}, 0);
     }
-    /// x [..., C] normalised, same shape.
+    /// x [..., C] -> its normalised values, same shape: by batch statistics in Phase::train, by running ones in
+    /// Phase::eval.
     Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
-    /// The same, not yet applied.
+    /// x with its normalisation pending, for ops that apply it while they read.
     Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
         if (absorbed_) return x;
         if (factor_.defined()) return {x, factor_, offset_};
         return {x, scale_.variable, shift_.variable, state(), phase, {.epsilon = epsilon}};
     }
-    /// norm(conv(relu(x), w)), see relu_conv_norm().
+    /// norm(conv(relu(x), w)) as one op, see relu_conv_norm().
     Variable<T> after_relu_conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options, Phase phase,
                                 const SkipGate<T>& gate) const {
         return relu_conv_norm(x, w, scale_.variable, shift_.variable, state(), phase, options, {.epsilon = epsilon},
                               gate);
     }
-    /// Appends its parameters and statistics.
+    /// Appends scale and shift, and the running statistics, to `state`.
     void collect(ModuleState<T>& state) const {
         if (scale_.variable.defined()) state.parameters.push_back(scale_), state.parameters.push_back(shift_);
         state.buffers.push_back(mean_);
@@ -61,7 +63,7 @@ public:
         return {factor, offset};
     }
 
-    /// From now on the constant map of affine().
+    /// Freezes the layer to the constant map of affine(), for inference.
     void fold() {
         const auto [factor, offset] = affine();
         const auto tensor = [&](const std::vector<double>& values) {
@@ -70,7 +72,7 @@ public:
         };
         factor_ = tensor(factor), offset_ = tensor(offset);
     }
-    /// From now on the identity: affine() has been multiplied into the weights before it.
+    /// Makes the layer the identity, after affine() has been multiplied into the weights before it.
     void absorb() { absorbed_ = true; }
 
 private:
@@ -101,55 +103,57 @@ Variable<T> constant_run(const std::vector<double>& values, std::size_t first, s
 }
 }  // namespace detail
 
-/// Convolution without bias, then batch normalisation; fold() turns the pair into one convolution with bias.
+/// Convolution without bias, then batch normalisation. fold() turns the pair into one convolution with bias.
 template <class T>
 class ConvNorm {
 public:
     ConvNorm() = default;
-    /// A kernel x kernel convolution without bias, then a batch norm.
+    /// Weights [kernel, kernel, in_channels, out_channels], normal with variance 2 / (kernel^2 in_channels) (He et al.
+    /// 2015).
     ConvNorm(const Initializer<T>& init, std::int64_t kernel, std::int64_t in_channels, std::int64_t out_channels,
              ConvOptions options = {})
         : weight_(init.normal("weight", {kernel, kernel, in_channels, out_channels},
                               std::sqrt(2.0 / static_cast<double>(kernel * kernel * in_channels)))),
           norm_(init.in("norm"), out_channels),
           options_(options) {}
-    /// x [N, H, W, in_channels] -> [N, H', W', out_channels].
+    /// x [N, H, W, in_channels] -> [N, H', W', out_channels]; extents as in conv().
     Variable<T> operator()(const Variable<T>& x, Phase phase) const { return normalized(x, phase).value(); }
-    /// The same, its norm not yet applied.
+    /// The convolution of x, with its batch norm pending.
     Normalized<T> normalized(const Variable<T>& x, Phase phase) const {
         if (folded_weight_.defined()) return conv(x, folded_weight_, folded_bias_, options_);
         return norm_.normalized(conv(x, weight_.variable, options_), phase);
     }
-    /// The layer, of a 1x1 convolution, behind a depthwise one, its norm not yet applied.
+    /// For a 1x1 layer: its result on depthwise_conv(x, w, options), as one op, with its batch norm pending.
     Normalized<T> after_depthwise(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options,
                                   Phase phase) const {
         if (folded_weight_.defined()) return conv(depthwise_conv(x, w, options), folded_weight_, folded_bias_);
         return norm_.normalized(separable_conv(x, w, weight_.variable, options), phase);
     }
-    /// The layer on relu(x), as one op; with a gate mixed with x itself.
+    /// The layer on relu(x), as one op; with a gate mixed with x itself, see relu_conv_norm(). Throws Error for a gate
+    /// once folded.
     Variable<T> after_relu(const Variable<T>& x, Phase phase, const SkipGate<T>& gate = {}) const {
         if (!folded_weight_.defined()) return norm_.after_relu_conv(x, weight_.variable, options_, phase, gate);
         require(!gate.weights.defined(), "conv_norm: a folded layer takes no gate");
         return relu_conv(x, folded_weight_, folded_bias_, options_);
     }
-    /// Appends its parameters and statistics.
+    /// Appends weight, scale and shift, and the running statistics, to `state`.
     void collect(ModuleState<T>& state) const {
         state.parameters.push_back(weight_);
         norm_.collect(state);
     }
-    /// From now on a constant layer with the running statistics multiplied into the weights.
+    /// Multiplies the batch norm, with its running statistics, into a copy of the weights, for inference.
     void fold() {
         const auto [factor, offset] = norm_.affine();
         folded_weight_ = detail::scaled_columns(weight_.variable, factor);
         folded_bias_ = detail::constant_run<T>(offset, 0, offset.size(), weight_.variable.device());
     }
-    /// [kernel, kernel, in, out]
+    /// Weights of the convolution, [kernel, kernel, in, out].
     const Variable<T>& weight() const { return weight_.variable; }
-    /// The same with the norm in it; after fold().
+    /// Weights with the batch norm in them, [kernel, kernel, in, out]; undefined before fold().
     const Variable<T>& folded_weight() const { return folded_weight_; }
-    /// [out]; after fold().
+    /// Bias that the batch norm leaves, [out]; undefined before fold().
     const Variable<T>& folded_bias() const { return folded_bias_; }
-    /// Of the convolution.
+    /// Stride, padding and dilation of the convolution.
     const ConvOptions& options() const { return options_; }
 
 private:
@@ -159,25 +163,25 @@ private:
     Variable<T> folded_weight_, folded_bias_;
 };
 
-/// y = x W + b.
+/// The fully connected layer y = x W + b.
 template <class T>
 class Linear {
 public:
     Linear() = default;
-    /// `standard_deviation` 0: 1 / sqrt(in).
+    /// Weights [in, out], normal with this standard deviation (0: 1 / sqrt(in)), and biases of 0.
     Linear(const Initializer<T>& init, std::int64_t in, std::int64_t out, double standard_deviation = 0)
         : weight_(init.normal("weight", {in, out},
                               standard_deviation > 0 ? standard_deviation : std::sqrt(1.0 / static_cast<double>(in)))),
           bias_(init.constant("bias", {out}, 0)) {}
     /// x [N, in] -> [N, out].
     Variable<T> operator()(const Variable<T>& x) const { return linear(x, weight_.variable, bias_.variable); }
-    /// Appends its parameters.
+    /// Appends weight and bias to `state`.
     void collect(ModuleState<T>& state) const {
         state.parameters.push_back(weight_), state.parameters.push_back(bias_);
     }
-    /// [in, out]
+    /// Weights, [in, out].
     const Variable<T>& weight() const { return weight_.variable; }
-    /// [out]
+    /// Biases, [out].
     const Variable<T>& bias() const { return bias_.variable; }
 
 private:

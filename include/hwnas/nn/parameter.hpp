@@ -10,25 +10,25 @@
 
 namespace hwnas {
 
-/// A trained tensor under its full name, "cell_0/edge_3/depthwise_conv_3x3/weight".
+/// A learnable tensor under its full name, by which checkpoints and copy_state() know it.
 template <class T>
 struct Parameter {
-    std::string name;      ///< full, "cell_0/edge_3/weight"
-    Variable<T> variable;  ///< A leaf
+    std::string name;      ///< path of the modules it belongs to: "cell_0/edge_3/weight"
+    Variable<T> variable;  ///< a leaf: value and gradient
 };
-/// A tensor that is kept but not trained: running statistics.
+/// A tensor that a module keeps but does not learn: running statistics.
 template <class T>
 struct Buffer {
-    std::string name;  ///< full, "stem/norm/mean"
-    Tensor<T> tensor;  ///< kept, not trained
+    std::string name;  ///< path of the modules it belongs to: "stem/norm/mean"
+    Tensor<T> tensor;  ///< changed in training by the module itself
 };
-/// Everything a module owns, in a fixed order.
+/// All tensors of a module, in a fixed order, sharing its memory.
 template <class T>
 struct ModuleState {
-    std::vector<Parameter<T>> parameters;  ///< in the order of the modules
-    std::vector<Buffer<T>> buffers;        ///< in the order of the modules
+    std::vector<Parameter<T>> parameters;  ///< what is learned, module by module
+    std::vector<Buffer<T>> buffers;        ///< what is kept, module by module
 
-    /// Numbers in all parameters.
+    /// How many numbers there are to learn: elements of all parameters.
     std::int64_t parameter_count() const {
         std::int64_t total = 0;
         for (const auto& parameter : parameters) total += parameter.variable.shape().elements();
@@ -36,7 +36,8 @@ struct ModuleState {
     }
 };
 
-/// Copies the values of `from` into `to` by name. Every name of `to` must be in `from` with the same shape.
+/// Copies the values of `from` into `to` by name. Throws Error unless every name of `to` is in `from` with the same
+/// shape.
 template <class T>
 void copy_state(const ModuleState<T>& from, const ModuleState<T>& to) {
     std::unordered_map<std::string, Tensor<T>> source;
@@ -58,25 +59,26 @@ void copy_state(const ModuleState<T>& from, const ModuleState<T>& to) {
 template <class T>
 class Initializer {
 public:
-    /// `momentum`: of all batch norms made with it, [] on the device; undefined: a new one of 0.1.
+    /// Tensors are made on `device` from streams of `seed`; `momentum` is that of all batch norms made with it, a 0-d
+    /// tensor (undefined: a new one of 0.1); `scope` goes in front of their names.
     Initializer(Device device, Seed seed, Tensor<T> momentum = {}, std::string scope = {})
         : device_(std::move(device)), seed_(seed), momentum_(std::move(momentum)), scope_(std::move(scope)) {
         if (!momentum_.defined()) momentum_ = Tensor<T>::scalar(T(0.1), device_);
     }
-    /// The same inside a named part.
+    /// An initializer for a named part: "cell_0" -> "cell_0/edge_3".
     Initializer in(std::string_view name) const {
         return {device_, seed_, momentum_, scope_.empty() ? std::string(name) : scope_ + "/" + std::string(name)};
     }
-    /// Full name of a tensor.
+    /// Full name of a tensor in this scope.
     std::string name(std::string_view tensor) const {
         return scope_.empty() ? std::string(tensor) : scope_ + "/" + std::string(tensor);
     }
-    /// Where tensors are made.
+    /// The device tensors are made on.
     const Device& device() const { return device_; }
-    /// Weight of the newest batch in running statistics, shared by the whole network, on the device.
+    /// Weight of the newest batch in running statistics, a 0-d tensor shared by the whole network.
     const Tensor<T>& momentum() const { return momentum_; }
 
-    /// Normal with mean 0.
+    /// A parameter drawn from a normal distribution of mean 0.
     Parameter<T> normal(std::string_view tensor, const Shape& shape, double standard_deviation) const {
         std::vector<T> values(static_cast<std::size_t>(shape.elements()));
         const auto key = seed_.stream(name(tensor));
@@ -88,11 +90,11 @@ public:
         }
         return {name(tensor), Variable<T>::leaf(Tensor<T>::from(values, shape, device_))};
     }
-    /// All elements alike.
+    /// A parameter with all elements `value`.
     Parameter<T> constant(std::string_view tensor, const Shape& shape, double value) const {
         return {name(tensor), Variable<T>::leaf(Tensor<T>::full(shape, static_cast<T>(value), device_))};
     }
-    /// A buffer, all elements alike.
+    /// A buffer with all elements `value`.
     Buffer<T> buffer(std::string_view tensor, const Shape& shape, double value) const {
         return {name(tensor), Tensor<T>::full(shape, static_cast<T>(value), device_)};
     }

@@ -7,8 +7,8 @@
 
 namespace hwnas {
 
-/// Share of the rows of logits [N, K] whose largest element, the first of equals, stands at labels [N]; a scalar
-/// without gradient. A row with a NaN is wrong.
+/// Share, from 0 to 1, of the rows of logits [N, K] whose largest element, the first of equals, stands at labels [N]; a
+/// 0-d tensor without gradient. A row with a NaN is wrong. Throws Error for other shapes.
 template <class T>
 Tensor<T> accuracy(const Variable<T>& logits, const Tensor<std::int32_t>& labels) {
     require(logits.defined() && labels.defined(), "accuracy: {} no value",

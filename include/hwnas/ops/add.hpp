@@ -45,8 +45,8 @@ Variable<T> add_scaled(const char* op, const Variable<T>& a, const Variable<T>& 
 }
 }  // namespace detail
 
-/// y = a + b; b has a's shape or a suffix of it and is repeated over the leading dimensions (a bias). Gradient:
-/// da = dy, db = dy summed over those dimensions in a fixed order.
+/// y = a + b; b has a's shape or a suffix of it (else Error) and is repeated over the leading dimensions (a bias).
+/// Gradient: da = dy, db = dy summed over those dimensions in a fixed order.
 template <class T>
 Variable<T> add(const Variable<T>& a, const Variable<T>& b) {
     return detail::add_scaled("add", a, b, 1.0);
@@ -58,7 +58,7 @@ Variable<T> subtract(const Variable<T>& a, const Variable<T>& b) {
     return detail::add_scaled("subtract", a, b, -1.0);
 }
 
-/// y = x_0 + x_1 + ..., at least one x, all of one shape. Gradient: dx_j = dy.
+/// y = x_0 + x_1 + ..., at least one x, all of one shape (else Error). Gradient: dx_j = dy.
 template <class T>
 Variable<T> add(const std::vector<Variable<T>>& xs) {
     require(!xs.empty(), "add: no operands");
@@ -77,12 +77,12 @@ Variable<T> add(const std::vector<Variable<T>>& xs) {
     });
 }
 
-/// add(a, b)
+/// y = a + b: add(a, b).
 template <class T>
 Variable<T> operator+(const Variable<T>& a, const Variable<T>& b) {
     return add(a, b);
 }
-/// Elementwise difference, same shapes.
+/// y = a - b: subtract(a, b).
 template <class T>
 Variable<T> operator-(const Variable<T>& a, const Variable<T>& b) {
     return subtract(a, b);

@@ -9,22 +9,22 @@
 
 namespace hwnas {
 
-/// What happens to training images; nothing by default.
+/// What may happen to each training image; nothing by default.
 struct AugmentOptions {
-    std::int64_t shift = 0;   ///< an image moves by up to so many pixels, each way as likely
+    std::int64_t shift = 0;   ///< pixels: an image moves by up to so many, each way as likely
     bool flip = false;        ///< every other image is mirrored: left and right change places
-    double erase = 0;         ///< how often a rectangle is erased
+    double erase = 0;         ///< share of the images in which a rectangle is erased, 0 to 1
     double erase_size = 0.5;  ///< its largest sides, as a part of the image's; they and its place are drawn evenly
     double outside = 0;       ///< what shows where the image has moved away
     double erased = 0;        ///< what shows in an erased rectangle: 0 is the mean of normalised images
 
-    /// Whether anything does.
+    /// Whether any option changes images.
     bool any() const { return shift > 0 || flip || erase > 0; }
 };
 
 /// x [N, H, W, C] -> the same images, each shifted, mirrored and partly erased by chance: a function of (key, number in
 /// the batch, step), where step [] lies on the device. Values move and none is computed: every device gives the same
-/// bits. No gradient.
+/// bits. No gradient. Throws Error for options out of range.
 template <class T>
 Variable<T> augment(const Variable<T>& x, const Tensor<std::int64_t>& step, random::Key key,
                     const AugmentOptions& options) {

@@ -9,7 +9,8 @@
 namespace hwnas {
 
 /// y[n, p, q, c] = (sum of x [N, H, W, C] in the window at (p, q)) / (elements inside the image, or kernel^2 with
-/// options.count_padding); each x receives dy over that divisor from every window that sees it.
+/// options.count_padding); each x receives dy over that divisor from every window that sees it. Throws Error where a
+/// window sees no pixel, unless padding counts.
 template <class T>
 Variable<T> average_pool(const Variable<T>& x, const PoolOptions& options = {}) {
     const auto window =

@@ -13,12 +13,12 @@ enum class Phase { train, eval };
 /// What batch_norm keeps between steps. In training all three may be left undefined: nothing is tracked then.
 template <class T>
 struct BatchNormState {
-    Tensor<T> running_mean, running_var;  ///< [C]
+    Tensor<T> running_mean, running_var;  ///< of the normalised channels, [C]
     Tensor<T> momentum;  ///< one element, on the device: 0.1 in training, 1 / (i + 1) while recalibrating
 };
-/// Of the normalisation.
+/// Constants of the normalisation.
 struct BatchNormOptions {
-    double epsilon = 1e-5;  ///< added to the variance
+    double epsilon = 1e-5;  ///< added to the variance before its root is taken
 };
 
 namespace detail {
@@ -148,9 +148,9 @@ class Normalized {
     struct State;
 
 public:
-    /// A value without a norm.
+    /// A value as it is, without a norm.
     Normalized(const Variable<T>& value) : x_(value) {}  // NOLINT: any value is one
-    /// See batch_norm().
+    /// A value with a norm to be applied, whose arguments are those of batch_norm().
     Normalized(const Variable<T>& x, const Variable<T>& scale, const Variable<T>& shift, const BatchNormState<T>& state,
                Phase phase, const BatchNormOptions& options = {}) {
         require(x.defined(), "batch_norm: input is undefined");
@@ -164,7 +164,7 @@ public:
             s->dy = s->means = {};
         });
     }
-    /// A frozen norm: factor x + offset, [C] each, constants; undefined: the value itself.
+    /// A value with a frozen norm: factor x + offset, [C] each, constants; undefined: the value itself.
     Normalized(const Variable<T>& x, const Tensor<T>& factor, const Tensor<T>& offset)
         : x_(x), factor_(factor), offset_(offset) {
         const Shape channels{x.shape()[-1]};
@@ -172,15 +172,16 @@ public:
                 "batch_norm: a frozen norm has factor {} and offset {}, expected {} (input {})", factor.shape(),
                 offset.shape(), channels, x.shape());
     }
-    /// Whether there is a norm to apply.
+    /// Whether a norm with statistics is still to be applied.
     bool pending() const { return state_ != nullptr; }
-    /// Of a frozen norm; else undefined.
+    /// Factor [C] of a frozen norm; else undefined.
     const Tensor<T>& factor() const { return factor_; }
-    /// Of a frozen norm; else undefined.
+    /// Offset [C] of a frozen norm; else undefined.
     const Tensor<T>& offset() const { return offset_; }
-    /// Of the value.
+    /// Extents of the value.
     const Shape& shape() const { return x_.shape(); }
-    /// The result.
+    /// The result, with the norm applied. Throws Error for a second use of a pending norm, and where the input of a
+    /// frozen one wants a gradient.
     Variable<T> value() const {
         if (factor_.defined()) {
             require(NoGrad::active() || !x_.requires_grad(),
@@ -206,18 +207,19 @@ public:
         state_->weights = weights, state_->column = column;
         state_->norm.apply_to(y, nullptr, state_->gate(), accumulate);
     }
-    /// What is normalised.
+    /// The value before the norm.
     const Variable<T>& x() const { return x_; }
-    /// [C], of a norm that is not frozen.
+    /// Scale [C] of a pending norm.
     const Variable<T>& scale() const { return state_->scale; }
-    /// [C], of a norm that is not frozen.
+    /// Shift [C] of a pending norm.
     const Variable<T>& shift() const { return state_->shift; }
-    /// Their backward rule, in two steps: sums over the batch, then what they say; the rest follows where x comes from.
+    /// The backward rule of a pending norm, in two steps: sums over the batch, then what they say; the rest follows
+    /// where x comes from.
     class Backward {
     public:
-        /// Sums for the gradient dy of the result.
+        /// Computes the sums over the batch for the gradient dy of the result.
         Backward(const Normalized& value, const Tensor<T>& dy) : Backward(value.state_, dy) {}
-        /// Adds to the gradients that are not null.
+        /// Adds to the gradients of scale, shift and gate, those that are not null.
         void merge(T* dscale, T* dshift, T* dgate) {
             const typename detail::Normalization<T>::Targets to{nullptr, nullptr, dscale, dshift, dgate, 0, 0};
             state_->dy = dy_;
@@ -260,9 +262,9 @@ std::vector<Variable<T>> values(const std::vector<Normalized<T>>& terms) {
 }  // namespace detail
 
 /// y[..., c] = scale[c] (x[..., c] - mean[c]) / sqrt(variance[c] + epsilon) + shift[c] for x [..., C], scale and shift
-/// [C] or both undefined (1 and 0). train: mean and biased variance of this batch, running += momentum (batch -
-/// running) with the unbiased variance; eval: the running ones. dscale sums dy xhat, dshift sums dy over rows; dx =
-/// scale / std (dy - mean(dy) - xhat mean(dy xhat)) in training, scale / std dy in eval.
+/// [C] or both undefined (1 and 0); throws Error for other shapes. train: mean and biased variance of this batch,
+/// running += momentum (batch - running) with the unbiased variance; eval: the running ones. dscale sums dy xhat,
+/// dshift sums dy over rows; dx = scale / std (dy - mean(dy) - xhat mean(dy xhat)) in training, scale / std dy in eval.
 template <class T>
 Variable<T> batch_norm(const Variable<T>& x, const Variable<T>& scale, const Variable<T>& shift,
                        const BatchNormState<T>& state, Phase phase, const BatchNormOptions& options = {}) {

@@ -26,8 +26,8 @@ void give_column_sum(const std::shared_ptr<Node<T>>& node, const Tensor<T>& x, d
 }
 }  // namespace detail
 
-/// y[c] = sum of x[..., c] over all dimensions but the last: [..., C] -> [C], in double and in a fixed order.
-/// Gradient: dx[..., c] = dy[c].
+/// y[c] = sum of x[..., c] over all dimensions but the last: [..., C] -> [C] (else Error), in double and in a fixed
+/// order. Gradient: dx[..., c] = dy[c].
 template <class T>
 Variable<T> column_sum(const Variable<T>& x) {
     require(x.defined(), "column_sum: input has no value");

@@ -58,7 +58,7 @@ Variable<T> concat_one_call(const std::vector<Variable<T>>& xs, std::array<std::
 }  // namespace detail
 
 /// Concatenation along the last axis: [..., C_0], [..., C_1], ... -> [..., C_0 + C_1 + ...], any number of inputs; one
-/// input comes back as it is. Gradient: every input gets its columns of dy.
+/// input comes back as it is. Gradient: every input gets its columns of dy. Throws Error where other extents differ.
 template <class T>
 Variable<T> concat(const std::vector<Variable<T>>& xs) {
     require(!xs.empty(), "concat: no inputs");

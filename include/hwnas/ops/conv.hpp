@@ -80,20 +80,21 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
 
 /// y[n, p, q, o] = bias[o] + sum_{a, b, i} x[n, p stride - padding + a dilation, q stride - padding + b dilation, i]
 /// w[a, b, i, o] for x [N, H, W, Cin], w [K, K, Cin, Cout], bias [Cout], zero padding; dx is the same sum turned around
-/// with w, dw[a, b, i, o] sums dy times the x that tap saw, dbias sums dy over pixels.
+/// with w, dw[a, b, i, o] sums dy times the x that tap saw, dbias sums dy over pixels. Throws Error for shapes that
+/// clash or a window larger than the padded image.
 template <class T>
 Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias, const ConvOptions& options = {}) {
     const auto window = detail::conv_extents("conv", x, w, options);
     return detail::conv_window("conv", x, w, bias, window, {window.n, window.oh, window.ow, w.shape()[3]});
 }
 
-/// The same without a bias.
+/// The convolution without a bias.
 template <class T>
 Variable<T> conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
     return conv(x, w, Variable<T>(), options);
 }
 
-/// conv(relu(x), w, bias) as one op: the rectified input is never stored.
+/// conv(relu(x), w, bias) as one op, which never stores the rectified input.
 template <class T>
 Variable<T> relu_conv(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias,
                       const ConvOptions& options = {}) {

@@ -7,14 +7,14 @@
 
 namespace hwnas {
 
-/// Of the targets.
+/// How targets are made from labels.
 struct CrossEntropyOptions {
     double label_smoothing = 0;  ///< s in [0, 1): the target is (1 - s) onehot(label) + s / K
 };
 
-/// Mean over rows of -sum_c q log softmax(logits)_c, a scalar, for logits [N, K] and labels [N]. Gradient: (softmax -
-/// q) / N. Labels lie in device memory, where a recorded step cannot check them: Dataset::check() has; one outside [0,
-/// K) makes the loss NaN.
+/// Mean over rows of -sum_c q log softmax(logits)_c, 0-d, in nats, for logits [N, K] and labels [N] (else Error).
+/// Gradient: (softmax - q) / N. Labels lie in device memory, where a recorded step cannot check them: Dataset::check()
+/// has; one outside [0, K) makes the loss NaN.
 template <class T>
 Variable<T> cross_entropy(const Variable<T>& logits, const Tensor<std::int32_t>& labels,
                           const CrossEntropyOptions& options = {}) {

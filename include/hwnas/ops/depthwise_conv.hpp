@@ -45,7 +45,7 @@ void depthwise_backward(const std::shared_ptr<Node<T>>& to_x, const std::shared_
 
 /// y[n, p, q, c] = sum_{a, b} x[n, p stride - padding + a dilation, q stride - padding + b dilation, c] w[a, b, c] for
 /// x [N, H, W, C], w [K, K, C], zero padding; dx is the same sum turned around with w, dw[a, b, c] sums dy times the x
-/// that tap saw.
+/// that tap saw. Throws Error for shapes that clash or a window larger than the padded image.
 template <class T>
 Variable<T> depthwise_conv(const Variable<T>& x, const Variable<T>& w, const ConvOptions& options = {}) {
     const auto window = detail::depthwise_extents("depthwise_conv", x, w, options);

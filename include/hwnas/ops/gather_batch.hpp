@@ -8,16 +8,16 @@
 
 namespace hwnas {
 
-/// Inputs [N, H, W, C] and their targets, on the device.
+/// A mini-batch on the device: inputs and their targets.
 template <class T>
 struct Batch {
-    Variable<T> inputs;           ///< [n, H, W, C], a constant
+    Variable<T> inputs;           ///< images or float inputs, [n, H, W, C]; wants no gradient
     Tensor<std::int32_t> labels;  ///< [n], undefined for regression data
     Tensor<T> targets;            ///< [n, target_size], undefined for classification data
 };
 /// Which examples a step gets.
 struct GatherOptions {
-    std::int64_t batch = 1;  ///< n, rows of a batch
+    std::int64_t batch = 1;  ///< n, examples of a batch
     bool shuffle = false;    ///< another order every epoch; false: as they lie
     random::Key key{};       ///< of the shuffled order
     std::int64_t first = 0;  ///< unshuffled only: the row the first batch starts at; the last, partial batch of an
@@ -26,7 +26,8 @@ struct GatherOptions {
 
 /// The mini-batch of a step [] on the device: batch b of epoch e, where step = e batches + b and batches = (count -
 /// first) / n rounded down. Its row i is row permuted(b n + i, count, key, e) of the data when shuffled (a new order
-/// every epoch), else row first + b n + i. Bytes become (byte / 255 - mean) inv_std. No gradient.
+/// every epoch), else row first + b n + i. Bytes become (byte / 255 - mean) inv_std. No gradient. Throws Error for a
+/// batch larger than the data.
 template <class T>
 Batch<T> gather_batch(const DeviceDataset& data, const Tensor<std::int64_t>& step, const GatherOptions& options) {
     const Shape shape{data.count, data.image[0], data.image[1], data.image[2]};

@@ -7,7 +7,8 @@
 
 namespace hwnas {
 
-/// y[n, c] = mean over h, w of x[n, h, w, c] for x [N, H, W, C]; gradient: dx[n, h, w, c] = dy[n, c] / (H W).
+/// y[n, c] = mean over h, w of x[n, h, w, c] for x [N, H, W, C] (else Error); gradient: dx[n, h, w, c] = dy[n, c] / (H
+/// W).
 template <class T>
 Variable<T> global_average_pool(const Variable<T>& x) {
     require(x.shape().rank() == 4, "global_average_pool: input has shape {}, expected [N, H, W, C]", x.shape());

@@ -9,7 +9,7 @@
 
 namespace hwnas {
 
-/// Which draw, how soft.
+/// Which draw of which stream, how many, and how soft.
 template <class T>
 struct GumbelSoftmaxOptions {
     Tensor<T> temperature{};      ///< [] on the device, above 0
@@ -18,10 +18,10 @@ struct GumbelSoftmaxOptions {
     std::int64_t draws = 1;       ///< G: independent draws, 1 per mini-batch or one per image
     bool hard = false;            ///< straight-through: one-hot forward, the relaxed gradient backward
 };
-/// A draw.
+/// A draw of gamma.
 template <class T>
 struct GumbelSoftmax {
-    Variable<T> gamma;              ///< [G, E, k]
+    Variable<T> gamma;              ///< mixing weights, [G, E, k]
     Tensor<T> soft;                 ///< [G, E, k], the relaxed sample; shares gamma's storage unless hard
     Tensor<std::int32_t> selected;  ///< [E], argmax of draw 0, the first of equals
 };
@@ -29,6 +29,7 @@ struct GumbelSoftmax {
 /// gamma[g, e] = softmax((alpha[e] + noise[g, e]) / t) for logits alpha [E, k], noise standard Gumbel, or its one-hot
 /// argmax when hard; a NaN in a row makes the row NaN. Noise is a function of (key, step, g, e, column) alone.
 /// Gradient: dalpha[e] = sum_g soft (dgamma - <dgamma, soft>) / t: exact when relaxed, straight-through when hard.
+/// Throws Error for other shapes. (Jang et al. 2017; Maddison et al. 2017)
 template <class T>
 GumbelSoftmax<T> gumbel_softmax(const Variable<T>& alpha, const GumbelSoftmaxOptions<T>& options) {
     require(alpha.defined(), "gumbel_softmax: alpha has no value");

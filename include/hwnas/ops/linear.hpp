@@ -6,8 +6,8 @@
 
 namespace hwnas {
 
-/// y[n, o] = bias[o] + sum_i x[n, i] w[i, o] for x [N, I], w [I, O], bias [O] or undefined; dx = dy w^T, dw = x^T dy,
-/// dbias sums dy over rows.
+/// y[n, o] = bias[o] + sum_i x[n, i] w[i, o] for x [N, I], w [I, O], bias [O] or undefined (else Error); dx = dy w^T,
+/// dw = x^T dy, dbias sums dy over rows.
 template <class T>
 Variable<T> linear(const Variable<T>& x, const Variable<T>& w, const Variable<T>& bias = {}) {
     require(x.defined() && w.defined(), "linear: {} is undefined", x.defined() ? "weight" : "input");

@@ -9,7 +9,7 @@
 namespace hwnas {
 
 /// y[n, p, q, c] = the largest x [N, H, W, C] in the window at (p, q), padding never counted, NaN above all; dy goes to
-/// the first of equals in row-major order.
+/// the first of equals in row-major order. Throws Error for a kernel above 15, or where a window sees no pixel.
 template <class T>
 Variable<T> max_pool(const Variable<T>& x, const PoolOptions& options = {}) {
     require(options.kernel <= 15,

@@ -6,8 +6,8 @@
 
 namespace hwnas {
 
-/// loss = mean of (prediction - target)^2, two values of one shape -> 0-d. Gradient: 2 (prediction - target) / elements
-/// for the prediction, its negative for the target.
+/// loss = mean of (prediction - target)^2, two values of one shape (else Error) -> 0-d. Gradient: 2 (prediction -
+/// target) / elements for the prediction, its negative for the target.
 template <class T>
 Variable<T> mean_squared_error(const Variable<T>& prediction, const Variable<T>& target) {
     detail::require_operand("mean_squared_error", "prediction", prediction, prediction);

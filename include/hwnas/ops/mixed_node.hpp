@@ -19,12 +19,13 @@ namespace hwnas {
 /// identity.
 template <class T>
 struct FilterTerm {
-    int edge = 0, column = 0;  ///< whose filter; of gamma
-    Variable<T> w = {};        ///< undefined: the identity
+    int edge = 0, column = 0;  ///< the edge whose filter it goes into; the column of gamma that weighs it
+    Variable<T> w = {};        ///< depthwise filter, [3, 3, C]; undefined: the identity
 };
 
-/// One 3x3 filter an edge: filters[g, e] = sum of gamma[g, column] w over its terms, [G, edges, 3, 3, C] for gamma
-/// [G, M]. Gradients: dw = sum_g gamma[g, column] dfilters[g, e], dgamma[g, column] = <w, dfilters[g, e]>.
+/// One 3x3 filter an edge: filters[g, e] = sum of gamma[g, column] w over its terms, [G, edges, 3, 3, C] for gamma [G,
+/// M]. Gradients: dw = sum_g gamma[g, column] dfilters[g, e], dgamma[g, column] = <w, dfilters[g, e]>. Throws Error for
+/// terms that do not fit.
 template <class T>
 Variable<T> merged_filters(const std::vector<FilterTerm<T>>& terms, const Variable<T>& gamma, int edges,
                            std::int64_t channels) {
@@ -74,7 +75,7 @@ Variable<T> merged_filters(const std::vector<FilterTerm<T>>& terms, const Variab
 /// An edge between two vertices, by number; its own number is that of its filter. pool: the column of gamma that weighs
 /// its 3x3 max pool, -1 for none.
 struct MixedEdge {
-    int from = 0, to = 0, pool = -1;  ///< vertices; column of gamma or -1
+    int from = 0, to = 0, pool = -1;  ///< vertices it leaves and enters; column of gamma or -1
 };
 
 /// The nodes of a cell as sums over their edges: u [N, H, W, C] = sum over edges of (x of its source convolved with
@@ -85,7 +86,7 @@ struct MixedEdge {
 template <class T>
 class MixedNodes {
 public:
-    /// Of the edges given; see above for the shapes.
+    /// Sums over these edges, with filters [G, edges, 3, 3, C] and gamma [G, M] (else Error).
     MixedNodes(std::vector<MixedEdge> edges, const Variable<T>& filters, const Variable<T>& gamma)
         : edges_(std::move(edges)), filters_(filters), gamma_(gamma) {
         require(filters.defined() && gamma.defined(), "mixed_node: {} has no value",
@@ -97,7 +98,8 @@ public:
         for (const auto& edge : edges_)
             require(edge.pool >= -1 && edge.pool < g[1], "mixed_node: column {} of gamma {}", edge.pool, g);
     }
-    /// Vertex number `vertex` is x.
+    /// Gives vertex number `vertex` the value x [N, H, W, C]; throws Error for extents below 2 or another shape than
+    /// before.
     void push(int vertex, const Variable<T>& x) {
         const Shape &shape = x.shape(), &f = filters_.shape();
         require(shape.rank() == 4 && shape[1] >= 2 && shape[2] >= 2,
@@ -137,7 +139,7 @@ public:
             submit(x.device(), call);
         }
     }
-    /// The sum of node `vertex`, to which every vertex that feeds it has been pushed.
+    /// The sum of node `vertex`, [N, H, W, C]; throws Error unless every vertex that feeds it has been pushed.
     Variable<T> sum(int vertex) {
         const auto found = sums_.find(vertex);
         const auto expected =

@@ -6,8 +6,8 @@
 
 namespace hwnas {
 
-/// y = a b, element by element; b has a's shape or a suffix of it and is repeated over the leading dimensions.
-/// Gradient: da = dy b, db = dy a summed over those dimensions in a fixed order.
+/// y = a b, element by element; b has a's shape or a suffix of it (else Error) and is repeated over the leading
+/// dimensions. Gradient: da = dy b, db = dy a summed over those dimensions in a fixed order.
 template <class T>
 Variable<T> multiply(const Variable<T>& a, const Variable<T>& b) {
     detail::require_suffix("multiply", a, b);
@@ -34,7 +34,7 @@ Variable<T> multiply(const Variable<T>& a, const Variable<T>& b) {
     });
 }
 
-/// multiply(a, b)
+/// y = a b: multiply(a, b).
 template <class T>
 Variable<T> operator*(const Variable<T>& a, const Variable<T>& b) {
     return multiply(a, b);

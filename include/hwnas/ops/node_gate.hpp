@@ -7,7 +7,7 @@
 
 namespace hwnas {
 
-/// What node_gate() gives.
+/// The probabilities that node_gate() computes, and a guard.
 template <class T>
 struct NodeGate {
     Variable<T> weights;      ///< [G, V, 2]: p and 1 - p of every node
@@ -16,7 +16,8 @@ struct NodeGate {
 
 /// The probability that something mixes channels at a node: p[g, v] = 1 - prod_e (1 - sum_{m in mask} gamma[g, e, m])
 /// over the edges e = first[v] .. first[v + 1] - 1 of node v, for gamma [G, E, k] and first [V + 1]; bit m of `mask`
-/// marks primitive m. Gradient: dgamma[g, e, m in mask] = dp prod over the node's other edges, 0 elsewhere.
+/// marks primitive m. Gradient: dgamma[g, e, m in mask] = dp prod over the node's other edges, 0 elsewhere. Throws
+/// Error for shapes, a mask or edges that do not fit.
 template <class T>
 NodeGate<T> node_gate(const Variable<T>& gamma, const Tensor<std::int32_t>& first, std::uint64_t mask) {
     require(gamma.defined() && first.defined(), "node_gate: {} has no value", gamma.defined() ? "first" : "gamma");

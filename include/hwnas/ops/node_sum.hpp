@@ -23,14 +23,14 @@ class NodeSource {
     struct State;
 
 public:
-    /// x [N, H, W, C]
+    /// A source of value x [N, H, W, C] (else Error).
     explicit NodeSource(const Variable<T>& x) : x_(x), state_(std::make_shared<State>()) {
         require(x.defined(), "node_sum: a source has no value");
         require(x.shape().rank() == 4 && x.shape().elements() > 0,
                 "node_sum: a source has shape {}, expected [N, H, W, C]", x.shape());
         handle_ = record_deferred(x.value(), {&x}, [s = state_](const auto& inputs) { s->backward(inputs[0]); });
     }
-    /// The value itself.
+    /// The value.
     const Variable<T>& x() const { return x_; }
 
 private:
@@ -55,9 +55,9 @@ struct NodeTerm {
     /// An edge from `source`; what is left out counts as 1 and 0.
     NodeTerm(NodeSource<T> source, Variable<T> window = {}, Tensor<T> gain = {}, Tensor<T> shift = {})
         : from(std::move(source)), filter(std::move(window)), factor(std::move(gain)), offset(std::move(shift)) {}
-    NodeSource<T> from;        ///< what the edge reads
-    Variable<T> filter;        ///< [3, 3, C] or undefined
-    Tensor<T> factor, offset;  ///< [C] or undefined
+    NodeSource<T> from;        ///< the value the edge reads
+    Variable<T> filter;        ///< depthwise filter, [3, 3, C], or undefined
+    Tensor<T> factor, offset;  ///< of a frozen batch norm, [C] each, or undefined
 };
 
 namespace detail {
@@ -96,8 +96,9 @@ void NodeSource<T>::State::backward(const std::shared_ptr<Node<T>>& node) {
                             });
 }
 
-/// y [N, H, W, C] = sum of the terms, with `rectify` max(that, 0); stride 1, all shapes alike. Gradients of sources and
-/// filters. A term with a factor or an offset stands for a frozen norm: an error where its source wants a gradient.
+/// y [N, H, W, C] = sum of the terms, with `rectify` max(that, 0); stride 1, all shapes alike (else Error). Gradients
+/// of sources and filters. A term with a factor or an offset stands for a frozen norm: an Error where its source wants
+/// a gradient.
 template <class T>
 Variable<T> node_sum(const std::vector<NodeTerm<T>>& terms, bool rectify = false) {
     require(!terms.empty(), "node_sum: no terms");

@@ -10,17 +10,16 @@
 
 namespace hwnas {
 
-/// Two weights: how much of the op's result, and how much of its input. They are elements `first` and `first` + 1 of
-/// `weights`.
+/// Two weights, elements `first` and `first` + 1 of `weights`: how much of the op's result, and how much of its input.
 template <class T>
 struct SkipGate {
-    Variable<T> weights = {};  ///< undefined: no gate
-    std::int64_t first = 0;    ///< place of the first of the two
+    Variable<T> weights = {};  ///< tensor that holds both; undefined: no gate
+    std::int64_t first = 0;    ///< index of the first of the two
 };
 
-/// y = norm(conv(relu(x), w)) for x [N, H, W, Cin] and w [K, K, Cin, Cout], norm as in batch_norm(); with a gate g,
-/// y = g[0] norm(conv(relu(x), w)) + g[1] x, where the shape of x must not change. Gradients of x, w, scale, shift and
-/// the gate: dg[0] = <dy, norm(...)>, dg[1] = <dy, x>.
+/// y = norm(conv(relu(x), w)) for x [N, H, W, Cin] and w [K, K, Cin, Cout], norm as in batch_norm(); with a gate g, y =
+/// g[0] norm(conv(relu(x), w)) + g[1] x, where the shape of x must not change. Gradients of x, w, scale, shift and the
+/// gate: dg[0] = <dy, norm(...)>, dg[1] = <dy, x>. Throws Error for shapes that clash.
 template <class T>
 Variable<T> relu_conv_norm(const Variable<T>& x, const Variable<T>& w, const Variable<T>& scale,
                            const Variable<T>& shift, const BatchNormState<T>& state, Phase phase,

@@ -5,8 +5,8 @@
 
 namespace hwnas {
 
-/// The same values under another shape with as many elements; shares storage, costs nothing. Gradient: dy under x's
-/// shape.
+/// The same values under another shape with as many elements (else Error); shares storage, costs nothing. Gradient: dy
+/// under x's shape.
 template <class T>
 Variable<T> reshape(const Variable<T>& x, const Shape& shape) {
     require(x.defined(), "reshape: input has no value");

@@ -21,8 +21,8 @@ Variable<T> scale(const Variable<T>& x, double factor) {
     });
 }
 
-/// y[n] = s[n] x[n]: s is a number (0-d or [1]) or one number an image, [N] for x [N, ...]. Gradient: dx = s dy,
-/// ds = sum of dy x over what s multiplied. Where s is exactly 0, x is not read and y is 0.
+/// y[n] = s[n] x[n]: s is a number (0-d or [1]) or one number an image, [N] for x [N, ...] (else Error). Gradient: dx =
+/// s dy, ds = sum of dy x over what s multiplied. Where s is exactly 0, x is not read and y is 0.
 template <class T>
 Variable<T> scale(const Variable<T>& x, const Variable<T>& s) {
     detail::require_operand("scale", "input", x, x);
@@ -34,12 +34,12 @@ Variable<T> scale(const Variable<T>& x, const Variable<T>& s) {
     return weighted_sum<T>({x}, reshape(s, {elements, 1}), {0});
 }
 
-/// scale(x, factor)
+/// y = factor x: scale(x, factor).
 template <class T>
 Variable<T> operator*(const Variable<T>& x, double factor) {
     return scale(x, factor);
 }
-/// scale(x, factor)
+/// y = factor x: scale(x, factor).
 template <class T>
 Variable<T> operator*(double factor, const Variable<T>& x) {
     return scale(x, factor);

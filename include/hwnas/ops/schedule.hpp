@@ -8,16 +8,17 @@
 
 namespace hwnas {
 
-/// A value that depends on the step.
+/// A value that follows the step: a learning rate, a temperature.
 struct ScheduleOptions {
-    double start = 0, end = 0;  ///< at the first and at the last step
+    double start = 0, end = 0;  ///< values at the first step (after warm-up) and at the last
     std::int64_t total = 1;     ///< steps; the last of them, total - 1, has `end`, as have all after it
     std::int64_t warmup = 0;    ///< steps that rise linearly to `start` first
     bool cosine = false;        ///< half a cosine instead of a line
 };
 
-/// Writes the value at step [] into out []: start (step + 1) / warmup while step < warmup, then start -> end over steps
-/// warmup .. total - 1, then end. With one step after the warm-up that step has `start`.
+/// Submits a kernel that writes the value at step [] into out []: start (step + 1) / warmup while step < warmup, then
+/// start -> end over steps warmup .. total - 1, then end. With one step after the warm-up that step has `start`. Throws
+/// Error for options that do not fit.
 template <class T>
 void schedule(const Tensor<T>& out, const Tensor<std::int64_t>& step, const ScheduleOptions& options) {
     detail::require_scalar("schedule", "out", out);

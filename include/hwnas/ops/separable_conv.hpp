@@ -8,8 +8,8 @@
 
 namespace hwnas {
 
-/// y = conv(depthwise_conv(x, depthwise, options), pointwise) for x [N, H, W, C], depthwise [K, K, C], pointwise
-/// [1, 1, C, Cout]. Gradients of all three.
+/// y = conv(depthwise_conv(x, depthwise, options), pointwise) for x [N, H, W, C], depthwise [K, K, C], pointwise [1, 1,
+/// C, Cout] (else Error). Gradients of all three.
 template <class T>
 Variable<T> separable_conv(const Variable<T>& x, const Variable<T>& depthwise, const Variable<T>& pointwise,
                            const ConvOptions& options = {}) {

@@ -6,8 +6,8 @@
 
 namespace hwnas {
 
-/// S [k], uniform on the simplex (Dirichlet(1, ..., 1)): non-negative with sum 1; a function of (key, step, k) alone,
-/// where step [] lies on `device`. No gradient.
+/// S [k], k >= 1 (else Error), uniform on the simplex (Dirichlet(1, ..., 1)): non-negative with sum 1; a function of
+/// (key, step, k) alone, where step [] lies on `device`. No gradient.
 template <class T>
 Tensor<T> simplex_sample(std::int64_t k, const Tensor<std::int64_t>& step, random::Key key, const Device& device) {
     require(k >= 1, "simplex_sample: {} coordinates asked for, at least 1 is needed", k);

@@ -6,8 +6,8 @@
 
 namespace hwnas {
 
-/// y = exp(x) / sum exp(x) over the last axis, x of any shape with rank >= 1; the largest element is subtracted first,
-/// so that nothing overflows. Gradient: dx = y (dy - <dy, y>) row by row.
+/// y = exp(x) / sum exp(x) over the last axis, x of any shape with rank >= 1 and not empty (else Error); the largest
+/// element is subtracted first, so that nothing overflows. Gradient: dx = y (dy - <dy, y>) row by row.
 template <class T>
 Variable<T> softmax(const Variable<T>& x) {
     require(x.defined(), "softmax: input has no value");

@@ -20,13 +20,14 @@ inline void require_same_device(const char* op, const char* what, const Device& 
 
 }  // namespace detail
 
-/// counter += by, for a counter [] on the device.
+/// Submits a kernel that does counter += by, for a counter [] on the device.
 inline void advance(const Tensor<std::int64_t>& counter, std::int64_t by = 1) {
     detail::require_scalar("advance", "counter", counter);
     submit(counter.device(), contract::Advance{counter.data(), by});
 }
 
-/// sum += weight value, in double, for sum [] and value []: the running mean of a loss over an epoch.
+/// Submits a kernel that does sum += weight value, in double, for sum [] and value []: the running mean of a loss over
+/// an epoch.
 template <class T>
 void accumulate_scalar(const Tensor<double>& sum, const Tensor<T>& value, double weight) {
     detail::require_scalar("accumulate_scalar", "sum", sum);

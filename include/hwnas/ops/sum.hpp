@@ -26,7 +26,8 @@ Variable<T> sum(const Variable<T>& x) {
     return detail::scaled_sum(x, 1.0);
 }
 
-/// y = mean of all elements, any shape -> 0-d; summed in double and in a fixed order. Gradient: dx = dy / elements.
+/// y = mean of all elements, any shape that is not empty (else Error) -> 0-d; summed in double and in a fixed order.
+/// Gradient: dx = dy / elements.
 template <class T>
 Variable<T> mean(const Variable<T>& x) {
     require(x.defined(), "mean: input has no value");

@@ -9,7 +9,8 @@ namespace hwnas {
 
 /// y = sum_j weights[columns[j]] xs[j], gradients as in weighted_sum(), where the last batch norm of an x may be
 /// pending: with one row of weights it is applied while the terms are added, and its result is never built; it can be
-/// used once. Without weights (undefined) all are 1, whatever the columns.
+/// used once. Without weights (undefined) all are 1, whatever the columns. Throws Error for shapes or columns that do
+/// not fit.
 template <class T>
 Variable<T> weighted_norm_sum(const std::vector<Normalized<T>>& xs, const Variable<T>& weights,
                               const std::vector<int>& columns) {

@@ -9,7 +9,7 @@ namespace hwnas {
 
 /// y[n] = sum_j weights[g(n), columns[j]] xs[j][n], at least one x, all of one shape [N, ...]. weights: [M], or [G, M]
 /// or [G, E, k] read as [G, E k]; G = 1 (or rank 1): one row for all images, G = N: one an image. Terms whose weight is
-/// exactly 0 are not read: their x may hold anything.
+/// exactly 0 are not read: their x may hold anything. Throws Error for shapes or columns that do not fit.
 /// Gradient: dx_j[n] = w dy[n]; dweights[g, columns[j]] = sum of dy xs[j] over group g, for weight 0 too, where x_j
 /// then has to be finite (straight-through). With selected_only (one path of a supernet) terms of weight 0 are left out
 /// of that too and their dx is 0: every x must be computed under its own guard, or be finite.

@@ -10,13 +10,13 @@ namespace hwnas {
 /// Padding that keeps the extent at stride 1 and halves it, rounded up, at stride 2: dilation (kernel - 1) / 2.
 inline constexpr int same_padding = -1;
 
-/// Of a convolution.
+/// Window of a convolution, without its kernel size, which is that of the weights.
 struct ConvOptions {
     int stride = 1;              ///< pixels between two windows
     int padding = same_padding;  ///< zeros around the image; same_padding: so that stride 1 keeps its extents
     int dilation = 1;            ///< pixels between two taps
 };
-/// Of a pool.
+/// Window of a pool.
 struct PoolOptions {
     int kernel = 3;              ///< side of the window
     int stride = 1;              ///< pixels between two windows
@@ -25,7 +25,8 @@ struct PoolOptions {
     bool count_padding = false;  ///< average pool only: divide by kernel^2 at the border too
 };
 
-/// Checks x [N, H, W, C] against a square window; errors name `op`.
+/// Turns options into the window of a kernel call, checking that it fits x [N, H, W, C]; Error messages begin with
+/// `op`.
 inline contract::Window make_window(const char* op, const Shape& x, std::int64_t kernel, int stride, int padding,
                                     int dilation) {
     require(x.rank() == 4, "{}: input has shape {}, expected [N, H, W, C]", op, x);
@@ -55,7 +56,7 @@ inline contract::Window make_window(const char* op, const Shape& x, std::int64_t
             .dilation = dilation};
 }
 
-/// A pool has nothing to say where its window sees no pixel; errors name `op`.
+/// Throws Error where some window of a pool sees no pixel of x; the message begins with `op`.
 inline void require_pixels(const char* op, const Shape& x, const contract::Window& s) {
     const auto check = [&](const char* axis, std::int64_t extent, std::int64_t places) {
         for (std::int64_t place = 0; place < places; ++place) {

@@ -10,17 +10,17 @@
 
 namespace hwnas::svg {
 
-/// The box of a chart with its axes.
+/// The box of a chart inside a Drawing: grid, ticks, titles, and where a value is drawn.
 class Frame {
 public:
-    /// Options.
+    /// Extents of the box and titles of its axes.
     struct Options {
-        /// Units of the drawing; top.
+        /// Width and bottom of the box in units of the drawing; `top`: where it begins, below a legend.
         double width = 340, height = 230, top = 0;
-        /// Under the x axis; above the y axis.
+        /// Text under the x axis; text above the y axis.
         std::string x_title, y_title;
     };
-    /// Draws grid, ticks and titles.
+    /// Draws grid, ticks and titles into `drawing`, leaving room for the labels of the y axis.
     Frame(Drawing& drawing, const Axis& x, const Axis& y, const Options& o) : x_(x), y_(y) {
         double labels = 0;
         for (const double tick : y.ticks) labels = std::max(labels, text_width(y.label(tick), 11));
@@ -42,17 +42,17 @@ public:
         }
         drawing.text((left_ + right_) / 2, bottom_ + 36, o.x_title, "axis", "middle", o.width - 4);
     }
-    /// Px.
+    /// x coordinate in the drawing of a value of the x axis.
     double px(double x) const { return x_.at(x, left_, right_); }
-    /// Py.
+    /// y coordinate in the drawing of a value of the y axis; large values are further up, so y is smaller.
     double py(double y) const { return y_.at(y, bottom_, top_); }
-    /// Left.
+    /// x coordinate of the box's left edge.
     double left() const { return left_; }
-    /// Right.
+    /// x coordinate of the box's right edge.
     double right() const { return right_; }
-    /// Top.
+    /// y coordinate of the box's top edge.
     double top() const { return top_; }
-    /// Bottom.
+    /// y coordinate of the box's bottom edge.
     double bottom() const { return bottom_; }
 
 private:
@@ -60,14 +60,17 @@ private:
     double left_ = 0, right_ = 0, top_ = 0, bottom_ = 0;
 };
 
+/// (x, y) of points in the units of the axes; a point with NaN is not drawn.
 using Points = std::vector<std::pair<double, double>>;
 
+/// The x of all points that can be drawn.
 inline std::vector<double> firsts(const Points& points) {
     std::vector<double> values;
     for (const auto& [x, y] : points)
         if (drawable(x) && drawable(y)) values.push_back(x);
     return values;
 }
+/// The y of all points that can be drawn.
 inline std::vector<double> seconds(const Points& points) {
     std::vector<double> values;
     for (const auto& [x, y] : points)
@@ -75,35 +78,35 @@ inline std::vector<double> seconds(const Points& points) {
     return values;
 }
 
-/// LineSeries.
+/// One line of a LineChart.
 struct LineSeries {
-    /// As it is shown.
+    /// Name in the legend.
     std::string name;
-    /// What is drawn.
+    /// Its points, joined in this order.
     Points points;
-    /// Number of a colour of the palette.
+    /// Number of its colour in `palette`.
     int colour = 0;
-    /// Style of the line.
+    /// Number of its dash pattern, 0 (none) to 3; larger ones begin again.
     int dash = 0;
     std::string code = {};  ///< shown in the legend as a chip where there is one
 };
 
 /// Lines over a common x; a value that is not known breaks its line.
 struct LineChart {
-    /// What the drawing is called; what it shows, for those who cannot see it; under the x axis; above the y axis.
+    /// Name of the chart; a description for readers who cannot see it; text under the x axis; text above the y axis.
     std::string title, description, x_title, y_title;
-    /// What is drawn.
+    /// The lines, later ones on top.
     std::vector<LineSeries> series;
-    /// Of the x axis; of the y axis.
+    /// How ticks are placed on the x axis and on the y axis; by default x counts and ends at its values.
     AxisOptions x = {.integers = true, .tight = true}, y = {};
-    /// Units of the drawing.
+    /// Extents in units of the drawing, the legend not counted.
     double width = 340, height = 230;
 
-    /// Whether there is nothing to draw.
+    /// Whether no point can be drawn.
     bool empty() const {
         return std::all_of(series.begin(), series.end(), [](const auto& s) { return firsts(s.points).empty(); });
     }
-    /// The `<svg>` element.
+    /// The chart as one `<svg>` element.
     std::string str() const {
         std::vector<LegendEntry> entries;
         std::vector<double> xs, ys;
@@ -146,37 +149,37 @@ struct LineChart {
     }
 };
 
-/// ScatterSeries.
+/// One kind of points of a ScatterChart.
 struct ScatterSeries {
-    /// As it is shown.
+    /// Name in the legend.
     std::string name;
-    /// What is drawn.
+    /// Its points.
     Points points;
     std::vector<std::string> labels = {};  ///< beside the points; may be empty or fewer
     std::vector<std::string> titles = {};  ///< shown when a pointer rests on them
-    /// Number of a colour of the palette.
+    /// Number of its colour in `palette`.
     int colour = 0;
-    /// How a point looks.
+    /// Shape of its points.
     LegendEntry::Mark mark = LegendEntry::Mark::dot;
 };
 
 /// Points of several kinds, those of later series on top; labels where they fit beside them.
 struct ScatterChart {
-    /// What the drawing is called; what it shows, for those who cannot see it; under the x axis; above the y axis.
+    /// Name of the chart; a description for readers who cannot see it; text under the x axis; text above the y axis.
     std::string title, description, x_title, y_title;
-    /// What is drawn.
+    /// The kinds of points, later ones on top.
     std::vector<ScatterSeries> series;
-    /// Of the x axis; of the y axis.
+    /// How ticks are placed on the x axis and on the y axis.
     AxisOptions x = {}, y = {};
     bool identity = false;  ///< both axes alike, with the line y = x
-    /// Units of the drawing.
+    /// Extents in units of the drawing, the legend not counted.
     double width = 400, height = 300;
 
-    /// Whether there is nothing to draw.
+    /// Whether no point can be drawn.
     bool empty() const {
         return std::all_of(series.begin(), series.end(), [](const auto& s) { return firsts(s.points).empty(); });
     }
-    /// The `<svg>` element.
+    /// The chart as one `<svg>` element.
     std::string str() const {
         std::vector<LegendEntry> entries;
         std::vector<double> xs, ys;
@@ -259,27 +262,27 @@ private:
 
 /// Bars of one kind under each other: a chip and a name above each, its number at its end.
 struct BarChart {
-    /// Bar.
+    /// One bar.
     struct Bar {
-        /// As it is shown; short code.
+        /// Name above the bar; short code in its chip.
         std::string name, code;
-        /// How long the bar is.
+        /// Length of the bar, on a scale from 0 to `most`.
         double value = 0;
-        /// Number of a colour of the palette.
+        /// Number of its colour in `palette`.
         int colour = 0;
     };
-    /// What the drawing is called; what it shows, for those who cannot see it.
+    /// Name of the chart; a description for readers who cannot see it.
     std::string title, description;
-    /// From top to bottom.
+    /// The bars from top to bottom.
     std::vector<Bar> bars;
-    double most = 1;                   ///< where the scale ends
+    double most = 1;                   ///< value at which the scale ends
     std::optional<double> guide = {};  ///< a line across, such as what chance gives
-    /// Guide name.
+    /// Text beside the guide: what it stands for.
     std::string guide_name = {};
-    /// Units of the drawing.
+    /// Width in units of the drawing; the height follows from the number of bars.
     double width = 340;
 
-    /// The `<svg>` element.
+    /// The chart as one `<svg>` element.
     std::string str() const {
         const double row = 44, bottom = guide ? 24 : 4;
         Drawing drawing(width, row * static_cast<double>(bars.size()) + bottom, title, description);

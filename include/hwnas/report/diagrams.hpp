@@ -12,7 +12,7 @@
 
 namespace hwnas::svg {
 
-/// What a complexity vector gives: how many edges choose each primitive.
+/// A complexity vector and what it gives: how many edges choose each primitive.
 struct SimplexPoint {
     std::vector<double> s;    ///< the complexity vector
     std::vector<int> counts;  ///< edges by primitive
@@ -62,17 +62,17 @@ inline std::vector<std::vector<double>> simplex_cover(int k) {
 /// The simplex: a corner a primitive, where S penalises it alone. Three primitives fill a triangle; with more, points
 /// are where the mean of the corners, weighted by S, lies, so that several S may share a place.
 struct SimplexMap {
-    /// What the drawing is called; what it shows, for those who cannot see it.
+    /// Name of the drawing; a description for readers who cannot see it.
     std::string title, description;
-    /// Names, in the order of the space; short codes of the primitives.
+    /// Names of the primitives in the order of the space; their short codes, see codes().
     std::vector<std::string> primitives, codes;
-    /// What is drawn.
+    /// The S to draw, coloured by the primitive most of their edges choose.
     std::vector<SimplexPoint> points;
     std::vector<std::pair<std::string, std::vector<double>>> marks = {};  ///< named S: the profiles
-    /// Units of the drawing.
+    /// Width in units of the drawing; the height follows.
     double width = 340;
 
-    /// The `<svg>` element.
+    /// The map as one `<svg>` element.
     std::string str() const {
         const int k = static_cast<int>(primitives.size());
         std::vector<LegendEntry> entries;
@@ -209,11 +209,12 @@ private:
 /// A cell as vertices on a line and its edges as arcs, those from the cell's inputs above, those between nodes below;
 /// at the top of each arc the code of its primitive. No two codes share a place, however many edges there are.
 struct CellDiagram {
-    /// What the drawing is called; what it shows, for those who cannot see it.
+    /// Name of the drawing; a description for readers who cannot see it.
     std::string title, description;
-    /// Group.
+    /// The cell to draw; must live as long as the diagram.
     const Genotype::Group* group = nullptr;
-    std::vector<std::string> primitives, codes;  ///< of the space; another name has a colour after theirs
+    /// Names in the order of the space, and their short codes; a name not among them has a colour after theirs.
+    std::vector<std::string> primitives, codes;
 
     /// How many vertices come before the first node: no edge may come from a later one.
     static int inputs(const Genotype::Group& group) {
@@ -222,7 +223,7 @@ struct CellDiagram {
             for (const auto& edge : group.nodes[n]) count = std::max(count, edge.from - static_cast<int>(n) + 1);
         return count;
     }
-    /// The `<svg>` element.
+    /// The diagram as one `<svg>` element.
     std::string str() const {
         const int in = inputs(*group), vertices = in + static_cast<int>(group->nodes.size());
         int up = 0, down = 0;
@@ -272,7 +273,7 @@ struct CellDiagram {
         }
         return drawing.str();
     }
-    /// "in 0", "2"
+    /// What a vertex is called in titles: "in 0" for a cell input, "2" for a node.
     static std::string vertex(int number, int inputs) {
         return number < inputs ? fmt::format("in {}", number) : std::to_string(number);
     }

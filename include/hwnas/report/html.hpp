@@ -197,7 +197,7 @@ private:
 
 }  // namespace detail
 
-/// The page: HTML that is XML as well.
+/// The report as one page of HTML that is XML as well: no script, nothing loaded, the same bytes for the same Report.
 inline std::string html(const Report& report) {
     return detail::WholeReport(report).str();
 }

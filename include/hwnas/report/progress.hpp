@@ -19,13 +19,13 @@ namespace hwnas {
 
 /// Where progress goes, and how often.
 struct ProgressOptions {
-    bool quiet = false;                         ///< writes nothing
-    bool terminal = false;                      ///< redraw one line
+    bool quiet = false;                         ///< write nothing at all
+    bool terminal = false;                      ///< redraw one line in place instead of writing plain lines
     double interval = 30;                       ///< seconds between plain lines
     std::function<std::size_t()> columns = {};  ///< width of the terminal; default: what the system says, 0 unknown
-    std::function<double()> clock = {};         ///< seconds; default: steady_clock
-    std::function<void(std::string_view)> write = {};  ///< default: standard error
-    /// As standard error is: a terminal or not.
+    std::function<double()> clock = {};         ///< seconds from any start; default: steady_clock
+    std::function<void(std::string_view)> write = {};  ///< gets the text; default: standard error
+    /// Options that write to standard error and redraw where it is a terminal.
     static ProgressOptions standard_error(bool quiet = false) {
         return {.quiet = quiet, .terminal = ::isatty(STDERR_FILENO) == 1};
     }
@@ -34,7 +34,7 @@ struct ProgressOptions {
 /// One line that says how far something is: redrawn on a terminal, else a plain line now and then.
 class ProgressLine {
 public:
-    /// Draws nothing yet.
+    /// Writes nothing before the first update() that is due.
     explicit ProgressLine(ProgressOptions options = ProgressOptions::standard_error()) : options_(std::move(options)) {
         if (!options_.clock)
             options_.clock = [] {
@@ -56,9 +56,9 @@ public:
     ProgressLine& operator=(const ProgressLine&) = delete;
     ~ProgressLine() { finish(); }
 
-    /// Seconds of its clock.
+    /// Seconds of its clock, from an arbitrary start.
     double now() const { return options_.clock(); }
-    /// text() is called, and its line shown, only when one is due: metrics that cost something are not read in vain.
+    /// Shows text() if a line is due, and calls it only then, so that metrics that cost something are not read in vain.
     template <class F>
     void update(F&& text) {
         if (options_.quiet) return;
@@ -67,7 +67,7 @@ public:
         drawn_at_ = time;
         show(text());
     }
-    /// A line that stays, due or not.
+    /// Writes a line that stays, due or not.
     void line(std::string_view text) {
         if (options_.quiet) return;
         drawn_at_ = options_.terminal ? -std::numeric_limits<double>::infinity() : now();
@@ -96,15 +96,15 @@ private:
     std::size_t width_ = 0;
 };
 
-/// What a line of training says: "epoch  3/20  loss 0.8123  accuracy 71.20 %  1,412 images/s  4 min 12 s left".
+/// What a line about training says: "epoch  3/20  loss 0.8123  accuracy 71.20 %  1,412 images/s  4 min 12 s left".
 struct TrainingLine {
-    int epoch = 0, epochs = 0;                  ///< epoch counts from 1
-    double loss = 0;                            ///< mean of the epoch so far
-    double metric = 0;                          ///< mean of the epoch so far
-    std::string_view metric_name = "accuracy";  ///< an accuracy is shown in percent
-    double images_per_second = 0;               ///< of this session
-    double seconds_left = 0;                    ///< of the whole training, at this rate
-    /// The line.
+    int epoch = 0, epochs = 0;                  ///< epoch from 1, of how many
+    double loss = 0;                            ///< mean loss of the epoch so far
+    double metric = 0;                          ///< mean metric of the epoch so far, a share where it is an accuracy
+    std::string_view metric_name = "accuracy";  ///< what the metric is called; an accuracy is shown in per cent
+    double images_per_second = 0;               ///< training rate of this session
+    double seconds_left = 0;                    ///< until the whole training is done, at this rate
+    /// The line, without a newline.
     std::string str() const {
         const auto width = std::to_string(epochs).size();
         const std::string shown = metric_name == "accuracy" ? percent(metric) : fmt::format("{:.4f}", metric);

@@ -6,7 +6,7 @@
 
 namespace hwnas::svg {
 
-/// No url(), no import: nothing to load.
+/// The CSS of report.html; it has no url() and no import, so that the page loads nothing.
 inline std::string style_sheet() {
     const auto colours = [](bool dark, std::string_view more) {
         std::string text(more);

@@ -17,7 +17,7 @@ namespace hwnas::svg {
 
 // ---- text
 
-/// For text and attributes of HTML and XML. What is not UTF-8, or no character of XML, becomes U+FFFD.
+/// Text made safe as text and attribute of HTML and XML. What is not UTF-8, or no character of XML, becomes U+FFFD.
 inline std::string escape(std::string_view text) {
     std::string out;
     for (std::size_t i = 0; i < text.size();) {
@@ -89,9 +89,9 @@ inline bool drawable(double x) {
 
 // ---- axes
 
-/// AxisOptions.
+/// How an axis chooses its range and ticks.
 struct AxisOptions {
-    int ticks = 5;          ///< about so many
+    int ticks = 5;          ///< about so many ticks
     bool zero = false;      ///< begins at 0 where all values are positive
     bool integers = false;  ///< ticks at whole numbers only
     bool tight = false;     ///< ends at the values, not at ticks
@@ -99,12 +99,12 @@ struct AxisOptions {
 
 /// A range of values, round ticks in it, and their labels.
 struct Axis {
-    /// Low; high; step.
+    /// Ends of the range, and distance of two ticks.
     double low = 0, high = 1, step = 0.25;
-    /// Ticks.
+    /// Values with a tick, rising.
     std::vector<double> ticks = {};
 
-    /// Large numbers as 20k and 1.5M, small ones with as many decimals as the step needs.
+    /// A value as text: large numbers as 20k and 1.5M, small ones with as many decimals as the step needs.
     std::string label(double value) const {
         const double largest = std::max(std::abs(low), std::abs(high));
         const auto [unit, suffix] = largest >= 1e9   ? std::pair{1e9, "G"}
@@ -160,15 +160,20 @@ inline Axis axis(const std::vector<double>& values, const AxisOptions& options =
 
 // ---- colours
 
-/// Of a primitive or a series: the mark on a light and on a dark page, at least 3:1 against it, and letters on the
-/// mark, at least 4.5:1. The first four stay apart for all kinds of colour blindness; letters and dashes tell all
-/// apart.
+/// One colour of a primitive or a series: the mark on a light and on a dark page, at least 3:1 against it, and letters
+/// on the mark, at least 4.5:1. The first four stay apart for all kinds of colour blindness; letters and dashes tell
+/// all apart.
 struct Colour {
-    /// Light; on light; dark; on dark.
+    /// On a light page, mark and letters on it; on a dark page, mark and letters on it: "#rrggbb".
     std::string_view light, on_light, dark, on_dark;
 };
+/// @cond
+// Page, text and secondary text in both themes: for the style sheet, not in the API reference.
 inline constexpr std::string_view page_light = "#ffffff", page_dark = "#14181d", text_light = "#1c2128",
                                   text_dark = "#e4e8ee", soft_light = "#59626f", soft_dark = "#a0a9b6";
+/// @endcond
+
+/// Colours in the order in which primitives and series take them; numbers beyond begin again.
 inline constexpr std::array<Colour, 8> palette{{{"#0072b2", "#ffffff", "#3f97e6", "#0d1117"},
                                                 {"#d55e00", "#0d1117", "#f58a42", "#0d1117"},
                                                 {"#009e73", "#0d1117", "#3fd6a0", "#0d1117"},
@@ -177,7 +182,7 @@ inline constexpr std::array<Colour, 8> palette{{{"#0072b2", "#ffffff", "#3f97e6"
                                                 {"#5f5200", "#ffffff", "#f0e05a", "#0d1117"},
                                                 {"#3d8fcf", "#0d1117", "#8d7bf2", "#0d1117"},
                                                 {"#7a2e12", "#ffffff", "#c66a45", "#0d1117"}}};
-/// "c0" to "c7".
+/// The class of colour `number` in the style sheet, "c0" to "c7"; larger numbers begin again.
 inline std::string colour_class(int number) {
     return fmt::format("c{}", number % static_cast<int>(palette.size()));
 }
@@ -215,32 +220,33 @@ inline std::vector<std::string> codes(const std::vector<std::string>& names) {
 /// One `<svg>`: scales with its place, says what it shows to those who cannot see it.
 class Drawing {
 public:
-    /// Drawing.
+    /// An empty drawing of these extents, which are its units; title and description are for those who cannot see it.
     Drawing(double width, double height, std::string_view title, std::string_view description)
         : width_(width), height_(height), title_(escape(title)), description_(escape(description)) {}
 
-    /// Line.
+    /// Adds a line between two points; `classes` say how it looks (report/style.hpp).
     void line(double x1, double y1, double x2, double y2, std::string_view classes) {
         body_ += fmt::format("<line class=\"{}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"/>\n", classes, coordinate(x1),
                              coordinate(y1), coordinate(x2), coordinate(y2));
     }
-    /// Rectangle.
+    /// Adds a rectangle with its top left corner at (x, y) and corners rounded by `round`.
     void rectangle(double x, double y, double width, double height, std::string_view classes, double round = 0) {
         body_ +=
             fmt::format("<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"{}/>\n", classes, coordinate(x),
                         coordinate(y), coordinate(std::max(0.0, width)), coordinate(std::max(0.0, height)),
                         round > 0 ? fmt::format(" rx=\"{}\"", coordinate(round)) : "");
     }
-    /// Circle.
+    /// Adds a circle around (x, y); `title` is shown when a pointer rests on it.
     void circle(double x, double y, double radius, std::string_view classes, std::string_view title = {}) {
         body_ += fmt::format("<circle class=\"{}\" cx=\"{}\" cy=\"{}\" r=\"{}\"{}", classes, coordinate(x),
                              coordinate(y), coordinate(radius), closed("circle", title));
     }
-    /// `data` is a path of SVG.
+    /// Adds a path; `data` is the attribute "d" of SVG, `title` is shown when a pointer rests on it.
     void path(const std::string& data, std::string_view classes, std::string_view title = {}) {
         body_ += fmt::format("<path class=\"{}\" d=\"{}\"{}", classes, data, closed("path", title));
     }
-    /// anchor: start, middle or end. A text that was cut has its whole as title.
+    /// Adds a line of text at (x, y), its baseline, cut to the width `most`; a text that was cut has its whole as
+    /// title. anchor: start, middle or end.
     void text(double x, double y, std::string_view text, std::string_view classes = "label",
               std::string_view anchor = "start", double most = HUGE_VAL, std::string_view attributes = {}) {
         const std::string shown = shortened(text, most);
@@ -248,7 +254,7 @@ public:
                              coordinate(x), coordinate(y), anchor, attributes, escape(shown),
                              shown == text ? "" : "<title>" + escape(text) + "</title>");
     }
-    /// A code in a disc or lozenge of its colour, centred at x, y.
+    /// Adds a code on a rounded chip of its colour, centred at (x, y).
     void chip(double x, double y, std::string_view code, int colour, std::string_view title = {}) {
         const double width = std::max(18.0, text_width(code, 11) + 8);
         body_ += fmt::format("<g class=\"{}\">", colour_class(colour));
@@ -262,11 +268,11 @@ public:
     void sized(double least, double most) {
         style_ = fmt::format(" style=\"min-width: {}px; max-width: {}px\"", coordinate(least), coordinate(most));
     }
-    /// Units of the drawing.
+    /// Width in its units.
     double width() const { return width_; }
-    /// Units of the drawing.
+    /// Height in its units.
     double height() const { return height_; }
-    /// The `<svg>` element.
+    /// All of it as one `<svg>` element.
     std::string str() const {
         return fmt::format(
             "<svg viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" aria-label=\"{2}\"{5}>\n"
@@ -282,19 +288,19 @@ private:
     std::string title_, description_, body_, style_;
 };
 
-/// Entries side by side, in as many lines as they need.
+/// One entry of a legend; entries stand side by side, in as many lines as they need.
 struct LegendEntry {
-    /// As it is shown; short code.
+    /// Name beside the sign; short code inside a chip.
     std::string name, code = {};
-    /// Number of a colour of the palette.
+    /// Number of its colour in `palette`.
     int colour = 0;
-    /// What stands before the name.
+    /// The sign before the name, or the shape of a point.
     enum class Mark { line, chip, dot, ring, square, diamond, block };
-    Mark mark = Mark::line;  ///< of this entry
-    int dash = 0;            ///< style of a line
+    Mark mark = Mark::line;  ///< which of them
+    int dash = 0;            ///< dash pattern of a line, 0 (none) to 3
 };
 
-/// A mark of a point, centred.
+/// Adds the mark of a point, centred at (x, y), to a drawing; `title` is shown when a pointer rests on it.
 inline void mark(Drawing& drawing, double x, double y, LegendEntry::Mark kind, int colour,
                  std::string_view title = {}) {
     const std::string fill = "mark " + colour_class(colour);
@@ -311,9 +317,9 @@ inline void mark(Drawing& drawing, double x, double y, LegendEntry::Mark kind, i
         drawing.circle(x, y, 5, fill, title);
 }
 
-/// How high the legend is in a drawing of this width.
+/// Height of a legend in a drawing of this width.
 inline double legend_height(const std::vector<LegendEntry>& entries, double width);
-/// Draws it with its top at y.
+/// Adds a legend with its top at y to a drawing, or to none if it is null; returns its height.
 inline double legend(Drawing* drawing, const std::vector<LegendEntry>& entries, double width, double y) {
     double x = 4;
     int lines = entries.empty() ? 0 : 1;

@@ -41,18 +41,18 @@ private:
     std::vector<std::vector<std::string>> rows_;
 };
 
-/// 1234567 -> "1,234,567".
+/// A whole number with commas between thousands: 1234567 -> "1,234,567".
 inline std::string with_commas(std::int64_t value) {
     std::string text = std::to_string(value);
     const std::size_t digits = value < 0 ? 1 : 0;
     for (std::size_t at = text.size(); at > 3 + digits; at -= 3) text.insert(at - 3, 1, ',');
     return text;
 }
-/// A share as "87.31 %".
+/// A share from 0 to 1 in per cent: "87.31 %".
 inline std::string percent(double share) {
     return fmt::format("{:.2f} %", 100 * share);
 }
-/// Seconds as "8 s", "4 min 05 s" or "2 h 07 min".
+/// Seconds in words: "8 s", "4 min 05 s" or "2 h 07 min".
 inline std::string duration(double seconds) {
     const auto s = static_cast<std::int64_t>(std::max(0.0, seconds) + 0.5);
     if (s < 60) return fmt::format("{} s", s);

@@ -15,14 +15,14 @@ namespace hwnas {
 /// A cell's graph: inputs 0 .. inputs-1, then nodes; edges run from an earlier vertex to a node; the output is the
 /// concatenation of `concat` (empty: all nodes).
 struct CellGraph {
-    /// Vertices by number.
+    /// An edge from vertex `from` to node `to`, both counted with the cell inputs first.
     struct Edge {
-        int from, to;  ///< the earlier, and a node
+        int from, to;  ///< `from` < `to`; `to` is a node, never an input
     };
-    int inputs = 2;                ///< cell inputs
-    int nodes = 4;                 ///< nodes
+    int inputs = 2;                ///< vertices 0 .. inputs-1: the outputs of earlier cells
+    int nodes = 4;                 ///< vertices inputs .. inputs+nodes-1, each the sum of its edges
     std::vector<Edge> edges = {};  ///< in the order of their rows
-    std::vector<int> concat = {};  ///< vertices; empty: all nodes
+    std::vector<int> concat = {};  ///< vertices that make up the output; empty: all nodes
 
     /// An edge from each input and each earlier node to every node: 14 edges for 4 nodes and 2 inputs.
     static CellGraph dense(int nodes = 4, int inputs = 2) {
@@ -31,7 +31,9 @@ struct CellGraph {
             for (int from = 0; from < to; ++from) graph.edges.push_back({from, to});
         return graph.checked();
     }
-    /// Edges sorted by node, defaults filled in; throws on a graph that cannot run.
+    /// A copy with edges sorted by node and `concat` filled in. Throws Error where an edge or output vertex does not
+    /// exist or leads backwards, two edges join the same vertices, a node has no edge, or there are more than 256
+    /// vertices.
     CellGraph checked() const {
         CellGraph graph = *this;
         const int vertices = inputs + nodes;
@@ -61,42 +63,43 @@ struct CellGraph {
 
 /// One group of rows that is drawn together: all cells of a kind.
 struct ArchitectureGroup {
-    std::string name;   ///< "normal", "reduction"
+    std::string name;   ///< of the kind of cell: "normal", "reduction"
     CellGraph graph;    ///< row first_row + i is its edge i
-    int first_row = 0;  ///< of gamma, of edge 0
+    int first_row = 0;  ///< row of gamma and of the logits that belongs to edge 0
     std::vector<std::vector<double>>
         parameters;  ///< [edges][k]: parameters of a primitive there, over all cells of the group
 };
 
-/// Rows of logits and what they mean.
+/// The choices of a relaxed network as a table: `rows()` searched edges by `k()` primitives, in named groups.
 struct Architecture {
-    std::string name;                            ///< of the space: "pointwise"
-    std::vector<std::string> primitives = {};    ///< k names
+    std::string name;  ///< of the space: "pointwise"; stands in genotypes and in error messages
+    /// Names of the k primitives, in the order of the columns of gamma and of S.
+    std::vector<std::string> primitives = {};
     std::vector<ArchitectureGroup> groups = {};  ///< in the order of their rows
 
-    /// Of all groups together.
+    /// E: searched edges of all groups together; 28 in a built-in space of default options.
     int rows() const {
         int total = 0;
         for (const auto& group : groups) total += static_cast<int>(group.graph.edges.size());
         return total;
     }
-    /// Primitives to choose from.
+    /// k: primitives every row chooses from, and entries of a complexity vector.
     int k() const { return static_cast<int>(primitives.size()); }
-    /// Number of a primitive; throws with the known names.
+    /// Column of the primitive of that name; throws Error, listing the known names, where there is none.
     int index(const std::string& primitive) const {
         const auto found = std::find(primitives.begin(), primitives.end(), primitive);
         require(found != primitives.end(), "architecture: no primitive \"{}\" in space {} (it has {})", primitive, name,
                 fmt::join(primitives, ", "));
         return static_cast<int>(found - primitives.begin());
     }
-    /// Adds a group and returns its first row.
+    /// Appends a group of one row per edge of `graph`, with `parameters` [edges][k], and returns its first row.
     int add(std::string group, const CellGraph& graph, std::vector<std::vector<double>> parameters) {
         const int first = rows();
         groups.push_back({std::move(group), graph, first, std::move(parameters)});
         return first;
     }
-    /// Adds the rows of a cell, whose first_row is rows(), and the names of its primitives; returns its first row. All
-    /// cells of an architecture have the same primitives.
+    /// Appends the rows of a BasicCell and takes over the names of its primitives; returns its first row. Throws Error
+    /// unless the cell's first_row is rows() and its primitives are those of the cells before it.
     template <class Cell>
         requires requires(const Cell& cell) { cell.parameter_table(); }
     int add(std::string group, const Cell& cell) {
@@ -111,7 +114,7 @@ struct Architecture {
                 fmt::join(names, ", "), fmt::join(primitives, ", "));
         return add(std::move(group), options.graph, cell.parameter_table());
     }
-    /// Same rows and primitives.
+    /// Whether groups, edges and primitives are the same, so that genotypes of one fit the other.
     bool operator==(const Architecture& other) const {
         if (primitives != other.primitives || groups.size() != other.groups.size()) return false;
         for (std::size_t i = 0; i < groups.size(); ++i) {

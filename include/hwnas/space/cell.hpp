@@ -19,11 +19,14 @@
 
 namespace hwnas {
 
-/// A cell as a module: relaxed, or discrete where the options hold choices. Stands in any network.
+/// A cell as a module of its own: relaxed, every edge weighing all primitives by gamma, or, where its options hold
+/// choices, discrete. Stands in the networks of a SearchSpace and in any network of the user's.
 template <class T>
 class BasicCell {
 public:
-    /// Its tensors are made by `init`, in scopes "preprocess_0", "edge_3", "node_1".
+    /// Makes all parameters with `init`, in scopes "preprocess_0", "edge_3", "node_1". Throws Error for a graph that
+    /// cannot run (CellGraph::checked()), a stride other than 1 and 2, primitives that share a name, or inputs or
+    /// choices whose number is not the graph's.
     BasicCell(const CellOptions& options, const Initializer<T>& init) : options_(options) {
         options_.graph = options.graph.checked();
         const auto& graph = options_.graph;
@@ -67,23 +70,23 @@ public:
     BasicCell(BasicCell&&) = default;
     BasicCell& operator=(BasicCell&&) = default;
 
-    /// As constructed.
+    /// The options it was built with, the graph with its edges sorted and its defaults filled in.
     const CellOptions& options() const { return options_; }
-    /// Of the output: of all nodes in its concatenation.
+    /// Channels of the output: CellOptions::channels times the vertices of its concatenation.
     std::int64_t out_channels() const {
         return options_.channels * static_cast<std::int64_t>(options_.graph.concat.size());
     }
-    /// Of the output.
+    /// Height of the output: that of the preprocessed inputs over the stride, rounded up.
     std::int64_t out_height() const { return (options_.height + options_.stride - 1) / options_.stride; }
-    /// Of the output.
+    /// Width of the output: that of the preprocessed inputs over the stride, rounded up.
     std::int64_t out_width() const { return (options_.width + options_.stride - 1) / options_.stride; }
-    /// Where edge e's primitives stand.
+    /// Input extents and stride of the primitives on edge e: edges from a cell input have the cell's stride, others 1.
     Site site(std::size_t e) const {
         const bool input = options_.graph.edges[e].from < options_.graph.inputs;
         return input ? Site{options_.channels, options_.height, options_.width, options_.stride}
                      : Site{options_.channels, out_height(), out_width(), 1};
     }
-    /// Parameters of every primitive on every edge: [edges][k].
+    /// Parameters of every primitive on every edge, [edges][k].
     std::vector<std::vector<double>> parameter_table() const {
         std::vector<std::vector<double>> table;
         for (std::size_t e = 0; e < edges_.size(); ++e) {
@@ -94,27 +97,30 @@ public:
         return table;
     }
 
-    /// inputs: one [N, H, W, C] each; gamma as set up by the caller, rows from first_row. Returns [N, h, w, channels x
-    /// |concat|].
+    /// The relaxed cell: inputs, one [N, H, W, C] per CellInput, and gamma [G, rows, k], of which it reads one row per
+    /// edge from first_row on -> [N, h, w, out_channels()]. Throws Error on a discrete cell and for shapes that do not
+    /// fit.
     Variable<T> forward(const std::vector<Variable<T>>& inputs, const Relaxation<T>& relaxation, Phase phase) const {
         return forward(features(inputs), relaxation, phase).whole();
     }
-    /// The discrete cell.
+    /// The discrete cell: inputs, one [N, H, W, C] per CellInput -> [N, h, w, out_channels()]. Throws Error on a
+    /// relaxed cell and for shapes that do not fit.
     Variable<T> forward(const std::vector<Variable<T>>& inputs, Phase phase) const {
         return forward(features(inputs), phase).whole();
     }
-    /// The same from cell to cell, with concatenations that are built where somebody needs them whole.
+    /// The relaxed cell on feature maps, for chains of cells: a concatenation is only built where somebody needs it
+    /// whole.
     FeatureMap<T> forward(const std::vector<FeatureMap<T>>& inputs, const Relaxation<T>& relaxation,
                           Phase phase) const {
         require(!options_.choices, "cell: this cell is discrete, call forward(inputs, phase)");
         return run(inputs, &relaxation, phase);
     }
-    /// A discrete cell: inputs, one a CellInput, -> output.
+    /// The discrete cell on feature maps.
     FeatureMap<T> forward(const std::vector<FeatureMap<T>>& inputs, Phase phase) const {
         require(options_.choices.has_value(), "cell: this cell is relaxed, call forward(inputs, relaxation, phase)");
         return run(inputs, nullptr, phase);
     }
-    /// Appends parameters and statistics.
+    /// Appends all parameters, and the running statistics of the batch norms, to `state`.
     void collect(ModuleState<T>& state) const {
         for (const auto& p : preprocesses_) p.collect(state);
         for (const auto& edge : edges_)
@@ -122,7 +128,7 @@ public:
         for (const auto& t : transforms_)
             if (t) t->collect(state);
     }
-    /// Folds every batch norm (for inference).
+    /// Folds every batch norm into the weights before it; the cell can then only be run in Phase::eval.
     void fold() {
         for (auto& p : preprocesses_) p.fold();
         for (auto& edge : edges_)
@@ -400,7 +406,7 @@ private:
     Variable<T> one_;
 };
 
-/// In float.
+/// The cell in float, as networks use it; BasicCell of double serves gradient checks.
 using Cell = BasicCell<float>;
 
 }  // namespace hwnas

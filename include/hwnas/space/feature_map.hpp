@@ -11,24 +11,25 @@
 
 namespace hwnas {
 
-/// A concatenation that is not made before somebody needs it as one value.
+/// A concatenation along channels that is not built before somebody needs it as one value. Copies share what was built.
 template <class T>
 class FeatureMap {
 public:
-    /// Values [N, H, W, C_i] that stand side by side as [N, H, W, sum C_i].
+    /// Values [N, H, W, C_i] that stand side by side as [N, H, W, sum C_i]; throws Error where there are none.
     explicit FeatureMap(std::vector<Variable<T>> parts) : state_(std::make_shared<State>()) {
         require(!parts.empty(), "feature_map: no parts");
         state_->parts = std::move(parts);
     }
-    /// As given.
+    /// The values it was made of, not concatenated.
     const std::vector<Variable<T>>& parts() const { return state_->parts; }
-    /// As one value.
+    /// All parts as one value [N, H, W, sum C_i], concatenated on the first call.
     const Variable<T>& whole() const {
         if (!state_->whole.defined())
             state_->whole = state_->parts.size() == 1 ? state_->parts[0] : concat(state_->parts);
         return state_->whole;
     }
-    /// Half the resolution, by 2 x 2 average pooling.
+    /// Every part at half the resolution, by 2 x 2 average pooling (an odd last row or column is dropped); computed
+    /// once.
     FeatureMap halved() const {
         if (!state_->halved) {
             std::vector<Variable<T>> parts;

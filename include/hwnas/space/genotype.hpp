@@ -10,25 +10,27 @@
 
 namespace hwnas {
 
-/// One discrete architecture: a primitive on every edge of every kind of cell.
+/// One discrete architecture: the name of a primitive on every edge of every kind of cell. Plain data; stored by name,
+/// so that it does not depend on the order of primitives.
 struct Genotype {
-    /// An edge into a node.
+    /// An edge into a node, and what it chose.
     struct Edge {
-        std::string primitive;  ///< by name
+        std::string primitive;  ///< name of the chosen primitive
         int from = 0;           ///< the vertex it comes from: cell inputs first, then nodes
         bool operator==(const Edge&) const = default;
     };
-    /// One kind of cell.
+    /// The choices of all cells of one kind.
     struct Group {
         std::string name;                      ///< "normal", "reduction"
         std::vector<std::vector<Edge>> nodes;  ///< their edges, node by node
         bool operator==(const Group&) const = default;
     };
-    std::string space;          ///< empty: not said
+    std::string space;          ///< name of the search space it belongs to; empty: not said
     std::vector<Group> groups;  ///< in the order of the architecture's
     bool operator==(const Genotype&) const = default;
 
-    /// From the number of the primitive chosen in every row.
+    /// The genotype of `choices`, one column number per row of the architecture; throws Error for another length or a
+    /// number that is not 0 to k-1.
     static Genotype from_choices(const Architecture& architecture, const std::vector<int>& choices) {
         require(static_cast<int>(choices.size()) == architecture.rows(), "genotype: {} choices for {} rows",
                 choices.size(), architecture.rows());
@@ -47,7 +49,8 @@ struct Genotype {
         }
         return genotype;
     }
-    /// The number of the primitive in every row; throws where the genotype does not fit the architecture.
+    /// One column number per row of `architecture`: the inverse of from_choices(). Throws Error where groups, edges or
+    /// primitives are not those of the architecture.
     std::vector<int> choices(const Architecture& architecture) const {
         require(groups.size() == architecture.groups.size(), "genotype: {} groups of cells, space {} has {}",
                 groups.size(), architecture.name, architecture.groups.size());
@@ -75,7 +78,7 @@ struct Genotype {
         }
         return result;
     }
-    /// How many rows choose each primitive that occurs.
+    /// How many edges choose each primitive, by name; primitives that nothing chooses are left out.
     std::map<std::string, int> counts() const {
         std::map<std::string, int> total;
         for (const auto& group : groups)
@@ -83,7 +86,8 @@ struct Genotype {
                 for (const auto& edge : node) ++total[edge.primitive];
         return total;
     }
-    /// The one line that parse() reads.
+    /// One line, as NAS-Bench-201 writes cells: `normal:|op~from|op~from|+|...| reduction:|...`, `+` between nodes, `~`
+    /// before the vertex an edge comes from.
     std::string str() const {
         std::string text;
         for (const auto& group : groups) {
@@ -95,7 +99,7 @@ struct Genotype {
         }
         return text;
     }
-    /// The inverse of str().
+    /// Reads the line that str() writes; throws Error with the place of the first character that does not fit.
     static Genotype parse(const std::string& text, std::string space = {});
 };
 
@@ -141,7 +145,8 @@ inline Genotype Genotype::parse(const std::string& text, std::string space) {
     return genotype;
 }
 
-/// Number `number` of a stream of networks whose every row is drawn evenly.
+/// Network `number` of a stream of random ones: every row chooses uniformly. The same key and number give the same
+/// network.
 inline Genotype random_genotype(const Architecture& a, random::Key key, std::uint64_t number) {
     std::vector<int> choices;
     for (int row = 0; row < a.rows(); ++row)

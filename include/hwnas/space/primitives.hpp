@@ -13,7 +13,8 @@
 
 namespace hwnas::primitives {
 
-/// Depthwise k x k convolution, no bias, no activation.
+/// "depthwise_conv_3x3": depthwise kernel x kernel convolution without bias or activation; kernel^2 parameters a
+/// channel.
 inline Primitive depthwise_conv(int kernel = 3) {
     return Primitive(
         fmt::format("depthwise_conv_{0}x{0}", kernel),
@@ -26,7 +27,7 @@ inline Primitive depthwise_conv(int kernel = 3) {
         {.convolution = true, .bare = kernel == 3 ? BareForm::depthwise_conv_3x3 : BareForm::none});
 }
 
-/// 3 x 3 max pool.
+/// "max_pool_3x3": maximum over a 3 x 3 window, without parameters.
 inline Primitive max_pool() {
     return Primitive(
         "max_pool_3x3", [](const Site&) { return PrimitiveState{}; },
@@ -36,7 +37,7 @@ inline Primitive max_pool() {
         {.pool = true, .bare = BareForm::max_pool_3x3});
 }
 
-/// The input itself; stride 1 only.
+/// "identity": the input itself, without parameters; for edges of stride 1 only.
 inline Primitive identity() {
     return Primitive(
         "identity", [](const Site&) { return PrimitiveState{}; },
@@ -45,7 +46,9 @@ inline Primitive identity() {
 }
 
 /// ReLU, then two 1x1 convolutions of stride 2, the second one pixel further down and right (zeros beyond the border),
-/// concatenated and normalised: halves the resolution without dropping a pixel. Weights [1, 1, C, C'].
+/// concatenated and normalised: halves the resolution without dropping a pixel (DARTS). x [N, H, W, C], weights `even`
+/// and `odd` [1, 1, C, C'] and [1, 1, C, C''] -> [N, H / 2, W / 2, C' + C''], extents rounded up; the biases are those
+/// of a folded norm.
 template <class T>
 Normalized<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, const Variable<T>& odd,
                                 const BatchNorm<T>& norm, Phase phase, const Variable<T>& even_bias = {},
@@ -67,14 +70,14 @@ Normalized<T> factorized_reduce(const Variable<T>& x, const Variable<T>& even, c
     return norm.normalized(concat<T>({conv(picked, even, even_bias), conv(shifted, odd, odd_bias)}), phase);
 }
 
-/// What factorized_reduce owns for C -> out channels.
+/// What factorized_reduce() owns for `in` -> `out` channels: two 1x1 weights and a batch norm that folds into them.
 inline PrimitiveState factorized_reduce_state(std::int64_t in, std::int64_t out) {
     const double deviation = std::sqrt(2.0 / static_cast<double>(in));
     return {.weights = {{"even", {1, 1, in, out / 2}, deviation}, {"odd", {1, 1, in, out - out / 2}, deviation}},
             .norms = {{"norm", true, {0, 1}}}};
 }
 
-/// ReLU - depthwise k x k - 1x1 - batch norm: the separable convolution of DARTS-like spaces.
+/// "separable_conv_3x3": ReLU - depthwise k x k - 1x1 - batch norm, the separable convolution of DARTS-like spaces.
 inline Primitive separable_conv(int kernel = 3) {
     return Primitive(
         fmt::format("separable_conv_{0}x{0}", kernel),
@@ -89,7 +92,7 @@ inline Primitive separable_conv(int kernel = 3) {
         {.convolution = true});
 }
 
-/// 3 x 3 max pool, then batch norm without scale and shift.
+/// "max_pool_3x3": 3 x 3 max pool, then batch norm without scale and shift, as DARTS searches with.
 inline Primitive max_pool_norm() {
     return Primitive(
         "max_pool_3x3", [](const Site&) { return PrimitiveState{.norms = {{"norm", false}}}; },
@@ -101,7 +104,7 @@ inline Primitive max_pool_norm() {
         {.pool = true});
 }
 
-/// The input itself, or factorized_reduce where the edge halves the resolution.
+/// "identity": the input itself, or factorized_reduce() where the edge halves the resolution.
 inline Primitive identity_or_reduce() {
     return Primitive(
         "identity",

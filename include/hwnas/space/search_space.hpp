@@ -8,31 +8,32 @@
 
 namespace hwnas {
 
-/// Extents of one input.
+/// Extents of the images a network takes: inputs are [N, height, width, channels].
 struct ImageShape {
-    std::int64_t height = 28, width = 28, channels = 1;  ///< pixels, and numbers a pixel
+    /// Height and width in pixels, and numbers a pixel; by default those of Fashion-MNIST.
+    std::int64_t height = 28, width = 28, channels = 1;
 };
-/// Which cells share rows of logits and one draw.
+/// Which cells choose alike: share rows of logits and one draw of gamma.
 enum class RowSharing {
     kind,  ///< normal cells one set, reduction cells another (default; 28 rows for 4 nodes)
     all,   ///< every cell the same set
     none   ///< each cell its own
 };
-/// Size of the networks of a space.
+/// Size of the networks of a space. A SearchSpace throws Error beyond 1 to 16 cells, 1 to 64 nodes, 1 to 4096 channels.
 struct SpaceOptions {
-    ImageShape image = {};                   ///< of the data
-    std::int64_t classes = 10;               ///< of the data: outputs of the network
-    std::int64_t channels = 16;              ///< C of the first cell; doubles at every reduction
-    int cells = 3;                           ///< the first is normal, the others reduce
-    int nodes = 4;                           ///< of every cell
+    ImageShape image = {};                   ///< extents and channels of its inputs
+    std::int64_t classes = 10;               ///< outputs of the network: logits [N, classes]
+    std::int64_t channels = 16;              ///< C: channels inside the first cell; they double at every reduction
+    int cells = 3;                           ///< the first keeps the resolution, each other one halves it
+    int nodes = 4;                           ///< of every cell; the output of a cell has nodes x channels channels
     RowSharing sharing = RowSharing::kind;   ///< which cells choose alike
-    std::vector<Primitive> additional = {};  ///< the user's own, after the space's
+    std::vector<Primitive> additional = {};  ///< the user's own primitives, after those of the space
 };
 
-/// What can be searched: cells, primitives, and the network around them.
+/// What can be searched: primitives, cells, and the network around them. Plain data; networks are built from it.
 class SearchSpace {
 public:
-    /// Bare depthwise conv 3x3, max pool 3x3, identity; the text of the paper.
+    /// The text of the paper: bare depthwise convolution 3x3, max pool 3x3 and identity, nothing between nodes.
     static SearchSpace paper(const SpaceOptions& options = {}) {
         return {"paper",
                 options,
@@ -40,7 +41,8 @@ public:
                 NodeTransform::none,
                 Reduction::average_pool};
     }
-    /// The same primitives; a node that something convolves into mixes channels (ReLU - 1x1 conv - BN).
+    /// The primitives of paper(), and a node that something convolves into mixes channels (ReLU - 1x1 convolution -
+    /// batch norm): NodeTransform::pointwise. The space to start with.
     static SearchSpace pointwise(const SpaceOptions& options = {}) {
         return {"pointwise",
                 options,
@@ -48,7 +50,8 @@ public:
                 NodeTransform::pointwise,
                 Reduction::average_pool};
     }
-    /// DARTS-like: separable conv, max pool - BN, identity or factorized reduce; resolution drops on the input edges.
+    /// DARTS-like: separable convolution, max pool - batch norm, identity or factorized reduce; resolution drops on the
+    /// edges from the cell inputs.
     static SearchSpace separable(const SpaceOptions& options = {}) {
         return {"separable",
                 options,
@@ -56,12 +59,13 @@ public:
                 NodeTransform::none,
                 Reduction::factorized};
     }
-    /// Primitives of the user's choice on bare edges, with or without the node transform.
+    /// A space of the user's primitives on bare edges, with or without the node transform. Throws Error where there are
+    /// none or more than 64, and for options that do not fit together.
     static SearchSpace custom(std::string name, std::vector<Primitive> primitives, const SpaceOptions& options = {},
                               NodeTransform transform = NodeTransform::none) {
         return {std::move(name), options, std::move(primitives), transform, Reduction::average_pool};
     }
-    /// A built-in space by name.
+    /// paper(), pointwise() or separable() by name; throws Error for another name.
     static SearchSpace named(const std::string& name, const SpaceOptions& options = {}) {
         if (name == "paper") return paper(options);
         if (name == "pointwise") return pointwise(options);
@@ -69,25 +73,25 @@ public:
         fail("space: \"{}\" is unknown (paper, pointwise, separable)", name);
     }
 
-    /// "pointwise"
+    /// Name of the space: "pointwise", or the one given to custom().
     const std::string& name() const { return name_; }
-    /// As constructed.
+    /// The options it was built with.
     const SpaceOptions& options() const { return options_; }
-    /// To choose from.
+    /// What every edge chooses from, the user's additional ones last; their order is that of S and of gamma.
     const std::vector<Primitive>& primitives() const { return primitives_; }
-    /// Rows of choices.
+    /// The rows of choices of its networks: what a HyperNet is built for.
     const Architecture& architecture() const { return architecture_; }
-    /// What a node does with its sum.
+    /// What a node does with the sum of its edges.
     NodeTransform transform() const { return transform_; }
-    /// In the network.
+    /// Cells of its networks.
     int cells() const { return options_.cells; }
-    /// Group of rows that cell i draws from.
+    /// Number of the group in architecture() whose rows cell `cell` (from 0) draws from.
     int group_of(int cell) const {
         return options_.sharing == RowSharing::all    ? 0
                : options_.sharing == RowSharing::none ? cell
                                                       : std::min(cell, 1);
     }
-    /// How cell i is built; with a genotype, discrete.
+    /// How cell `cell` (from 0) is built: relaxed, or discrete where a genotype is given.
     CellOptions cell_options(int cell, const Genotype* genotype = nullptr) const {
         CellOptions result{.primitives = primitives_,
                            .graph = CellGraph::dense(options_.nodes, 2),
@@ -120,7 +124,7 @@ public:
         }
         return result;
     }
-    /// The same space at another width: genotypes fit both.
+    /// The same space with another C: genotypes fit both, weights do not.
     SearchSpace with_channels(std::int64_t channels) const {
         SearchSpace other = *this;
         other.options_.channels = channels;

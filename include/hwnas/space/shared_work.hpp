@@ -10,7 +10,7 @@
 
 namespace hwnas {
 
-/// While it stands, what several edges compute alike from one value is computed once.
+/// A scope: while it stands, what several edges compute alike from one value is computed once on this thread.
 template <class T>
 class SharedWork {
 public:
@@ -32,7 +32,7 @@ public:
         return active()->entries_.back().y;
     }
 
-    /// Whether work is being shared on the calling thread.
+    /// Whether a SharedWork stands on the calling thread.
     static bool stands() { return active() != nullptr; }
 
 private:
@@ -48,7 +48,7 @@ private:
     std::vector<Entry> entries_;
 };
 
-/// SharedWork::once, for generic code.
+/// SharedWork::once() with T deduced.
 template <class T, class F>
 Variable<T> once(const std::string& name, const Variable<T>& x, F&& f) {
     return SharedWork<T>::once(name, x, std::forward<F>(f));

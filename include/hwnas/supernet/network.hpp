@@ -6,10 +6,11 @@
 
 namespace hwnas {
 
-/// Size and cost of a network. Parameters are counted twice: all of them, and those on the edges alone (the paper's
-/// Table 1); macs are multiply-accumulates of convolutions and the head for one image.
+/// Size and cost of a network, counted twice in parameters: all of them, and those on the edges alone (the paper's
+/// Table 1).
 struct NetworkSize {
-    /// In all; of the edges' primitives alone; multiply-adds for one image.
+    /// All learnable parameters; those of the edges' primitives alone; multiply-accumulates of convolutions and head
+    /// for one image.
     std::int64_t parameters = 0, primitive_parameters = 0, macs = 0;
 };
 
@@ -17,9 +18,10 @@ struct NetworkSize {
 template <class T>
 class BasicNetwork {
 public:
-    /// float or double.
+    /// Type of its weights: float or double.
     using value_type = T;
-    /// Fresh weights from the seed.
+    /// A network with fresh weights, drawn from streams of the seed named after them. Throws Error for a genotype of
+    /// another space.
     BasicNetwork(const SearchSpace& space, const Genotype& genotype, const Device& device, Seed seed = {})
         : space_(space),
           genotype_(genotype),
@@ -29,48 +31,50 @@ public:
     BasicNetwork(BasicNetwork&&) = default;
     BasicNetwork& operator=(BasicNetwork&&) = default;
 
-    /// x [N, H, W, C] -> logits [N, classes].
+    /// x [N, H, W, C] -> logits [N, classes]. Phase::train normalises with the batch's statistics and updates the
+    /// running ones. Throws Error for another input shape, and for Phase::train once the network is folded.
     Variable<T> forward(const Variable<T>& x, Phase phase) const {
         require(!folded_ || phase != Phase::train,
                 "network: its batch norms are folded, it can only be evaluated; clone() it before fold() to train");
         detail::check_input("network", x.shape(), space_.options().image);
         return backbone_.forward(x, nullptr, phase);
     }
-    /// It is of.
+    /// The search space its widths and extents come from.
     const SearchSpace& space() const { return space_; }
-    /// Its architecture.
+    /// The architecture: which primitive stands on every edge.
     const Genotype& genotype() const { return genotype_; }
-    /// Where its weights are.
+    /// The device its weights are on and its kernels run on.
     const Device& device() const { return device_; }
-    /// Of its initial weights.
+    /// The seed of its initial weights.
     Seed seed() const { return seed_; }
-    /// Parameters and statistics by name.
+    /// Parameters and batch-norm statistics by name, sharing the network's memory.
     ModuleState<T> state() const { return backbone_.state(); }
-    /// [] of its batch norms.
+    /// Weight of the newest batch in the running statistics of its batch norms: a 0-d tensor, 0.1 unless assigned.
     const Tensor<T>& momentum() const { return backbone_.momentum(); }
-    /// In order.
+    /// Its discrete cells, from the stem to the head.
     const std::vector<BasicCell<T>>& cells() const { return backbone_.cells(); }
-    /// Parameters and multiply-adds.
+    /// Its parameters and multiply-accumulates.
     NetworkSize size() const { return network_size(space_, genotype_); }
-    /// A copy that shares nothing.
+    /// A copy on the same device, folded if this one is, that shares no memory with it.
     BasicNetwork clone() const {
         BasicNetwork other(space_, genotype_, device_, seed_);
         copy_state(state(), other.state());
         if (folded_) other.fold();
         return other;
     }
-    /// Takes the weights and statistics of a network that has at least these, by name: a supernet.
+    /// Takes the weights and statistics of these names from a state that has at least them, such as a supernet's.
+    /// Throws Error on a folded network, and where a name is missing or has another shape.
     void inherit(const ModuleState<T>& from) const {
         require(!folded_, "network: its batch norms are folded, it cannot inherit");
         copy_state(from, state());
     }
-    /// Folds batch norms into convolutions; the network can then only be evaluated.
+    /// Folds every batch norm into the convolution before it; the network can then only be run in Phase::eval.
     void fold() {
         backbone_.fold();
         folded_ = true;
     }
 
-    /// Counted without building anything.
+    /// The size of a genotype's network, without building it. Throws Error for a genotype of another space.
     static NetworkSize network_size(const SearchSpace& space, const Genotype& genotype) {
         const auto& options = space.options();
         const std::int64_t c = options.channels, pixels = options.image.height * options.image.width;
@@ -123,7 +127,7 @@ private:
     bool folded_ = false;
 };
 
-/// In float.
+/// The discrete network in float.
 using Network = BasicNetwork<float>;
 
 }  // namespace hwnas

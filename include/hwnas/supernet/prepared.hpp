@@ -12,7 +12,8 @@ namespace hwnas {
 template <class T>
 class BasicPrepared {
 public:
-    /// Fixed batch size; keeps its own folded copy of the weights.
+    /// Records the pass for images [batch, H, W, C]; keeps a folded copy of the weights, so that later training of
+    /// `network` does not reach it. Throws Error for a batch below 1.
     BasicPrepared(const BasicNetwork<T>& network, std::int64_t batch = 1, const ProgramOptions& options = {})
         : network_(network.clone()) {
         require(batch >= 1, "prepared: batch {}", batch);
@@ -27,13 +28,13 @@ public:
             },
             options);
     }
-    /// [batch, H, W, C], to be filled before run().
+    /// Where the images of the next run() go: assign to this tensor of shape [batch, H, W, C].
     const Tensor<T>& input() const { return input_; }
     /// Logits [batch, classes] of the last run().
     const Tensor<T>& output() const { return output_; }
-    /// From input to output.
+    /// Runs the network on input(); nothing is allocated.
     void run() const { program_.run(); }
-    /// The recorded pass.
+    /// The recorded pass, for its memory plan and its list of kernels.
     const Program& program() const { return program_; }
 
 private:
@@ -42,7 +43,7 @@ private:
     Program program_;
 };
 
-/// In float.
+/// The prepared network in float: what latencies are measured on.
 using Prepared = BasicPrepared<float>;
 
 }  // namespace hwnas

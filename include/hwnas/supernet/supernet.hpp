@@ -6,11 +6,12 @@
 
 namespace hwnas {
 
-/// The relaxed network: all primitives on every edge, mixed by gamma. Movable; clone() copies.
+/// The relaxed network of a search space: every edge holds all primitives and mixes their results by gamma. Movable;
+/// clone() copies.
 template <class T>
 class BasicSuperNet {
 public:
-    /// float or double.
+    /// Type of its weights: float or double.
     using value_type = T;
     /// Weights are drawn from the seed's streams named after them: networks of one seed share what they have in common.
     BasicSuperNet(const SearchSpace& space, const Device& device, Seed seed = {})
@@ -18,24 +19,25 @@ public:
     BasicSuperNet(BasicSuperNet&&) = default;
     BasicSuperNet& operator=(BasicSuperNet&&) = default;
 
-    /// x [N, H, W, C], gamma [G, rows, k] -> logits [N, classes].
+    /// x [N, H, W, C] and gamma [G, rows, k], G = 1 or N -> logits [N, classes]. Phase::train normalises with the
+    /// batch's statistics and updates the running ones. Throws Error for other shapes.
     Variable<T> forward(const Variable<T>& x, const Relaxation<T>& relaxation, Phase phase) const {
         detail::check_input("supernet", x.shape(), space_.options().image);
         return backbone_.forward(x, &relaxation, phase);
     }
-    /// Rows and primitives.
+    /// The rows of choices gamma must have: what a HyperNet for it is built from.
     const Architecture& architecture() const { return space_.architecture(); }
-    /// It is of.
+    /// The search space it is the relaxed network of.
     const SearchSpace& space() const { return space_; }
-    /// Where its weights are.
+    /// The device its weights are on and its kernels run on.
     const Device& device() const { return device_; }
-    /// Of its initial weights.
+    /// The seed of its initial weights, and of the random streams of a training.
     Seed seed() const { return seed_; }
-    /// Parameters and statistics by name.
+    /// Parameters and batch-norm statistics by name, sharing the supernet's memory.
     ModuleState<T> state() const { return backbone_.state(); }
-    /// Weight of the newest batch in the running statistics (device scalar).
+    /// Weight of the newest batch in the running statistics of its batch norms: a 0-d tensor, 0.1 unless assigned.
     const Tensor<T>& momentum() const { return backbone_.momentum(); }
-    /// A deep copy.
+    /// A copy on the same device that shares no memory with this one.
     BasicSuperNet clone() const {
         BasicSuperNet other(space_, device_, seed_);
         copy_state(state(), other.state());
@@ -49,7 +51,7 @@ private:
     detail::Backbone<T> backbone_;
 };
 
-/// In float.
+/// The supernet in float.
 using SuperNet = BasicSuperNet<float>;
 
 }  // namespace hwnas

@@ -19,29 +19,31 @@
 
 namespace hwnas {
 
-/// Images as bytes plus class labels, or any float rows with float or int targets; host memory, plain data.
+/// Examples in host memory, plain data that a program fills: images as bytes or any inputs as floats, with class labels
+/// or rows of floats as targets.
 struct Dataset {
-    std::string name;                     ///< for messages
+    std::string name;                     ///< opens error messages about the data
     std::int64_t count = 0;               ///< examples
     std::array<std::int64_t, 3> image{};  ///< height, width, channels (NHWC)
     std::int64_t classes = 0;             ///< labels lie in [0, classes); 0 for regression
     std::vector<std::uint8_t> bytes;      ///< [count, H, W, C], used as (byte / 255 - mean) / std
-    float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255
+    float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255 over the training images; by default those of Fashion-MNIST
     std::vector<float> values;            ///< [count, H, W, C] when the inputs are floats; bytes is then empty
     std::vector<std::int32_t> labels;     ///< [count] for classification; targets is then empty
     std::vector<float> targets;           ///< [count, target_size] for regression; labels is then empty
-    std::int64_t target_size = 0;         ///< numbers a target
+    std::int64_t target_size = 0;         ///< numbers a target row; 0 for classification
 
-    /// Numbers per input, H * W * C.
+    /// Numbers per input: height x width x channels.
     std::int64_t image_size() const { return image[0] * image[1] * image[2]; }
 
-    /// The rows at indices, in that order, repeats allowed; throws Error for an index outside [0, count).
+    /// The rows at `indices`, in that order, repeats allowed; throws Error for an index outside [0, count).
     Dataset subset(std::span<const std::int64_t> indices) const;
 
     /// The first n rows; throws Error unless 0 <= n <= count.
     Dataset first(std::int64_t n) const;
 
-    /// Throws Error on inconsistent sizes, labels out of range or numbers that are not finite.
+    /// Throws Error, naming the field and the row, for inconsistent sizes, labels out of range or numbers that are not
+    /// finite.
     void check() const;
 };
 
@@ -138,11 +140,11 @@ inline void Dataset::check() const {
     detail::check_finite(*this, targets, "targets");
 }
 
-/// What dataset_from_tensors() has to be told.
+/// What dataset_from_tensors() has to be told about arrays.
 struct DatasetOptions {
-    std::string name = {};                ///< for messages
+    std::string name = {};                ///< opens error messages about the data
     std::array<std::int64_t, 3> image{};  ///< height, width, channels; {1, 1, features} for plain rows
-    std::int64_t classes = 0;             ///< 0: the largest label + 1
+    std::int64_t classes = 0;             ///< number of classes; 0: the largest label + 1
     float mean = 0.2860f, std = 0.3530f;  ///< of byte / 255; for byte images only
 };
 

@@ -7,15 +7,15 @@
 
 namespace hwnas {
 
-/// The arrays of a Dataset on a device; those it does not use stay undefined.
+/// A Dataset in device memory, from which gather_batch() takes mini-batches; arrays it does not use stay undefined.
 struct DeviceDataset {
-    Tensor<std::uint8_t> bytes;                 ///< [count, H, W, C], or
-    Tensor<float> values;                       ///< [count, H, W, C]
-    Tensor<std::int32_t> labels;                ///< [count], or
-    Tensor<float> targets;                      ///< [count, target_size]
+    Tensor<std::uint8_t> bytes;                 ///< images as bytes, [count, H, W, C]; or else
+    Tensor<float> values;                       ///< float inputs, [count, H, W, C]
+    Tensor<std::int32_t> labels;                ///< class of every example, [count]; or else
+    Tensor<float> targets;                      ///< float targets, [count, target_size]
     std::int64_t count = 0;                     ///< examples
     std::array<std::int64_t, 3> image{};        ///< height, width, channels
-    std::int64_t classes = 0, target_size = 0;  ///< as in Dataset
+    std::int64_t classes = 0, target_size = 0;  ///< classes, and numbers a target, as in Dataset
     float mean = 0, inv_std = 1;                ///< bytes are used as (byte / 255 - mean) inv_std
 
     /// Checks the data with Dataset::check() and copies it to the device; throws Error when it has no rows.

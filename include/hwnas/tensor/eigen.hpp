@@ -8,11 +8,12 @@
 
 namespace hwnas {
 
-/// Row-major, as tensors are.
+/// A matrix as tensors lie in memory: row by row.
 template <class T>
 using EigenMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Copies a tensor of any device: the last dimension becomes columns, all others rows; a 0-d tensor is 1 x 1.
+/// Copies a tensor of any device to the host: the last dimension becomes columns, all others rows; a 0-d tensor is 1 x
+/// 1.
 template <class T>
 EigenMatrix<T> to_eigen(const Tensor<T>& tensor) {
     const auto values = tensor.to_vector();
@@ -21,7 +22,7 @@ EigenMatrix<T> to_eigen(const Tensor<T>& tensor) {
     return Eigen::Map<const EigenMatrix<T>>(values.data(), rows, columns);
 }
 
-/// Copies a matrix or vector, or any Eigen expression of numbers T, to a tensor [rows, columns] on a device.
+/// Copies a matrix, a vector, or any Eigen expression of numbers T, to a tensor [rows, columns] on a device.
 template <class Derived>
 Tensor<typename Derived::Scalar> from_eigen(const Eigen::MatrixBase<Derived>& matrix, const Device& device) {
     using T = typename Derived::Scalar;

@@ -13,10 +13,11 @@
 
 namespace hwnas {
 
-/// One block of device memory, owned, or a part of a larger one, or a place in a recorded program.
+/// One block of device memory: owned, a part of a larger one, or a place in a recorded program.
 class Storage {
 public:
-    /// Throws where the device has no memory.
+    /// Allocates `bytes` on `device`, or takes a place in the recording that stands on this thread. Throws
+    /// std::bad_alloc or Error where the device has no memory.
     Storage(Device device, std::size_t bytes)
         : device_(std::move(device)), bytes_(bytes), recording_(Recording::active()) {
         if (recording_) {
@@ -34,21 +35,21 @@ public:
     Storage(const Storage&) = delete;
     Storage& operator=(const Storage&) = delete;
 
-    /// On the device; a recording takes note that it is used.
+    /// The address on the device; a recording takes note that it is used.
     void* address() const {
         if (recording_) return recording_->resolve(address_);
         if (const auto& recording = Recording::active()) recording->touch(address_, bytes_, place_);
         return address_;
     }
-    /// As asked for.
+    /// Size in bytes, as asked for.
     std::size_t bytes() const { return bytes_; }
-    /// It lies on.
+    /// The device it lies on.
     const Device& device() const { return device_; }
-    /// Its address is not final yet.
+    /// Whether it belongs to a step that is still being recorded, so that its address is not final.
     bool placed_in_recording() const { return recording_ && !recording_->finished(); }
 
-    /// Moves to a part of `block` (same device); contents are the caller's business, all tensors on this storage
-    /// follow.
+    /// Moves to `offset` bytes into `block`, on the same device; contents are the caller's business, all tensors on
+    /// this storage follow. Throws Error for a value of a recorded step.
     void rebind(const std::shared_ptr<Storage>& block, std::size_t offset) {
         require(place_ && block->place_, "storage: a value of a recorded step cannot be moved");
         place_->left = true;
@@ -64,19 +65,20 @@ private:
     std::shared_ptr<Place> place_;
 };
 
-/// Values [shape] on a device: a handle, copies share the storage. Dense, row by row.
+/// A dense row-major array of numbers T on a device: a handle, whose copies and views share the memory.
 template <class T>
 class Tensor {
 public:
     Tensor() = default;
-    /// Contents undefined.
+    /// A tensor of unspecified contents.
     static Tensor empty(const Shape& shape, const Device& device) {
         Tensor t;
         t.shape_ = shape;
         t.storage_ = std::make_shared<Storage>(device, static_cast<std::size_t>(shape.elements()) * sizeof(T));
         return t;
     }
-    /// Copied from host memory. Inside a recorded step this makes a constant of the program.
+    /// A copy of values in host memory; throws Error where their number is not that of the shape. Inside a recorded
+    /// step this makes a constant of the program.
     static Tensor from(std::span<const T> values, const Shape& shape, const Device& device) {
         require(static_cast<std::int64_t>(values.size()) == shape.elements(), "tensor: {} values for shape {}",
                 values.size(), shape);
@@ -87,43 +89,43 @@ public:
         if (recording) recording->retain(t.storage_);
         return t;
     }
-    /// A copy of host values; throws where their number is not that of the shape.
+    /// A copy of values in host memory; throws Error where their number is not that of the shape.
     static Tensor from(const std::vector<T>& values, const Shape& shape, const Device& device) {
         return from(std::span<const T>(values), shape, device);
     }
-    /// All elements `value`.
+    /// A tensor with all elements `value`.
     static Tensor full(const Shape& shape, T value, const Device& device) {
         return from(std::vector<T>(static_cast<std::size_t>(shape.elements()), value), shape, device);
     }
-    /// Of rank 0.
+    /// A tensor of rank 0, one number: how steps, temperatures and learning rates lie on the device.
     static Tensor scalar(T value, const Device& device) { return full({}, value, device); }
 
-    /// Whether it has storage.
+    /// Whether it has storage; a default-constructed tensor has none.
     bool defined() const { return storage_ != nullptr; }
-    /// Its extents.
+    /// Its extents, outermost first.
     const Shape& shape() const { return shape_; }
-    /// Their number.
+    /// Number of elements.
     std::int64_t elements() const { return shape_.elements(); }
-    /// Of the elements.
+    /// Size of its elements in bytes.
     std::size_t bytes() const { return static_cast<std::size_t>(elements()) * sizeof(T); }
-    /// It lies on; throws where it is undefined.
+    /// The device it lies on; throws Error where it is undefined.
     const Device& device() const {
         require(defined(), "tensor: no value (default-constructed)");
         return storage_->device();
     }
-    /// On the device.
+    /// Address of the first element, on the device; only valid to read on the host where the device is a CPU.
     T* data() const { return reinterpret_cast<T*>(static_cast<char*>(storage_->address()) + offset_); }
-    /// Shared with its views.
+    /// Its memory, shared with copies and views.
     const std::shared_ptr<Storage>& storage() const { return storage_; }
 
-    /// Host copy of the values.
+    /// A copy of the values in host memory, once all calls before have taken effect; throws Error in a recording.
     std::vector<T> to_vector() const {
         readable();
         std::vector<T> values(static_cast<std::size_t>(elements()));
         if (!values.empty()) device().backend().download(values.data(), data(), bytes());
         return values;
     }
-    /// The value of a tensor with one element.
+    /// The value of a tensor with one element; throws Error for any other number of elements.
     T item() const {
         readable();
         require(elements() == 1, "tensor: item() of a tensor of shape {}", shape_);
@@ -131,22 +133,22 @@ public:
         device().backend().download(&value, data(), sizeof(T));
         return value;
     }
-    /// Overwrites the values from host memory.
+    /// Overwrites all elements from host memory; throws Error where their number differs, and in a recording.
     void assign(std::span<const T> values) const {
         readable();
         require(static_cast<std::int64_t>(values.size()) == elements(), "tensor: {} values assigned to shape {}",
                 values.size(), shape_);
         if (!values.empty()) device().backend().upload(data(), values.data(), values.size_bytes());
     }
-    /// Overwrites all elements; throws where their number differs.
+    /// Overwrites all elements from host memory; throws Error where their number differs, and in a recording.
     void assign(const std::vector<T>& values) const { assign(std::span<const T>(values)); }
     /// Overwrites all elements by one value.
     void assign(T value) const {
         assign(std::span<const T>(std::vector<T>(static_cast<std::size_t>(elements()), value)));
     }
-    /// A copy with storage of its own.
+    /// A copy with memory of its own, by way of the host.
     Tensor clone() const { return from(to_vector(), shape_, device()); }
-    /// The same storage under another shape with as many elements.
+    /// The same memory under another shape; throws Error where that has another number of elements.
     Tensor reshape(const Shape& shape) const {
         require(shape.elements() == elements(), "reshape: {} has {} elements, {} has {}", shape_, elements(), shape,
                 shape.elements());
@@ -154,7 +156,7 @@ public:
         t.shape_ = shape;
         return t;
     }
-    /// Rows [begin, begin + count) of the first dimension, sharing storage.
+    /// Rows [begin, begin + count) of the first dimension, sharing memory; throws Error where they are not there.
     Tensor rows(std::int64_t begin, std::int64_t count) const {
         require(shape_.rank() >= 1 && begin >= 0 && count >= 0 && begin + count <= shape_[0],
                 "rows: {} to {} of a tensor of shape {}", begin, begin + count, shape_);
@@ -187,7 +189,8 @@ template <template <class> class S>
 struct is_double<S<double>> : std::true_type {};
 }  // namespace detail
 
-/// Runs the kernel of contract struct s on a device, or appends it to the recording that stands on this thread.
+/// Runs the kernel of contract struct s on a device, or appends it to the recording that stands on this thread. For
+/// those who write ops; docs/adding_an_op.md.
 template <class S>
 void submit(const Device& device, const S& s) {
     static_assert(std::is_trivially_copyable_v<S> &&

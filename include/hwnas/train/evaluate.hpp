@@ -10,13 +10,14 @@
 
 namespace hwnas {
 
-/// Means over a data set.
+/// Means of a task's loss and metric over a data set.
 struct Evaluation {
-    double loss = 0, metric = 0;  ///< of the task
-    std::int64_t count = 0;       ///< examples
+    double loss = 0, metric = 0;  ///< of the task; without one cross-entropy, and accuracy as a share from 0 to 1
+    std::int64_t count = 0;       ///< examples they are the means of
 };
 
-/// forward: inputs [N, H, W, C] -> outputs, in eval phase. Every row counts once; the last batch may be smaller.
+/// Loss and metric of any forward pass over `data`, without a tape. forward: inputs [N, H, W, C] -> outputs, in
+/// Phase::eval. Every example counts once; the last batch may be smaller. Throws Error for empty data.
 template <class T, class F>
 Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, const BasicTask<T>& measured, F&& forward,
                             std::int64_t batch = 250) {
@@ -49,13 +50,14 @@ Evaluation evaluate_forward(const Device& device, const DeviceDataset& data, con
 
 /// What batch-norm statistics are recomputed on.
 struct RecalibrationOptions {
-    int batches = 50;          ///< at most; one pass over the data is the end
+    int batches = 50;          ///< at most; never more than one pass over the data
     std::int64_t batch = 128;  ///< examples a batch
-    Seed seed = {};            ///< of their order
+    Seed seed = {};            ///< of the order the examples are drawn in
 };
 
 /// Recomputes running statistics as the mean over `batches` shuffled training batches, of which there are no more than
-/// one pass over the data has; forward runs in train phase.
+/// one pass over the data has. forward: inputs -> outputs, in Phase::train; `momentum` is that of its batch norms.
+/// Throws Error for batches of fewer than 2 examples.
 template <class T, class F>
 void recalibrate_forward(const Device& device, const DeviceDataset& data, const Tensor<T>& momentum, F&& forward,
                          const RecalibrationOptions& options = {}) {
@@ -79,29 +81,29 @@ void recalibrate_forward(const Device& device, const DeviceDataset& data, const 
     momentum.assign(before);
 }
 
-/// Loss and metric of a discrete network on a data set.
+/// Loss and metric of a discrete network on a data set already on its device.
 template <class T>
 Evaluation evaluate(const BasicNetwork<T>& network, const DeviceDataset& data,
                     const BasicTask<T>& task = classification<T>()) {
     return evaluate_forward<T>(network.device(), data, task,
                                [&](const Variable<T>& x) { return network.forward(x, Phase::eval); });
 }
-/// The same of host data, uploaded first.
+/// Loss and metric of a discrete network on host data, which are uploaded first.
 template <class T>
 Evaluation evaluate(const BasicNetwork<T>& network, const Dataset& data,
                     const BasicTask<T>& task = classification<T>()) {
     return evaluate(network, DeviceDataset::upload(data, network.device()), task);
 }
 
-/// Recomputes a discrete network's batch-norm statistics on training data: without it inherited accuracies mean
-/// nothing.
+/// Recomputes a discrete network's batch-norm statistics on training data. With weights inherited from a supernet this
+/// is needed before its accuracy means anything.
 template <class T>
 void recalibrate(const BasicNetwork<T>& network, const DeviceDataset& train, const RecalibrationOptions& options = {}) {
     recalibrate_forward<T>(
         network.device(), train, network.momentum(),
         [&](const Variable<T>& x) { return network.forward(x, Phase::train); }, options);
 }
-/// The same of host data, uploaded first.
+/// Recomputes a discrete network's batch-norm statistics on host data, which are uploaded first.
 template <class T>
 void recalibrate(const BasicNetwork<T>& network, const Dataset& train, const RecalibrationOptions& options = {}) {
     recalibrate(network, DeviceDataset::upload(train, network.device()), options);

@@ -10,35 +10,37 @@
 
 namespace hwnas {
 
-/// How fit() trains.
+/// How fit() trains a discrete network: AdamW, learning rate rising linearly, then half a cosine.
 template <class T>
 struct BasicFitOptions {
-    int epochs = 30;                ///< times the data are passed
-    std::int64_t batch = 128;       ///< examples a step
-    double learning_rate = 3e-3;    ///< peak; cosine to 1 % of it
+    int epochs = 30;                ///< passes over the training data
+    std::int64_t batch = 128;       ///< examples a step; what is left of an epoch is dropped
+    double learning_rate = 3e-3;    ///< at its peak; from there half a cosine to 1 % of it
     double warmup = 1;              ///< epochs over which it rises from 0; none in a training of one epoch
-    double weight_decay = 1e-2;     ///< decoupled
-    double label_smoothing = 0.05;  ///< share of the target that all classes share; without a task
+    double weight_decay = 1e-2;     ///< of the weights, decoupled from the gradient (AdamW)
+    double label_smoothing = 0.05;  ///< share of the target that all classes share, 0 to 1; used where no task is given
     AugmentOptions augment = {};    ///< of the training images; `outside` is set to what a byte of 0 becomes
     double average = 0;             ///< decay of the moving average of the weights, which are then the result, with
                                     ///< batch-norm statistics of their own; 0: none, the last weights are the result
     Seed seed = {};                 ///< of the order of the data and of augmentation
-    std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops
+    /// After every step; returning false stops the training.
+    std::function<bool(const TrainingProgress&)> on_step = {};
     /// At the end of every epoch, where on_step stops, and in between whenever checkpoint_every has passed.
     CheckpointCallback on_checkpoint = {};
-    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
+    /// Time between two checkpoints inside an epoch; 0: none there.
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);
     /// Before the first step, with the state that on_checkpoint gets: io::load_checkpoint(file, state) goes on from
     /// there. The options have to be those of the training that saved it.
     std::function<void(const std::vector<NamedTensor>& state)> on_begin = {};
-    BasicTask<T> task = {};  ///< default: classification
+    BasicTask<T> task = {};  ///< what is trained for; not given: classification
 };
-/// Of a float network.
+/// Options of fit() for a network in float.
 using FitOptions = BasicFitOptions<float>;
 
-/// What fit() did.
+/// What fit() did: how well the last epoch went, and whether it was the last.
 struct FitResult {
     double loss = 0, metric = 0;  ///< means over the training batches of the last epoch, or of what was done of it
-    bool finished = true;         ///< false: stopped by on_step
+    bool finished = true;         ///< whether all epochs were done; false: on_step stopped it
 };
 
 namespace detail {
@@ -50,7 +52,8 @@ inline void check_training(const char* who, int epochs, std::int64_t batch, doub
 }
 }  // namespace detail
 
-/// Trains `network` in place; throws for options or data that do not fit, and where the loss is not finite.
+/// Trains `network` in place. Throws Error for options or data that do not fit, and where the loss becomes infinite or
+/// NaN.
 template <class T>
 FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {
@@ -146,7 +149,7 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
     }
     return result;
 }
-/// The same of host data, uploaded first.
+/// Trains `network` in place on host data, which are uploaded first.
 template <class T>
 FitResult fit(const BasicNetwork<T>& network, const Dataset& train,
               const std::type_identity_t<BasicFitOptions<T>>& options = {}) {

@@ -12,17 +12,17 @@
 
 namespace hwnas {
 
-/// What a choice costs in the complexity term.
+/// What a choice costs in the complexity term: the c_em of docs/method.md.
 enum class ComplexityCost {
     count,       ///< c = 1: every choice alike
     parameters,  ///< half of c is 1, half the parameters of m on e over their mean
     latency      ///< half of c is 1, half the latency of m on e over its mean
 };
-/// "count", "parameters", "latency"
+/// "count", "parameters" or "latency".
 inline const char* complexity_cost_name(ComplexityCost cost) {
     return cost == ComplexityCost::count ? "count" : cost == ComplexityCost::parameters ? "parameters" : "latency";
 }
-/// The cost of that name; throws for another.
+/// The cost of that name; throws Error for another.
 inline ComplexityCost complexity_cost(const std::string& name) {
     if (name == "count") return ComplexityCost::count;
     if (name == "parameters") return ComplexityCost::parameters;
@@ -31,7 +31,8 @@ inline ComplexityCost complexity_cost(const std::string& name) {
 }
 
 /// c_em / mean(c), row-major [rows, k]. Half of each cost is the same for all primitives: a pool has no parameters and
-/// the identity no latency, and with a cost of 0 their entry of S would control nothing.
+/// the identity no latency, and with a cost of 0 their entry of S would control nothing. Throws Error for
+/// ComplexityCost::latency without a model.
 inline std::vector<double> complexity_costs(const Architecture& architecture, ComplexityCost cost,
                                             const LatencyModel* latency) {
     std::vector<double> c;
@@ -54,7 +55,8 @@ inline std::vector<double> complexity_costs(const Architecture& architecture, Co
     return c;
 }
 
-/// weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k] -> 0-d:
+/// The complexity term of the objective: weights [..., rows, k] (softmax(alpha), or a sample), S [k], costs [rows, k]
+/// and curvature q -> 0-d:
 ///   k sum_m S_m ((1 - q) u_m + q (k / 2) u_m^2),  u_m = mean over rows (and draws) of weights_em costs_em.
 /// q = 0 is linear in the choices: every row that cares little flips at the same S, and counts jump. With q > 0 the
 /// price of a primitive falls as it gets rarer, so that counts follow S gradually; the slope at even use (u_m = 1/k) is

@@ -11,26 +11,27 @@
 
 namespace hwnas {
 
-/// A tensor of a training state under its name, whatever its type: what checkpoints hold.
+/// A tensor of a training's state, whatever the type of its elements.
 using AnyTensor = std::variant<Tensor<float>, Tensor<double>, Tensor<std::int64_t>>;
-/// A tensor of a training's state, by name.
+/// A tensor of a training's state under its name: what checkpoints hold.
 struct NamedTensor {
     std::string name;  ///< unique in the state
     AnyTensor tensor;  ///< shared with the training: assigning to it changes that
 };
 
-/// As in the paper of Adam, with decoupled weight decay.
+/// Constants of Adam (Kingma and Ba 2015), by default those of its paper, with decoupled weight decay (AdamW).
 struct AdamOptions {
     double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  ///< decay of both moments; added to the denominator
-    double weight_decay = 0;                            ///< decoupled (AdamW)
+    double weight_decay = 0;  ///< share of a value taken off per step and unit of learning rate
 };
 
-/// Adam over a set of parameters, packed into one block.
+/// Adam over a set of parameters, packed: one kernel call updates all of them, another clears all gradients.
 template <class T>
 class Adam {
 public:
     Adam() = default;
-    /// Moves the parameters' values into one block (all handles follow) and gives each a gradient buffer.
+    /// Moves the parameters' values into one block (all handles follow) and gives each a gradient buffer. Throws Error
+    /// where there are no parameters or two share a name.
     explicit Adam(const std::vector<Parameter<T>>& parameters, const AdamOptions& options = {})
         : options_(options), parameters_(parameters) {
         require(!parameters.empty(), "adam: no parameters given");
@@ -53,11 +54,11 @@ public:
             variable.set_grad(part(gradients_, i));
         }
     }
-    /// Submits: all gradients = 0.
+    /// Submits a kernel that sets all gradients to 0; goes before backward().
     void zero_grad() const {
         submit(values_.device(), contract::Fill<T>{gradients_.data(), gradients_.elements(), T(0)});
     }
-    /// Submits one update; learning_rate and step (counted from 0) are 0-d on the device.
+    /// Submits one update from the gradients; learning_rate and step (counted from 0) are 0-d tensors on the device.
     void step(const Tensor<T>& learning_rate, const Tensor<std::int64_t>& step) const {
         submit(values_.device(),
                contract::Adam<T>{values_.data(), first_.data(), second_.data(), gradients_.data(), learning_rate.data(),
@@ -65,9 +66,10 @@ public:
                                  static_cast<T>(options_.beta2), static_cast<T>(options_.epsilon),
                                  static_cast<T>(options_.weight_decay)});
     }
-    /// The block of all parameters' values, padding included.
+    /// The block of all parameters' values, one after the other, padding included.
     const Tensor<T>& values() const { return values_; }
-    /// Parameters with both moments, for checkpoints.
+    /// Appends every parameter and its two moments to `state`, as prefix/name, prefix/adam_m/name and
+    /// prefix/adam_v/name: what a checkpoint keeps.
     void collect(std::vector<NamedTensor>& state, const std::string& prefix) const {
         for (std::size_t i = 0; i < parameters_.size(); ++i) {
             state.push_back({prefix + "/" + parameters_[i].name, parameters_[i].variable.value()});

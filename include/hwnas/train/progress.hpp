@@ -10,10 +10,10 @@
 
 namespace hwnas {
 
-/// Where training stands; metrics() reads the device.
+/// Where a training stands between two steps. metrics() waits for the device: call it as rarely as you can.
 struct TrainingProgress {
-    int epoch = 0, epochs = 0;                     ///< epoch counts from 0
-    std::int64_t step = 0, steps = 0;              ///< inside the epoch, done so far
+    int epoch = 0, epochs = 0;                     ///< the epoch of the last step, from 0; of how many
+    std::int64_t step = 0, steps = 0;              ///< steps of this epoch done, and steps an epoch has
     std::int64_t batch = 0;                        ///< examples a step
     std::function<std::vector<double>()> metrics;  ///< means of this epoch so far: {loss, metric, ...}
 };

@@ -18,54 +18,57 @@ namespace hwnas {
 template <class Net>
 class BasicFamily;  // in family/family.hpp, a layer above: include it to call fit()
 
-/// The objective and the schedule of a search.
+/// Objective, schedule and callbacks of a search; see docs/method.md for the symbols.
 template <class T>
 struct BasicTrainerOptions {
-    int epochs = 20;                        ///< times the data are passed
-    std::int64_t batch = 128;               ///< examples a step
-    SearchMode mode = SearchMode::relaxed;  ///< how gamma is used
-    bool draw_per_image = false;            ///< G = N draws of gamma instead of one a batch
-    double learning_rate = 2e-3;            ///< of the weights w; cosine to 5 % of it
-    double hyper_learning_rate = 3e-3;      ///< of the hypernetwork a
+    int epochs = 20;                        ///< passes over the training data
+    std::int64_t batch = 128;               ///< examples a step; what is left of an epoch is dropped
+    SearchMode mode = SearchMode::relaxed;  ///< how the choice on an edge is relaxed
+    bool draw_per_image = false;            ///< one draw of gamma per image (G = N) instead of one a batch (G = 1)
+    double learning_rate = 2e-3;            ///< of the weights w; half a cosine from it to 5 % of it
+    double hyper_learning_rate = 3e-3;      ///< of the hypernetwork's weights a; constant after its warm-up
     double hyper_warmup =
         0.2;  ///< part of the run over which it rises from 0: early task gradients are large and say little
-    double weight_decay = 0;             ///< of w, decoupled
-    double complexity_weight = 8.0;      ///< lambda
+    double weight_decay = 0;             ///< of w, decoupled from the gradient (AdamW)
+    double complexity_weight = 8.0;      ///< lambda, weight of the complexity term
     double complexity_curvature = 0.88;  ///< q of complexity_term(): 0 linear, 1 quadratic in the use of a primitive
     double latency_weight = 0.1;  ///< kappa; needs a LatencyModel unless 0. Of a hypernetwork that is conditioned
                                   ///< on it the largest kappa: every step draws one, uniform from 0 to it
     double logit_penalty =
         0.001;  ///< weight of mean(alpha^2): without it early, noisy gradients saturate rows for good
-    ComplexityCost complexity_cost = ComplexityCost::count;  ///< c of the complexity term
+    ComplexityCost complexity_cost = ComplexityCost::count;  ///< what a choice costs: the c of the complexity term
     bool costs_on_sample = false;                           ///< cost terms on the drawn gamma instead of softmax(alpha)
-    double temperature_start = 1.0, temperature_end = 0.2;  ///< linear over the run
-    double label_smoothing = 0;  ///< share of the target that all classes share; without a task
-    BasicTask<T> task = {};      ///< default: classification
+    double temperature_start = 1.0, temperature_end = 0.2;  ///< of Gumbel-Softmax, linear over the run; both above 0
+    double label_smoothing = 0;  ///< share of the target that all classes share, 0 to 1; used where no task is given
+    BasicTask<T> task = {};      ///< what is trained for; not given: classification
     std::function<bool(const TrainingProgress&)> on_step = {};  ///< after every step; false stops (state() stays valid)
     std::function<void(const TrainingProgress&)> on_epoch = {};  ///< after every epoch, before the next
     /// After on_epoch, where on_step stops, and in between whenever checkpoint_every has passed; gets state().
     CheckpointCallback on_checkpoint = {};
-    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);  ///< 0: not in between
+    /// Time between two checkpoints inside an epoch; 0: none there.
+    std::chrono::duration<double> checkpoint_every = std::chrono::minutes(1);
 };
-/// Of a float search.
+/// Options of a search in float.
 using TrainerOptions = BasicTrainerOptions<float>;
 
-/// Net: BasicSuperNet, or any module of the user's with value_type, forward(x, relaxation, phase), architecture(),
-/// state(), momentum(), device(), seed() and clone().
+/// One run for all S: per step it draws S from the simplex, gets logits from the hypernetwork, draws gamma by
+/// Gumbel-Softmax and updates w and a on the same batch. Net: BasicSuperNet, or any module of the user's with
+/// value_type, forward(x, relaxation, phase), architecture(), state(), momentum(), device(), seed() and clone().
 template <class Net>
 class SingleLevelTrainer {
 public:
-    /// float or double.
+    /// Type of the weights: float or double.
     using T = typename Net::value_type;
-    /// Of that type.
+    /// Options of a search with these weights.
     using Options = BasicTrainerOptions<T>;
 
-    /// With latency in the objective; throws where the parts do not fit.
+    /// A search with latency in its objective. Takes over its parts; throws Error where their rows or primitives
+    /// differ, or an option is out of range.
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, LatencyModel latency, Options options = {})
         : SingleLevelTrainer(std::move(supernet), std::move(hypernet), std::optional<LatencyModel>(std::move(latency)),
                              std::move(options)) {}
-    /// Without latency: kappa must be 0. The way for a network that is not of a SearchSpace: a LatencyModel knows the
-    /// units of spaces only.
+    /// A search with or without latency; without (std::nullopt) latency_weight must be 0. The way for a network that is
+    /// not of a SearchSpace: a LatencyModel knows the units of spaces only.
     SingleLevelTrainer(Net supernet, BasicHyperNet<T> hypernet, std::optional<LatencyModel> latency, Options options)
         : supernet_(std::move(supernet)),
           hypernet_(std::move(hypernet)),
@@ -108,19 +111,21 @@ public:
                                  {a.rows(), a.k()}, device_);
     }
 
-    /// Uploads the data and records the step; fit() does it by itself.
+    /// Uploads the data and records the step, so that state() can be loaded before fit(); fit(train) does it by itself.
+    /// Throws Error for fewer examples than a batch.
     void begin(const Dataset& train) {
         detail::check_training("trainer", options_.epochs, options_.batch, options_.learning_rate, train.count);
         data_ = std::make_shared<DeviceDataset>(DeviceDataset::upload(train, device_));
         steps_ = train.count / options_.batch;
         program_ = Program::record(device_, [&] { submit_step(); });
     }
-    /// Trains to the last epoch (or to on_step's false) and returns the family.
+    /// Trains to the last epoch, or until on_step returns false, and returns the family. Throws Error where the loss
+    /// becomes infinite or NaN.
     BasicFamily<Net> fit(const Dataset& train) {
         begin(train);
         return fit();
     }
-    /// Goes on from where state() stands; after begin().
+    /// Trains on from where state() stands; needs begin().
     BasicFamily<Net> fit() {
         require(program_.defined(), "trainer: fit() without data; call begin(train) first, or fit(train)");
         detail::CheckpointClock clock("trainer", options_.on_checkpoint, options_.checkpoint_every);
@@ -146,13 +151,14 @@ public:
         }
         return family();
     }
-    /// Whether the last epoch has ended.
+    /// Whether all epochs are done.
     bool finished() const { return program_.defined() && step_.item() >= steps_ * options_.epochs; }
-    /// Counted over sessions.
+    /// Steps done, those before a resume included.
     std::int64_t steps_done() const { return step_.item(); }
-    /// After begin().
+    /// Steps of one epoch, examples / batch; 0 before begin().
     std::int64_t steps_per_epoch() const { return steps_; }
-    /// Everything that training changes, by name: a checkpoint. Values may be assigned between steps.
+    /// Everything that training changes, by name, sharing its memory: weights, moments, statistics, step. Assigning a
+    /// saved state between two steps resumes that training with the same bits.
     std::vector<NamedTensor> state() const {
         std::vector<NamedTensor> state;
         weights_.collect(state, "supernet");
@@ -169,15 +175,15 @@ public:
         return BasicFamily<Net>(supernet_.clone(), hypernet_.clone(), latency_, data_, options_.task,
                                 options_.latency_weight);
     }
-    /// The recorded step.
+    /// The recorded step: forward, backward and update as a list of kernels.
     const Program& program() const { return program_; }
-    /// Rows and primitives.
+    /// The rows of choices of the supernet.
     const Architecture& architecture() const { return supernet_.architecture(); }
-    /// As trained so far.
+    /// The supernet with the weights as trained so far.
     const Net& supernet() const { return supernet_; }
-    /// As trained so far.
+    /// The hypernetwork with the weights as trained so far.
     const BasicHyperNet<T>& hypernet() const { return hypernet_; }
-    /// As constructed.
+    /// The options of the search, with the task filled in (classification where none was given).
     const Options& options() const { return options_; }
 
 private:

@@ -11,15 +11,15 @@
 
 namespace hwnas {
 
-/// A loss to train for and a metric to report.
+/// What a network is trained for: a loss to minimise and a metric to report, as callables on (outputs, batch).
 template <class T>
 struct BasicTask {
     /// 0-d, differentiable, the mean over the batch.
     std::function<Variable<T>(const Variable<T>& outputs, const Batch<T>& batch)> loss = {};
     /// 0-d, the mean over the batch; reported, not trained. Left out: the loss.
     std::function<Tensor<T>(const Variable<T>& outputs, const Batch<T>& batch)> metric = {};
-    std::string metric_name = "accuracy";  ///< for tables
-    bool higher_is_better = true;          ///< of the metric
+    std::string metric_name = "accuracy";  ///< what tables and messages call the metric
+    bool higher_is_better = true;          ///< whether a larger metric is better
 
     /// This task as `who` needs it: it has a loss, and where it has no metric the loss is reported.
     BasicTask checked(const char* who) const {
@@ -34,10 +34,10 @@ struct BasicTask {
         return task;
     }
 };
-/// Of a float network.
+/// A task for networks in float.
 using Task = BasicTask<float>;
 
-/// Cross-entropy on class labels; metric: accuracy.
+/// Classes: cross-entropy on Batch::labels, label smoothing from 0 to 1; the metric is accuracy, a share from 0 to 1.
 template <class T = float>
 BasicTask<T> classification(double label_smoothing = 0) {
     return {[label_smoothing](const Variable<T>& outputs, const Batch<T>& batch) {
@@ -45,7 +45,7 @@ BasicTask<T> classification(double label_smoothing = 0) {
             },
             [](const Variable<T>& outputs, const Batch<T>& batch) { return accuracy(outputs, batch.labels); }};
 }
-/// Mean squared error on float targets; metric: the same.
+/// Numbers: mean squared error on Batch::targets, which is the metric as well (smaller is better).
 template <class T = float>
 BasicTask<T> regression() {
     const auto error = [](const Variable<T>& outputs, const Batch<T>& batch) {
