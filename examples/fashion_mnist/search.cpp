@@ -197,8 +197,8 @@ private:
         metrics_ = metrics_header;
         if (command_.resume.empty() || !fs::exists(file)) {
             if (timing_.images > 0)
-                complain(fmt::format("{}: is missing, so that the search begins again from its first step",
-                                     file.string()));
+                complain(
+                    fmt::format("{}: is missing, so that the search begins again from its first step", file.string()));
             write_metrics();
             return 0;
         }

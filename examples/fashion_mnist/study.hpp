@@ -19,9 +19,9 @@ struct StudyScale {
     int candidates = 48;        ///< that the family scores for each
     std::vector<std::int64_t> sizes = {26'000, 59'000, 164'000};  ///< parameters in total
     int seeds = 3, epochs = 24;                                   ///< of networks that are retrained
-    int front = 8, randoms = 12;    ///< networks for the rank correlation
-    int short_epochs = 10;          ///< of those, and of the parts of the recipe
-    int searches = 3, tries = 2;    ///< single-budget searches, and latency weights each may try
+    int front = 8, randoms = 12;                                  ///< networks for the rank correlation
+    int short_epochs = 10;                                        ///< of those, and of the parts of the recipe
+    int searches = 3, tries = 2;  ///< single-budget searches, and latency weights each may try
 };
 StudyScale quick_scale();
 

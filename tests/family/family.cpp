@@ -46,9 +46,8 @@ TEST_CASE("family: control along rays and over random S", "[family]") {
 
     // Counts that no S changes have no rank.
     const auto constant = detail::control_report(
-        searched().architecture(), 5, 3, seed(1), [](const std::vector<Complexity>& points) {
-            return std::vector<std::vector<int>>(points.size(), {0, 0, 1});
-        });
+        searched().architecture(), 5, 3, seed(1),
+        [](const std::vector<Complexity>& points) { return std::vector<std::vector<int>>(points.size(), {0, 0, 1}); });
     for (const auto& ray : constant.rays) CHECK(std::isnan(ray.spearman));
     for (const auto& [primitive, spearman] : constant.spearman) CHECK(std::isnan(spearman));
     CHECK(constant.rays[0].counts == std::vector<int>{2, 2, 2});

@@ -44,8 +44,9 @@ inline LatencyTable provenance(const SearchSpace& space, const Device& timing, s
 
 }  // namespace detail
 
-/// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all; each on its own
-/// copy with options.threads threads of a CPU. Weights make no difference. Throws Error for a null pointer.
+/// Times of whole prepared networks, run in turn so that a slow moment of the machine meets them all, each right after
+/// a run of itself that is not timed, so that it finds the caches as one that runs alone does; each on its own copy
+/// with options.threads threads of a CPU. Weights make no difference. Throws Error for a null pointer.
 inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Network*>& networks,
                                                    const MeasureOptions& options = {}) {
     detail::check_repeats("measure", options.batch, options.repeats, options.warmup, options.seconds);
@@ -63,6 +64,7 @@ inline std::vector<LatencyMeasurement> measure_all(const std::vector<const Netwo
     std::vector<std::vector<double>> samples(networks.size());
     const auto round = [&] {
         for (std::size_t i = 0; i < prepared.size(); ++i) {
+            if (prepared.size() > 1) detail::refill_caches(prepared[i].program(), timing);
             const auto before = detail::LatencyClock::now();
             prepared[i].run();
             timing.backend().synchronize();

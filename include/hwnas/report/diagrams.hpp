@@ -131,10 +131,10 @@ struct SimplexMap {
             }
         }
         for (const auto& [key, data] : areas)
-            drawing.path(data, fmt::format("{} {}", steps > 0 ? "area" : "point",
-                                           key.first < 0
-                                               ? "tied"
-                                               : fmt::format("level{} {}", key.second, colour_class(key.first))));
+            drawing.path(
+                data,
+                fmt::format("{} {}", steps > 0 ? "area" : "point",
+                            key.first < 0 ? "tied" : fmt::format("level{} {}", key.second, colour_class(key.first))));
         if (k >= 3) {
             std::string outline;
             for (int m = 0; m < k; ++m)
