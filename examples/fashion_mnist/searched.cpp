@@ -43,14 +43,16 @@ io::Json checkpoint_options(const SearchConfig& config, std::int64_t train_image
 
 void check_checkpoint_options(const fs::path& checkpoint, const std::string& stored, const io::Json& options,
                               const fs::path& run) {
-    const auto before = io::Json::parse(stored, nullptr, false);
     const std::string key = "latency_sha256";
-    if (before.is_object() && before.contains(key) && before[key] != options.at(key))
+    const auto before = io::Json::parse(stored, nullptr, false);
+    io::Json others = options;
+    if (before.is_object() && before.contains(key)) others[key] = before[key];
+    io::check_same_options(checkpoint.string(), stored, others, run.string());
+    if (others[key] != options.at(key))
         hwnas::fail(
             "{}: is not the latency table that this search began with, whose SHA-256 {} keeps; put that table back, or "
             "start a new run with --latency {}",
             (run / "latency.json").string(), checkpoint.string(), (run / "latency.json").string());
-    io::check_same_options(checkpoint.string(), stored, options, run.string());
 }
 
 Searched load_searched(const fs::path& run, Surroundings around) {

@@ -43,7 +43,7 @@ template <class W, int Out, bool Rectify>
 void conv(const float* x, const float* weight, const float* bias, float* y) {
     for (int p = 0; p < W::out_height; ++p)
         for (int q = 0; q < W::out_width; ++q, y += Out) {
-            float sum[Out];
+            float sum[static_cast<unsigned>(Out)];
             for (int o = 0; o < Out; ++o) sum[o] = bias ? bias[o] : 0.0f;
             W::each_tap(x, p, q, [&](int tap, const float* pixel) {
                 const float* w = weight + tap * W::channels * Out;
@@ -63,7 +63,7 @@ void depthwise_conv(const float* x, const float* weight, float* y) {
     constexpr int channels = W::channels;
     for (int p = 0; p < W::out_height; ++p)
         for (int q = 0; q < W::out_width; ++q, y += channels) {
-            float sum[channels];
+            float sum[static_cast<unsigned>(channels)];
             for (int c = 0; c < channels; ++c) sum[c] = Add ? y[c] : 0.0f;
             W::each_tap(x, p, q, [&](int tap, const float* pixel) {
                 const float* w = weight + tap * channels;
@@ -80,7 +80,7 @@ void max_pool(const float* x, float* y) {
     constexpr int channels = W::channels;
     for (int p = 0; p < W::out_height; ++p)
         for (int q = 0; q < W::out_width; ++q, y += channels) {
-            float best[channels];
+            float best[static_cast<unsigned>(channels)];
             for (int c = 0; c < channels; ++c) best[c] = -std::numeric_limits<float>::infinity();
             W::each_tap(x, p, q, [&](int, const float* pixel) {
                 for (int c = 0; c < channels; ++c)
@@ -97,7 +97,7 @@ void average_pool(const float* x, float* y) {
     constexpr int channels = W::channels;
     for (int p = 0; p < W::out_height; ++p)
         for (int q = 0; q < W::out_width; ++q, y += channels) {
-            float sum[channels] = {};
+            float sum[static_cast<unsigned>(channels)] = {};
             int inside = 0;
             W::each_tap(x, p, q, [&](int, const float* pixel) {
                 ++inside;
@@ -112,7 +112,7 @@ void average_pool(const float* x, float* y) {
 // y[c] = the mean of x[., c]
 template <int Pixels, int Channels>
 void global_average_pool(const float* x, float* y) {
-    float sum[Channels] = {};
+    float sum[static_cast<unsigned>(Channels)] = {};
     for (int i = 0; i < Pixels; ++i, x += Channels)
         for (int c = 0; c < Channels; ++c) sum[c] += x[c];
     for (int c = 0; c < Channels; ++c) y[c] = sum[c] * (1.0f / static_cast<float>(Pixels));
