@@ -136,7 +136,7 @@ if have dpkg-query && have apt-get; then
         fi
     fi
 elif [ -n "$tools" ]; then
-    die "please install a C++20 compiler, CMake 3.24 and Ninja or make"
+    die "please install a C++20 compiler, CMake 3.25 and Ninja or make"
 fi
 
 # ---- build: as many jobs as cores, at most one for 2 GiB of memory

@@ -1,6 +1,10 @@
 # hwnas::cuda  the CUDA backend, a static library. Built where nvcc is found, unless HWNAS_BUILD_CUDA says otherwise; who
-# links it needs no nvcc.
-set(HWNAS_BUILD_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (where nvcc is found), ON or OFF")
+# links it needs no nvcc. In a project of somebody else it is built only if that asks for it, since it enables CUDA there.
+set(hwnas_build_cuda OFF)
+if(PROJECT_IS_TOP_LEVEL)
+  set(hwnas_build_cuda AUTO)
+endif()
+set(HWNAS_BUILD_CUDA ${hwnas_build_cuda} CACHE STRING "Build the CUDA backend: AUTO (where nvcc is found), ON or OFF")
 set_property(CACHE HWNAS_BUILD_CUDA PROPERTY STRINGS AUTO ON OFF)
 if(NOT HWNAS_BUILD_CUDA STREQUAL AUTO AND NOT HWNAS_BUILD_CUDA)
   return()

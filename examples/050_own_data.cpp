@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Data of one's own: tensors in memory, here colour pictures of 20 x 24 pixels in four classes, drawn as they are
 // needed. From them to a network that keeps a budget, as a file that other programs run: docs/your_own_data.md.
-#include "short_run.hpp"
+#include "short_run.hpp"  // example:: does nothing here but shorten the run for the tests
 
 #include <hwnas/hwnas.hpp>
 #include <hwnas/io/cpp_header.hpp>
@@ -43,10 +43,9 @@ int main() try {
     const auto device = hwnas::cpu::device({.threads = 2});
     const auto space = hwnas::SearchSpace::pointwise(
         {.image = {.height = 20, .width = 24, .channels = 3}, .classes = 4, .channels = 8});
-    const hwnas::LatencyModel latency{space, hwnas::profile(space, device, example::timing())};
     hwnas::SingleLevelTrainer trainer{hwnas::SuperNet{space, device, hwnas::seed(4)},
                                       hwnas::HyperNet{space, device, hwnas::seed(4)},
-                                      latency,
+                                      hwnas::LatencyModel{space, hwnas::profile(space, device, example::timing())},
                                       {.epochs = example::epochs(8)}};
     const hwnas::Family family = trainer.fit(train);
     hwnas::Choice best = family.best(example::loosened({.latency_ms = 0.2, .parameters = 12'000}), validation);

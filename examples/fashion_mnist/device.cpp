@@ -43,11 +43,10 @@ int run_profile(const ProfileCommand& command) {
     say("space", describe(space));
     say("method", fmt::format("batch {}: {}", table.batch, table.method));
     if (const auto& q = table.quality) {
-        say("measured",
-            fmt::format("{} rounds in {}; {} of {} medians known to 2 % (95 % confidence), the widest interval "
-                        "{:.1f} %",
-                        hwnas::with_commas(q->rounds), hwnas::duration(q->seconds), q->settled, table.rows.size(),
-                        100 * q->widest));
+        say("measured", fmt::format("{} rounds in {}; {} of {} medians known to 2 % or a thousandth of a network (95 % "
+                                    "confidence), the widest interval {:.1f} %",
+                                    hwnas::with_commas(q->rounds), hwnas::duration(q->seconds), q->settled,
+                                    table.rows.size(), 100 * q->widest));
         say("machine", fmt::format("{:.1f} % drift, corrected; {:.1f} % of the samples are outliers; units add up to "
                                    "networks times {:.3f}",
                                    100 * q->drift, 100 * q->outliers, q->factor));

@@ -6,6 +6,7 @@
 #include <hwnas/io/genotype.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <ctime>
@@ -63,12 +64,18 @@ void catch_signals() {
     // One thread waits for them and all others block them, so that no system call is ever cut short.
     ::pthread_sigmask(SIG_BLOCK, &caught, nullptr);
     std::thread([caught] {
-        for (int number = 0; ::sigwait(&caught, &number) == 0;)
+        using Clock = std::chrono::steady_clock;
+        Clock::time_point first{};
+        for (int number = 0; ::sigwait(&caught, &number) == 0;) {
+            // timeout(1) and terminals that close signal twice and mean it once.
+            if (stop && Clock::now() - first < std::chrono::milliseconds(500)) continue;
+            first = Clock::now();
             if (!stoppable || stop.exchange(true)) {
                 const std::lock_guard lock(note_guard);
                 complain(note);
                 ::_exit(exit_interrupted);
             }
+        }
     }).detach();
 }
 void interrupt_note(std::string text) {

@@ -37,11 +37,11 @@ std::vector<std::vector<std::string>> read_csv(const fs::path& file) {
     if (rows.empty()) hwnas::fail("{}: is empty, a header is expected", file.string());
     return rows;
 }
-double csv_number(const std::string& cell, const fs::path& file) {
+double csv_number(const std::string& cell, const fs::path& file, std::size_t line) {
     char* end = nullptr;
     const double value = std::strtod(cell.c_str(), &end);
     if (cell.empty() || end != cell.c_str() + cell.size())
-        hwnas::fail("{}: \"{}\" is not a number", file.string(), files::detail::shown(cell));
+        hwnas::fail("{}: line {}: \"{}\" is not a number", file.string(), line, files::detail::shown(cell));
     return value;
 }
 
@@ -51,7 +51,7 @@ void add_epochs(Report& report, const fs::path& file) {
     for (std::size_t i = 1; i < rows.size(); ++i) {
         Report::Epoch epoch{.number = static_cast<int>(i)};
         for (std::size_t c = 0; c < rows[0].size(); ++c) {
-            const double value = csv_number(rows[i][c], file);
+            const double value = csv_number(rows[i][c], file, i + 1);
             for (const auto& [name, member] : {std::pair{"loss", &Report::Epoch::loss},
                                                {"accuracy", &Report::Epoch::accuracy},
                                                {"task_loss", &Report::Epoch::task_loss},
@@ -74,7 +74,7 @@ void add_simplex(Report& report, const fs::path& file) {
     for (std::size_t i = 1; i < rows.size(); ++i) {
         hwnas::svg::SimplexPoint point;
         for (std::size_t c = 0; c < 2 * k; ++c) {
-            const double value = csv_number(rows[i][c], file);
+            const double value = csv_number(rows[i][c], file, i + 1);
             if (c < k)
                 point.s.push_back(value);
             else if (value >= 0 && value <= 1e6)
@@ -210,10 +210,11 @@ Report report_of_run(const fs::path& run) {
         report = files::report_of(files::read_json(file), file.string());
     else
         report.title =
-            fmt::format("hwnas search: {}, {} channels, seed {}", config.space, config.channels, config.seed),
-        report.summary = fmt::format("{} mode, {} epochs, batch {}; the search has not ended", config.mode,
-                                     config.epochs, config.batch);
+            fmt::format("hwnas search: {}, {} channels, seed {}", config.space, config.channels, config.seed);
     add_epochs(report, run / "metrics.csv");
+    if (report.family.empty())
+        report.summary = fmt::format("{} mode, batch {}; {} of {} epochs done, the search has not ended", config.mode,
+                                     config.batch, report.epochs.size(), config.epochs);
     if (!report.primitives.empty()) {
         add_simplex(report, run / "simplex.csv");
         add_retrained(report, config, run / "retrained");

@@ -172,6 +172,8 @@ public:
             say("resumed", fmt::format("after {} epoch{} and {} steps", begun / steps_, begun / steps_ == 1 ? "" : "s",
                                        begun % steps_));
 
+        interrupt_note(
+            fmt::format("stopped at once, what was done since the last checkpoint is lost; go on with: {}", way_on()));
         const Stoppable scope;
         meter_.begin();
         auto family = trainer.fit();
@@ -406,6 +408,14 @@ int run_search(const SearchCommand& asked) {
     });
 
     print(fmt::format("\n{}\n{}\n", family_table(result), control_table(result.control)));
+    double off = 0;
+    for (const auto& member : result.family)
+        off += std::abs(member.predicted_ms / member.measured_ms - 1) / static_cast<double>(result.family.size());
+    if (off > 0.1)
+        say("note",
+            fmt::format("predicted latencies are {:.0f} % off the measured ones: most often the machine was busy. "
+                        "On an idle one, measure again: {}",
+                        100 * off, command_line({"profile", "--out", "latency.json"})));
     const double rate = timing.search_seconds > 0 ? static_cast<double>(timing.images) / timing.search_seconds : 0;
     say("time",
         fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),

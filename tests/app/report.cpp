@@ -195,7 +195,7 @@ TEST_CASE("a search that has not ended has a report too, and older runs have the
     REQUIRE(run(directory, {"report", "--run", "run"}).code == 0);
     const auto page = io::read_file(directory / "run/report.html");
     CHECK(hwnas_test::xml_problem(page) == "");
-    CHECK_THAT(page, ContainsSubstring("relaxed mode, 2 epochs, batch 64; the search has not ended"));
+    CHECK_THAT(page, ContainsSubstring(" of 2 epochs done, the search has not ended"));
     CHECK_THAT(page, ContainsSubstring("There is no result yet. To get it: <code><span>./run.sh</span> "
                                        "<span>search</span> <span>--resume</span> <span>DIR</span></code>"));
     CHECK(times(page, "<svg ") == 5);
@@ -223,7 +223,7 @@ TEST_CASE("report says what is wrong", "[app][report]") {
     directory.put("old/metrics.csv", "epoch,loss\n1\n");
     CHECK(says({"report", "--run", "old"}) == "1 fashion_mnist: old/metrics.csv: row 2 has 1 cells, the header 2\n");
     directory.put("old/metrics.csv", "epoch,loss\n1,x\n");
-    CHECK(says({"report", "--run", "old"}) == "1 fashion_mnist: old/metrics.csv: \"x\" is not a number\n");
+    CHECK(says({"report", "--run", "old"}) == "1 fashion_mnist: old/metrics.csv: line 2: \"x\" is not a number\n");
     directory.put("old/metrics.csv", "epoch,loss\n1,nan\n");
     directory.put("old/simplex.csv", "a,b\n");
     CHECK(

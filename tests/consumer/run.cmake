@@ -3,6 +3,11 @@
 file(REMOVE_RECURSE ${OUT})
 file(MAKE_DIRECTORY ${OUT})
 if(STYLE STREQUAL install)
+  # The package alone needs nothing that only tests and examples use.
+  execute_process(COMMAND ${CMAKE_COMMAND} --preset install -B ${OUT}/alone -G ${GENERATOR} -DCMAKE_CXX_COMPILER=${COMPILER}
+                          -DCMAKE_DISABLE_FIND_PACKAGE_Catch2=ON -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON
+                          -DCMAKE_DISABLE_FIND_PACKAGE_benchmark=ON
+                  WORKING_DIRECTORY ${SOURCE} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
   file(REMOVE_RECURSE ${PREFIX})
   execute_process(COMMAND ${CMAKE_COMMAND} --install ${BUILD} --prefix ${PREFIX} OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
   return()
@@ -57,7 +62,7 @@ if(STYLE STREQUAL pkgconfig)
   return()
 endif()
 
-set(where -DHWNAS_SOURCE_DIR=${SOURCE} -DHWNAS_BUILD_CUDA=OFF) # as where there is no nvcc; and it takes a minute
+set(where -DHWNAS_SOURCE_DIR=${SOURCE})
 set(light OFF)
 if(STYLE STREQUAL installed)
   set(where -DCMAKE_PREFIX_PATH=${PREFIX})

@@ -24,8 +24,10 @@ protected:
                 best_retrained = b, name = n.name;
         const std::string unit = r_.percent ? " %" : "";
         if (std::isfinite(best_retrained))
-            figures.push_back({metric(best_retrained) + unit, "best " + r_.metric + ", trained from scratch: " + name});
-        if (std::isfinite(best)) figures.push_back({metric(best) + unit, "best " + r_.metric + ", weights inherited"});
+            figures.push_back(
+                {metric(best_retrained) + unit, "best " + r_.metric + ", trained from scratch: network " + name});
+        if (std::isfinite(best))
+            figures.push_back({metric(best) + unit, "best " + r_.metric + " of the profiles, recalibrated"});
         const auto range = [&](auto value, auto text, const std::string& of) {
             double low = HUGE_VAL, high = -HUGE_VAL;
             for (const auto& n : r_.family)
@@ -38,10 +40,10 @@ protected:
         range(
             [](const auto& n) { return n.ms(); }, [](double v) { return ms(v); },
             std::any_of(r_.family.begin(), r_.family.end(), [](const auto& n) { return std::isfinite(n.measured_ms); })
-                ? "ms a run, measured, of the profiles"
-                : "ms a run, predicted, of the profiles");
+                ? "ms a run, measured: latency of the profiles"
+                : "ms a run, predicted: latency of the profiles");
         range([](const auto& n) { return static_cast<double>(n.parameters); },
-              [](double v) { return with_commas(static_cast<std::int64_t>(v)); }, "parameters, of the profiles");
+              [](double v) { return with_commas(static_cast<std::int64_t>(v)); }, "parameters of the profiles");
         if (r_.control.samples > 0)
             figures.push_back(
                 {fmt::format("{} of {}", r_.control.distinct, r_.control.samples), "random S give different networks"});
@@ -55,10 +57,6 @@ protected:
         begin("family", "The family",
               "One training run, one network for every complexity vector S: raising the penalty on a primitive makes "
               "networks with fewer of it. The profiles, and what each costs:");
-        if (r_.family.empty()) {
-            missing("There is no result yet.", r_.ways.result);
-            return end();
-        }
         Row head{"network"};
         for (const auto& n : r_.family) head.push_back(n.name);
         std::vector<Row> rows;
@@ -159,12 +157,8 @@ protected:
               "A search is worth its time where its networks stand above random networks of the same space and cost, "
               "which got the same weights by the same recipe.");
         out_ += "<h3>Weights inherited, statistics recalibrated</h3>\n";
-        if (r_.family.empty()) {
-            missing("There is no result yet.", r_.ways.result);
-        } else {
-            scatter_pair(r_.family, r_.random, &Report::Network::recalibrated, "weights inherited", false);
-            if (r_.random.empty()) missing("No random networks stand beside these as control.", r_.ways.random);
-        }
+        scatter_pair(r_.family, r_.random, &Report::Network::recalibrated, "weights inherited", false);
+        if (r_.random.empty()) missing("No random networks stand beside these as control.", r_.ways.random);
         out_ += "<h3>Trained from scratch</h3>\n";
         if (r_.retrained.empty() && r_.retrained_random.empty()) {
             missing("No network has been trained from scratch yet.", r_.ways.retrained);
@@ -180,10 +174,6 @@ protected:
         begin("operations", "Operation statistics",
               "How many edges choose each primitive, profile by profile. The line is where an even choice among all "
               "would be.");
-        if (r_.family.empty()) {
-            missing("There is no result yet.", r_.ways.result);
-            return end();
-        }
         out_ += "<div class=\"grid\">\n";
         int most = 1;
         for (const auto& n : r_.family)
@@ -246,7 +236,7 @@ protected:
                 svg::LineSeries series{.name = ray.primitive,
                                        .points = {},
                                        .colour = colour_of(ray.primitive, m),
-                                       .dash = static_cast<int>(m / svg::palette.size()),
+                                       .dash = static_cast<int>(m),
                                        .code = code_of(ray.primitive, m)};
                 for (std::size_t i = 0; i < ray.counts.size(); ++i)
                     series.points.emplace_back(ray.counts.size() > 1
@@ -268,8 +258,8 @@ protected:
                 rows.push_back(std::move(row));
             }
             figure(chart.str(),
-                   "Rank correlations of \xE2\x88\x92"
-                   "1 mean: the more penalty, the fewer edges, without exception.",
+                   "Lines that lie on each other are told apart by their dashes. The nearer to \xE2\x88\x92"
+                   "1 the rank correlation of a line, the more steadily a penalty does away with its primitive.",
                    table({"primitive", "uniform", "half way", "corner", "rank correlation on the ray", "over random S"},
                          rows));
         }
@@ -323,10 +313,6 @@ protected:
               "What each network computes. A cell reads the two cells before it (in 0, in 1), every node adds its "
               "edges, and the "
               "nodes together are the output. Edges from the inputs run above, edges between nodes below.");
-        if (r_.family.empty()) {
-            missing("There is no result yet.", r_.ways.result);
-            return end();
-        }
         key();
         for (const auto& n : r_.family) {
             out_ += "<h3>" + e(n.name) + penalised(n) + "</h3>\n<div class=\"cells\">\n";

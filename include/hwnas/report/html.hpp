@@ -25,16 +25,15 @@ public:
         out_ += fmt::format("<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<header>\n<h1>{}</h1>\n",
                             e(r_.title), svg::style_sheet(), e(r_.title));
         if (!r_.summary.empty()) out_ += "<p class=\"summary\">" + e(r_.summary) + "</p>\n";
+        // Of a run that has not ended there is nothing but its epochs.
+        const bool ended = !r_.family.empty();
+        if (!ended) missing("There is no result yet.", r_.ways.result);
         key_figures();
         out_ += "</header>\n<main>\n";
-        family();
-        costs();
-        operations();
-        control();
-        cells();
+        if (ended) family(), costs(), operations(), control(), cells();
         training();
-        latency();
-        budgets();
+        if (ended || !r_.latencies.empty()) latency();
+        if (ended || !r_.chosen.empty() || !r_.budgets.empty()) budgets();
         environment();
         out_ += "</main>\n</body>\n</html>\n";
         return std::move(out_);
@@ -132,6 +131,8 @@ private:
         std::string caption =
             fmt::format("{}: mean relative error {:.1f} %", plural(predicted.size(), "network"), 100 * error);
         if (predicted.size() >= 10) caption += fmt::format(", rank correlation {:.3f}", spearman(predicted, measured));
+        if (error > 0.1)
+            caption += ". More than 10 %: most often the machine was busy, when the table was measured or later";
         const bool few = rows.size() <= 12;
         const auto numbers = table({"network", "predicted, ms", "measured, ms", "difference"}, rows);
         out_ += "<div class=\"pair\">\n";

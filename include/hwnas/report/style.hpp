@@ -116,6 +116,7 @@ abbr { text-decoration: none; }
   th, td { padding-right: 6px; }
   th + td, th + th { padding-left: 6px; }
   #family td { min-width: 58px; }
+  #budgets th, #budgets td { padding-right: 2px; font-size: 13px; }
   thead th, tbody th { white-space: normal; }
 }
 @media print {
