@@ -63,9 +63,10 @@ TEST_CASE("mixed_cell on the device and its gradients agree with the CPU", "[cud
     HWNAS_DEVICE_UNDER_TEST(device);
     auto cells = relaxed_cells();
     if (!emulated())
-        for (const Shape& x : {Shape{128, 28, 28, 16}, Shape{300, 14, 14, 32}, Shape{128, 7, 7, 64},
-                               Shape{64, 32, 32, 24}, Shape{64, 16, 16, 130}, Shape{5, 31, 25, 9}})
-            for (const std::int64_t draws : {std::int64_t{1}, x[0]}) cells.push_back(RelaxedCell{x, draws}.filled());
+        for (const Shape& x : {Shape{64, 28, 28, 16}, Shape{260, 14, 14, 32}, Shape{64, 7, 7, 64},
+                               Shape{16, 32, 32, 24}, Shape{16, 16, 16, 130}, Shape{5, 31, 25, 9}})
+            for (const std::int64_t draws : {std::int64_t{1}, x[0]})
+                if (draws < 100) cells.push_back(RelaxedCell{x, draws}.filled());
     for (const auto& cell : cells) {
         INFO(cell.str());
         check_on_device(device, cell.op(CellWay::whole), cell.values(), cell.shapes(), 1e-5);
