@@ -13,6 +13,8 @@
 //   merged_filters           4 (W + F) / 4 (2 W + F)    2 F / 4 F      F = elements of the filters, one set a draw
 //   mixed_cell forward       4 (A + 4) n        2 * 9 * 14 n + 2 * 2 C n     A = 2 inputs of n elements, 4 nodes of n
 //     forward_backward       4 * 3 (2 + 4) n    three times that   all nodes kept on chip: 18 arrays of n in all
+//   mixed_cell, mixed_node _nodes forward   4 (2 + 3 * 4) n    the nodes and their concatenation, on a GPU
+//     forward_backward       4 (3 * 2 + 7 * 4) n    in one call each way, or vertex by vertex
 #include "ops.hpp"
 
 namespace hwnas::benchmarks {
@@ -204,6 +206,42 @@ void add_mixed_cell(const Extent& x, bool fused) {
                   [=](auto& state) { run(state, true, {f32 * 3 * (inputs + nodes) * n, 3 * flops}); });
 }
 
+/// The nodes of such a cell alone, in one call each way or vertex by vertex.
+void add_cell_nodes(const Extent& x, bool whole) {
+    constexpr int inputs = 2, nodes = 4, edges = 14;
+    const double n = x.elements(), flops = 18 * edges * n;
+    std::vector<Input> operands{{x.shape()}, {x.shape()}, {{1, 3 * edges}}};
+    operands.resize(operands.size() + edges, {{3, 3, x.c}, Role::parameter});
+    add_op({.name = whole ? "mixed_cell" : "mixed_node",
+            .shape = x.str() + "_nodes",
+            .inputs = operands,
+            .apply =
+                [whole, c = x.c](const auto& v) {
+                    const auto graph = CellGraph::dense(nodes, inputs);
+                    std::vector<FilterTerm<float>> terms;
+                    std::vector<MixedEdge> mixed;
+                    for (int e = 0; e < edges; ++e) {
+                        const auto j = static_cast<std::size_t>(e);
+                        terms.push_back({e, 3 * e, v[3 + j]}), terms.push_back({e, 3 * e + 1, {}});
+                        mixed.push_back({graph.edges[j].from, graph.edges[j].to, 3 * e + 2});
+                    }
+                    const auto filters = merged_filters(terms, v[2], edges, c);
+                    if (whole) return concat(mixed_cell<float>(mixed, {v[0], v[1]}, nodes, filters, v[2]));
+                    MixedNodes<float> sums(mixed, filters, v[2]);
+                    sums.push(0, v[0]), sums.push(1, v[1]);
+                    std::vector<Variable<float>> all;
+                    for (int k = 0; k < nodes; ++k) {
+                        all.push_back(sums.sum(inputs + k));
+                        if (k + 1 < nodes) sums.push(inputs + k, all.back());
+                    }
+                    return concat(all);
+                },
+            .forward = {f32 * (inputs + 3 * nodes) * n, flops},
+            .backward = {{.name = "forward_backward",
+                          .work = {f32 * (3 * inputs + 7 * nodes) * n, 3 * flops},
+                          .with_forward = true}}});
+}
+
 [[maybe_unused]] const bool ops_training_added = [] {
     add_linear(128, 256, 10);  // the head
     add_linear(1, 64, 84);     // the hypernetwork's last layer
@@ -215,10 +253,12 @@ void add_mixed_cell(const Extent& x, bool fused) {
     add_adam(4'000'000);
     for (const std::int64_t channels : {16, 32, 64}) add_merged_filters(1, channels);
     add_merged_filters(128, 16);
-    for (const std::int64_t n : {128, 2})
-        for (const Extent& x : {Extent{n, 28, 16}, Extent{n, 14, 32}, Extent{n, 7, 64}, Extent{n, 28, 12}})
+    for (const std::int64_t n : on_gpu() ? std::vector<std::int64_t>{256} : std::vector<std::int64_t>{128, 2})
+        for (const Extent& x : {Extent{n, 28, 16}, Extent{n, 14, 32}, Extent{n, 7, 64}, Extent{n, 28, 12}}) {
             add_mixed_cell(x, true);
-    add_mixed_cell({128, 28, 16}, false);
+            if (on_gpu()) add_cell_nodes(x, true), add_cell_nodes(x, false);
+        }
+    add_mixed_cell({on_gpu() ? 256 : 128, 28, 16}, false);
     return true;
 }();
 

@@ -6,5 +6,6 @@ namespace hwnas::cuda {
 template void launch_call<contract::DepthwiseConvForward<float>>(const Stream&, const void*);
 template void launch_call<contract::DepthwiseConvBackwardData<float>>(const Stream&, const void*);
 template void launch_call<contract::DepthwiseConvBackwardWeight<float>>(const Stream&, const void*);
+template void launch_call<contract::DepthwiseConvBackward<float>>(const Stream&, const void*);
 
 }  // namespace hwnas::cuda

@@ -95,6 +95,9 @@ public:
         check(cudaStreamSynchronize(stream_.handle), "waiting for the device");
     }
     std::int64_t image_chunks(std::int64_t n) const override { return cuda::image_chunks(n); }
+    std::int64_t shared_bytes() const override {
+        return static_cast<std::int64_t>(std::min(properties_.sharedMemPerBlockOptin, most_shared_bytes_of_any));
+    }
     void run(const Call& call, const Guard& guard) override {
         use();
         start(call, guard);

@@ -98,7 +98,7 @@ private:
 /// dfilters and dgamma: `lanes` threads sum an element over the chunks of a group, the elements of `columns` side by
 /// side.
 struct MixedSourceReduceKernel {
-    static constexpr int threads = 512, registers = 48;
+    static constexpr int threads = 512, registers = 64;
     contract::MixedSourceReduce<float> s;
     int columns, lanes, chunks;
     unsigned tiles;
@@ -116,9 +116,11 @@ struct MixedSourceReduceKernel {
         float sum = 0;
         for (int k = j; k < (gate ? s.count : j + 1) && wanted; ++k) {
             if (s.column[k] != s.column[j]) continue;
-            const float* const from = s.partial + (group * chunks * s.count + k) * (size + i64{1}) + i;
+            const i64 block = i64{size} + s.products;
+            const float* const from = s.partial + (group * chunks * s.count + k) * block + i;
+            for (int product = 0; product < (gate ? s.products : 1); ++product)
 #pragma unroll 4
-            for (int chunk = lane; chunk < chunks; chunk += lanes) sum += from[chunk * s.count * (size + i64{1})];
+                for (int chunk = lane; chunk < chunks; chunk += lanes) sum += from[chunk * s.count * block + product];
         }
         if (lanes > 1) {
             float* const sums = shared_memory<float>();

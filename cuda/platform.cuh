@@ -7,6 +7,7 @@
 // others reach; nothing relies on a warp running in step without a *_sync primitive.
 #pragma once
 
+#include "dispatch.hpp"
 #include "stream.hpp"
 
 #include <hwnas/core/contract.hpp>
@@ -25,15 +26,18 @@ using contract::i32;
 using contract::i64;
 using contract::u8;
 
-/// The most bytes of shared memory that a block gets on the devices we build for from 80 on; 75 has 64 KB.
-inline constexpr std::size_t most_shared_bytes = 99 * 1024;
-
 /// Blocks that a multiprocessor should hold at once, if the kernel says so by `resident`: the compiler then keeps to
 /// most_registers().
 template <class Body>
 constexpr int resident_blocks() {
     if constexpr (requires { Body::resident; }) return Body::resident;
     return 0;
+}
+/// Shared memory that a block may have: as much as any device has only if the kernel says so by `shared_limit`.
+template <class Body>
+constexpr std::size_t shared_limit() {
+    if constexpr (requires { Body::shared_limit; }) return Body::shared_limit;
+    return most_shared_bytes;
 }
 /// Registers that a thread may have where so many blocks of so many threads are resident.
 constexpr int most_registers(int threads, int resident) {
@@ -80,7 +84,7 @@ template <class Body>
 void start(const Stream& stream, const Body& body, i64 blocks, int threads = Body::threads, std::size_t shared = 0) {
     if (blocks <= 0) return;
     if (stream.guard.flag && *stream.guard.flag != stream.guard.value) return;
-    emulator::launch(body, blocks, threads, shared, Body::threads, most_shared_bytes);
+    emulator::launch(body, blocks, threads, shared, Body::threads, shared_limit<Body>());
 }
 
 #endif

@@ -41,6 +41,7 @@
 #include <hwnas/ops/linear.hpp>
 #include <hwnas/ops/max_pool.hpp>
 #include <hwnas/ops/mean_squared_error.hpp>
+#include <hwnas/ops/mixed_cell.hpp>
 #include <hwnas/ops/mixed_node.hpp>
 #include <hwnas/ops/multiply.hpp>
 #include <hwnas/ops/node_gate.hpp>

@@ -51,6 +51,7 @@ std::map<std::string, std::size_t> first_numbers() {
         FIRST(DepthwiseConvForward, window),
         FIRST(DepthwiseConvBackwardData, window),
         FIRST(DepthwiseConvBackwardWeight, window),
+        FIRST(DepthwiseConvBackward, window),
         FIRST(MaxPoolForward, window),
         FIRST(MaxPoolBackward, window),
         FIRST(AveragePoolForward, window),
@@ -74,6 +75,8 @@ std::map<std::string, std::size_t> first_numbers() {
         FIRST(MixedSourceForward, n),
         FIRST(MixedSourceBackward, n),
         FIRST(MixedSourceReduce, c),
+        FIRST(MixedCellForward, n),
+        FIRST(MixedCellBackward, n),
         FIRST(NodeSum, n),
         FIRST(Augment, n),
 #undef FIRST

@@ -28,6 +28,7 @@ public:
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     std::int64_t image_chunks(std::int64_t n) const override { return cuda::image_chunks(n); }
+    std::int64_t shared_bytes() const override { return cuda::most_shared_bytes_of_any; }
     /// A recorded step runs in an order as far from the recorded one as what has to wait for what allows.
     std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>& calls) override {
         class Reordered final : public Replay {

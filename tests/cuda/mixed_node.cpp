@@ -161,23 +161,24 @@ TEST_CASE("mixed_node on the device: sums over chunks, edges that share a gate",
     struct Case {
         std::int64_t c, groups, chunks;
         std::vector<std::int32_t> edge, column;
+        std::int32_t products = 1;
     };
     const std::vector<Case> cases{{1, 1, 1, {0}, {2}},
-                                  {16, 1, 37, {3, 0, 1}, {2, -1, 0}},
+                                  {16, 1, 37, {3, 0, 1}, {2, -1, 0}, 4},
                                   {17, 1, 256, {1, 2, 0, 3}, {4, 1, 4, 4}},
-                                  {5, 40, 40, {1, 0, 2}, {4, 4, -1}}};
-    for (const auto& [c, groups, chunks, edge, column] : cases)
+                                  {5, 40, 40, {1, 0, 2}, {4, 4, -1}, 2}};
+    for (const auto& [c, groups, chunks, edge, column, products] : cases)
         for (const bool filters : {true, false}) {
             INFO(c << " channels, " << groups << " draws, " << chunks << " chunks");
             const auto on = [&](const Device& where) {
                 const auto count = static_cast<std::int64_t>(edge.size());
                 const auto dfilters = random_tensor<float>({groups, 4, 9 * c}, 1, where),
                            dgamma = random_tensor<float>({groups, 6}, 2, where),
-                           partial = random_tensor<float>({chunks, count, 9 * c + 1}, 3, where);
+                           partial = random_tensor<float>({chunks, count, 9 * c + products}, 3, where);
                 contract::MixedSourceReduce<float> s{};
                 s.dfilters = filters ? dfilters.data() : nullptr, s.dgamma = dgamma.data(), s.partial = partial.data();
                 s.c = c, s.groups = groups, s.gamma_stride = 6, s.edges = 4, s.chunks = chunks;
-                s.count = static_cast<std::int32_t>(count);
+                s.count = static_cast<std::int32_t>(count), s.products = products;
                 std::copy(edge.begin(), edge.end(), s.edge), std::copy(column.begin(), column.end(), s.column);
                 submit(where, s);
                 return Tensors{dfilters.to_vector(), dgamma.to_vector()};

@@ -10,6 +10,7 @@
 
 #include <hwnas/core/contract/batch_norm.hpp>
 #include <hwnas/core/contract/elementwise.hpp>
+#include <hwnas/core/contract/mixed_cell.hpp>
 #include <hwnas/core/contract/mixed_node.hpp>
 #include <hwnas/core/contract/mixture.hpp>
 #include <hwnas/core/contract/node_sum.hpp>
@@ -21,7 +22,7 @@
 #include <type_traits>
 
 namespace hwnas::contract {
-inline namespace v2 {
+inline namespace v3 {
 
 /// The closed list. Its order is the number under which a device finds the kernel.
 template <class... S>
@@ -39,19 +40,18 @@ struct TypeList {
     }
 };
 template <class T>
-using Calls =
-    TypeList<Fill<T>, Copy<T>, ReduceChunks<T>, Add<T>, ColumnSum<T>, Multiply<T>, MultiplyReduce<T>, Scale<T>,
-             Broadcast<T>, ReluForward<T>, ReluBackward<T>, ConcatForward<T>, ConcatBackward<T>, WeightedSumForward<T>,
-             WeightedSumBackward<T>, WeightedSumReduce<T>, NodeGateForward<T>, NodeGateBackward<T>, SoftmaxForward<T>,
-             SoftmaxBackward<T>, GumbelSoftmaxForward<T>, GumbelSoftmaxBackward<T>, CrossEntropyForward<T>,
-             CrossEntropyBackward<T>, Accuracy<T>, ConvForward<T>, ConvBackwardData<T>, ConvBackwardWeight<T>,
-             DepthwiseConvForward<T>, DepthwiseConvBackwardData<T>, DepthwiseConvBackwardWeight<T>, MaxPoolForward<T>,
-             MaxPoolBackward<T>, AveragePoolForward<T>, AveragePoolBackward<T>, GlobalAveragePoolForward<T>,
-             GlobalAveragePoolBackward<T>, BatchNormStatistics<T>, BatchNormMerge<T>, BatchNormApply<T>,
-             BatchNormFreeze<T>, BatchNormGradientSums<T>, BatchNormGradientMerge<T>, BatchNormBackward<T>, Schedule<T>,
-             SimplexSample<T>, GatherBatch<T>, Adam<T>, ScalarAccumulate<T>, Advance, MergeFiltersForward<T>,
-             MergeFiltersBackward<T>, MixedSourceForward<T>, MixedSourceBackward<T>, MixedSourceReduce<T>, NodeSum<T>,
-             Augment<T>>;
+using Calls = TypeList<
+    Fill<T>, Copy<T>, ReduceChunks<T>, Add<T>, ColumnSum<T>, Multiply<T>, MultiplyReduce<T>, Scale<T>, Broadcast<T>,
+    ReluForward<T>, ReluBackward<T>, ConcatForward<T>, ConcatBackward<T>, WeightedSumForward<T>, WeightedSumBackward<T>,
+    WeightedSumReduce<T>, NodeGateForward<T>, NodeGateBackward<T>, SoftmaxForward<T>, SoftmaxBackward<T>,
+    GumbelSoftmaxForward<T>, GumbelSoftmaxBackward<T>, CrossEntropyForward<T>, CrossEntropyBackward<T>, Accuracy<T>,
+    ConvForward<T>, ConvBackwardData<T>, ConvBackwardWeight<T>, DepthwiseConvForward<T>, DepthwiseConvBackwardData<T>,
+    DepthwiseConvBackwardWeight<T>, DepthwiseConvBackward<T>, MaxPoolForward<T>, MaxPoolBackward<T>,
+    AveragePoolForward<T>, AveragePoolBackward<T>, GlobalAveragePoolForward<T>, GlobalAveragePoolBackward<T>,
+    BatchNormStatistics<T>, BatchNormMerge<T>, BatchNormApply<T>, BatchNormFreeze<T>, BatchNormGradientSums<T>,
+    BatchNormGradientMerge<T>, BatchNormBackward<T>, Schedule<T>, SimplexSample<T>, GatherBatch<T>, Adam<T>,
+    ScalarAccumulate<T>, Advance, MergeFiltersForward<T>, MergeFiltersBackward<T>, MixedSourceForward<T>,
+    MixedSourceBackward<T>, MixedSourceReduce<T>, MixedCellForward<T>, MixedCellBackward<T>, NodeSum<T>, Augment<T>>;
 
-}  // namespace v2
+}  // namespace v3
 }  // namespace hwnas::contract

@@ -75,6 +75,8 @@ public:
     virtual std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>&) { return nullptr; }
     /// Chunks that a sum over n images is cut into, one partial sum each.
     virtual std::int64_t image_chunks(std::int64_t n) const { return contract::image_chunks(n); }
+    /// Bytes that threads working together share, where it pays to compute as a whole what fits them; 0: it does not.
+    virtual std::int64_t shared_bytes() const { return 0; }
     virtual cpu::Context* cpu() { return nullptr; }  ///< set on the CPU: kernels are then called directly
 };
 

@@ -391,4 +391,14 @@ struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
     }
 };
 
+/// One after the other: tile by tile, what the second needs is still in the cache.
+template <class T>
+struct Kernel<contract::DepthwiseConvBackward<T>> {
+    static void run(Context& context, const contract::DepthwiseConvBackward<T>& s) {
+        Kernel<contract::DepthwiseConvBackwardData<T>>::run(context, {s.dx, s.dy, s.w, s.window, s.accumulate});
+        Kernel<contract::DepthwiseConvBackwardWeight<T>>::run(context,
+                                                              {s.partial, s.x, s.dy, s.window, s.chunks, s.resume});
+    }
+};
+
 }  // namespace hwnas::cpu

@@ -129,7 +129,7 @@ struct Kernel<contract::MixedSourceBackward<T>> {
 template <class T>
 struct Kernel<contract::MixedSourceReduce<T>> {
     static void run(Context& context, const contract::MixedSourceReduce<T>& s) {
-        const std::int64_t block = 9 * s.c + 1, chunks = s.groups > 1 ? 1 : s.chunks;
+        const std::int64_t block = 9 * s.c + s.products, chunks = s.groups > 1 ? 1 : s.chunks;
         context.parallel(s.groups * s.count, [&](std::int64_t item) {
             const std::int64_t group = item / s.count, j = item % s.count;
             const T* sums = s.partial + (group * s.count + j) * block;
@@ -142,7 +142,8 @@ struct Kernel<contract::MixedSourceReduce<T>> {
             if (s.dfilters)
                 for (std::int64_t i = 0; i < 9 * s.c; ++i)
                     s.dfilters[(group * s.edges + s.edge[j]) * 9 * s.c + i] += total(i);
-            if (s.dgamma && s.column[j] >= 0) s.dgamma[group * s.gamma_stride + s.column[j]] += total(9 * s.c);
+            for (std::int64_t i = 9 * s.c; i < block && s.dgamma && s.column[j] >= 0; ++i)
+                s.dgamma[group * s.gamma_stride + s.column[j]] += total(i);
         });
     }
 };

@@ -219,6 +219,14 @@ bool cut(contract::DepthwiseConvBackwardWeight<T>& s, const Images& t) {
     return true;
 }
 template <class T>
+bool cut(contract::DepthwiseConvBackward<T>& s, const Images& t) {
+    skip(t.first * output(s.window, s.window.c), s.dy);
+    skip(t.first * input(s.window, s.window.c), s.dx, s.x);
+    cut_partial(s.partial, i64{s.window.kernel} * s.window.kernel * s.window.c, s.chunks, s.resume, t);
+    s.window.n = t.count;
+    return true;
+}
+template <class T>
 bool cut(contract::MaxPoolForward<T>& s, const Images& t) {
     skip(t.first * output(s.window, s.window.c), s.y, s.tap);
     skip(t.first * input(s.window, s.window.c), s.x);

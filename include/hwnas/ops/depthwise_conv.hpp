@@ -28,17 +28,26 @@ contract::Window depthwise_extents(const char* op, const Variable<T>& x, const V
 template <class T>
 void depthwise_backward(const std::shared_ptr<Node<T>>& to_x, const std::shared_ptr<Node<T>>& to_w, const Tensor<T>& x,
                         const Tensor<T>& w, const Tensor<T>& dy, const contract::Window& window) {
-    if (const auto dx = grad_target(to_x))
-        submit(dy.device(),
-               contract::DepthwiseConvBackwardData<T>{dx.data(), dy.data(), w.data(), window, dx.accumulate});
-    if (const auto dw = grad_target(to_w)) {
-        const std::int64_t chunks = dy.device().backend().image_chunks(window.n);
-        const auto partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c}, dy.device());
-        submit(dy.device(),
-               contract::DepthwiseConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, chunks, 0});
-        submit(dy.device(),
-               contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks, dw.accumulate});
+    const auto& device = dy.device();
+    const auto dx = grad_target(to_x), dw = grad_target(to_w);
+    const std::int64_t chunks = device.backend().image_chunks(window.n);
+    Tensor<T> partial;
+    if (dw) partial = Tensor<T>::empty({chunks, window.kernel, window.kernel, window.c}, device);
+    // At a stride above 1 dy is a small part of what is read, and two calls can run side by side.
+    if (dx && dw && window.stride == 1) {
+        submit(device, contract::DepthwiseConvBackward<T>{dx.data(), partial.data(), x.data(), dy.data(), w.data(),
+                                                          window, chunks, dx.accumulate, 0});
+    } else {
+        if (dx)
+            submit(device,
+                   contract::DepthwiseConvBackwardData<T>{dx.data(), dy.data(), w.data(), window, dx.accumulate});
+        if (dw)
+            submit(device,
+                   contract::DepthwiseConvBackwardWeight<T>{partial.data(), x.data(), dy.data(), window, chunks, 0});
     }
+    if (dw)
+        submit(device,
+               contract::ReduceChunks<T>{dw.data(), partial.data(), dw.tensor.elements(), chunks, dw.accumulate});
 }
 
 }  // namespace detail

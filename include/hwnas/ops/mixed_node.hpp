@@ -216,7 +216,7 @@ private:
                 if (sums) {
                     reduce.partial = partial.data(), reduce.c = call.c, reduce.groups = call.groups;
                     reduce.gamma_stride = call.gamma_stride, reduce.edges = call.edges, reduce.chunks = call.chunks;
-                    reduce.count = call.count;
+                    reduce.count = call.count, reduce.products = 1;
                     std::copy(call.edge, call.edge + call.count, reduce.edge);
                     std::copy(call.column, call.column + call.count, reduce.column);
                     submit(x.device(), reduce);

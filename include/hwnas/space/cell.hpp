@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Cell: a small graph whose every edge chooses among primitives; a module like any other, usable in any network.
-// Relaxed, a node weighs what all primitives on its edges give by gamma: bare ones merged (ops/mixed_node.hpp), others
-// one by one. Discrete, each edge owns just its chosen primitive, and a node adds them as a whole (ops/node_sum.hpp).
+// Relaxed, a node weighs what all primitives on its edges give by gamma: bare ones merged (ops/mixed_node.hpp, whole
+// cells in ops/mixed_cell.hpp where a device does that), others one by one. Discrete, each edge owns just its chosen
+// primitive, and a node adds them as a whole (ops/node_sum.hpp).
 #pragma once
 
 #include <hwnas/autodiff/program.hpp>
 #include <hwnas/ops/add.hpp>
-#include <hwnas/ops/mixed_node.hpp>
+#include <hwnas/ops/mixed_cell.hpp>
 #include <hwnas/ops/node_gate.hpp>
 #include <hwnas/ops/node_sum.hpp>
 #include <hwnas/ops/weighted_norm_sum.hpp>
@@ -236,14 +237,19 @@ private:
             relaxation && !single_path && fusible() && relaxation->gamma.device() == vertices[0].device();
         Variable<T> gamma, filters;
         std::optional<MixedNodes<T>> mixed;
+        std::vector<Variable<T>> nodes;  // where they are computed all at once
         if (fused) {
             gamma = flat(relaxation->gamma);
             filters = merged_filters(filter_terms(), gamma, static_cast<int>(graph.edges.size()), options_.channels);
             std::vector<MixedEdge> edges;
             for (std::size_t j = 0; j < graph.edges.size(); ++j)
                 edges.push_back({graph.edges[j].from, graph.edges[j].to, pool() >= 0 ? column(j, pool()) : -1});
-            mixed.emplace(std::move(edges), filters, gamma);
-            for (std::size_t i = 0; i < vertices.size(); ++i) mixed->push(static_cast<int>(i), vertices[i]);
+            if (transforms_.empty() && computes_cells(edges, vertices, graph.nodes)) {
+                nodes = mixed_cell(edges, vertices, graph.nodes, filters, gamma);
+            } else {
+                mixed.emplace(std::move(edges), filters, gamma);
+                for (std::size_t i = 0; i < vertices.size(); ++i) mixed->push(static_cast<int>(i), vertices[i]);
+            }
         }
         // A primitive without parameters does the same on every edge that leaves a vertex: run it once there.
         std::map<std::pair<int, int>, Variable<T>> shared;
@@ -265,7 +271,7 @@ private:
             std::vector<NodeTerm<T>> arriving;
             Variable<T> u;
             if (fused) {
-                u = mixed->sum(v + graph.inputs);
+                u = mixed ? mixed->sum(v + graph.inputs) : nodes[static_cast<std::size_t>(v)];
                 while (e < graph.edges.size() && graph.edges[e].to == v + graph.inputs) ++e;
             }
             for (; e < graph.edges.size() && graph.edges[e].to == v + graph.inputs; ++e) {
@@ -345,7 +351,7 @@ private:
                 }
             }
             vertices.push_back(u);
-            if (fused && v + 1 < graph.nodes) mixed->push(v + graph.inputs, u);
+            if (mixed && v + 1 < graph.nodes) mixed->push(v + graph.inputs, u);
         }
         std::vector<Variable<T>> outputs;
         for (const int v : graph.concat) outputs.push_back(vertices[static_cast<std::size_t>(v)]);

@@ -5,7 +5,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v2 {
+inline namespace v3 {
 
 template <class T>
 struct Fill {  ///< out[i] = value
@@ -128,5 +128,5 @@ struct ConcatBackward {  ///< dx_j[r] (+)= its columns of dy[r]; null dx_j are s
     std::uint32_t accumulate;  // one bit each
 };
 
-}  // namespace v2
+}  // namespace v3
 }  // namespace hwnas::contract

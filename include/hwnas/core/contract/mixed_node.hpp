@@ -7,7 +7,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v2 {
+inline namespace v3 {
 
 inline constexpr int max_edges = 16;  ///< most edges that arrive at or leave one vertex in one call
 
@@ -66,7 +66,8 @@ struct MixedSourceBackward {
     i32 edge[max_edges], column[max_edges];
     i32 count, accumulate, resume;
 };
-/// dfilters[g, edge[j]] += the correlations, dgamma[g, column[j]] += the products, over the chunks of group g.
+/// dfilters[g, edge[j]] += the correlations, dgamma[g, column[j]] += the products, over the chunks of group g. partial
+/// [chunk, j] is [9 c + products]: there may be several products to add up.
 template <class T>
 struct MixedSourceReduce {
     static constexpr const char* name = "mixed_source_reduce";
@@ -75,8 +76,8 @@ struct MixedSourceReduce {
     const T* partial;
     i64 c, groups, gamma_stride, edges, chunks;
     i32 edge[max_edges], column[max_edges];
-    i32 count;
+    i32 count, products;
 };
 
-}  // namespace v2
+}  // namespace v3
 }  // namespace hwnas::contract

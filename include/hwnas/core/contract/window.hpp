@@ -5,7 +5,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v2 {
+inline namespace v3 {
 
 /// y[n, p, q, o] = bias[o] + sum x[n, ., ., i] w[ky, kx, i, o]; window.c = input channels. `rectify`: x is read as
 /// max(x, 0).
@@ -70,6 +70,17 @@ struct DepthwiseConvBackwardWeight {
     i64 chunks;
     i32 resume;
 };
+/// Both of these at once.
+template <class T>
+struct DepthwiseConvBackward {
+    static constexpr const char* name = "depthwise_conv_backward";
+    static constexpr int writes = 2, reads = 3;
+    T *dx, *partial;
+    const T *x, *dy, *w;
+    Window window;
+    i64 chunks;
+    i32 accumulate, resume;  // accumulate: adds to dx
+};
 /// tap = index ky kernel + kx of the first largest element in row-major order, unless null; NaN wins; padding never
 /// does.
 template <class T>
@@ -127,5 +138,5 @@ struct GlobalAveragePoolBackward {
     i32 accumulate;
 };
 
-}  // namespace v2
+}  // namespace v3
 }  // namespace hwnas::contract

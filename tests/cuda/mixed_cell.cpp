@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+#include <hwnas/space/search_space.hpp>
+
+#include "cuda/device_under_test.hpp"
+#include "support/relaxed_cell.hpp"
+
+namespace cuda_mixed_cell_test {
+
+using namespace hwnas;
+using namespace hwnas::testing;
+
+namespace {
+
+/// One call each way on data of its own.
+struct Calls {
+    RelaxedCell cell;
+    std::int64_t chunks = 1;
+    std::vector<std::vector<float>> backward(const Device& device, unsigned wanted, std::uint32_t accumulate,
+                                             std::int32_t resume) const {
+        const Shape& x = cell.x;
+        const auto edges = static_cast<std::int64_t>(cell.edges.size());
+        contract::MixedCellBackward<float> s{};
+        s.n = x[0], s.h = x[1], s.w = x[2], s.c = x[3];
+        s.groups = cell.draws, s.gamma_stride = 3 * edges, s.edges = edges, s.chunks = chunks;
+        s.graph.inputs = cell.inputs, s.graph.nodes = cell.nodes, s.graph.count = static_cast<std::int32_t>(edges);
+        for (int j = 0; j < s.graph.count; ++j) {
+            const auto& [from, to] = cell.edges[static_cast<std::size_t>(j)];
+            s.graph.from[j] = from, s.graph.to[j] = to - cell.inputs;
+            s.graph.edge[j] = s.graph.count - 1 - j, s.graph.column[j] = j % 5 == 3 ? -1 : 3 * j + 2;
+        }
+        const auto size = 9 * x[3] + contract::cell_groups(x[1], x[2], x[3]);
+        std::vector<Tensor<float>> all;
+        std::uint64_t seed = 0;
+        const auto tensor = [&](const Shape& shape) {
+            all.push_back(random_tensor<float>(shape, ++seed, device));
+            return all.back().data();
+        };
+        for (int i = 0; i < cell.inputs; ++i) {
+            float* const dx = tensor(x);
+            s.dx[i] = wanted >> i & 1u ? dx : nullptr;
+        }
+        float* const partial = tensor({chunks, edges, size});
+        s.partial = wanted >> 2 & 1u ? partial : nullptr;
+        const std::size_t written = all.size();
+        for (int k = 0; k < cell.nodes; ++k) {
+            s.u[k] = tensor(x);
+            const float* const dy = tensor(x);
+            s.dy[k] = wanted >> (3 + k) & 1u ? dy : nullptr;
+        }
+        for (int i = 0; i < cell.inputs; ++i) s.x[i] = tensor(x);
+        s.filters = tensor({cell.draws, edges, 9 * x[3]}), s.gamma = tensor({cell.draws, 3 * edges});
+        s.accumulate = accumulate, s.resume = resume;
+        submit(device, s);
+        std::vector<std::vector<float>> found;
+        for (std::size_t i = 0; i < written; ++i) found.push_back(all[i].to_vector());
+        return found;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("mixed_cell on the device and its gradients agree with the CPU", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    auto cells = relaxed_cells();
+    if (!emulated())
+        for (const Shape& x : {Shape{64, 28, 28, 16}, Shape{260, 14, 14, 32}, Shape{64, 7, 7, 64},
+                               Shape{16, 32, 32, 24}, Shape{16, 16, 16, 130}, Shape{5, 31, 25, 9}})
+            for (const std::int64_t draws : {std::int64_t{1}, x[0]})
+                if (draws < 100) cells.push_back(RelaxedCell{x, draws}.filled());
+    for (const auto& cell : cells) {
+        INFO(cell.str());
+        check_on_device(device, cell.op(CellWay::whole), cell.values(), cell.shapes(), 1e-5);
+    }
+}
+
+TEST_CASE("mixed_cell on the device: every length of a thread's strip", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const std::int64_t h : {2, 6, 7, 8, 9, 14, 15, 16, 17, 23, 28, 30, 32})
+        for (const std::int64_t w : {2, 5}) {
+            const auto cell = RelaxedCell{{1, h, w, 2}, 1, 2, 2}.filled();
+            INFO(cell.str());
+            const auto inputs = cell.values();
+            const auto found = run_op<float>(cell.op(CellWay::whole), inputs, cell.shapes(), device);
+            const auto expected = run_op<double>(cell.op(CellWay::by_vertex), inputs, cell.shapes(), test_device());
+            CHECK(relative_error(found.y, expected.y) <= 5e-6);
+            for (std::size_t i = 0; i < inputs.size(); ++i)
+                CHECK(relative_error(found.gradients[i], expected.gradients[i]) <= 5e-6);
+        }
+    for (const Shape& x :
+         {Shape{1, 28, 28, 4}, Shape{1, 32, 32, 3}, Shape{1, 14, 14, 16}, Shape{1, 7, 7, 32}, Shape{1, 27, 32, 4}}) {
+        const auto cell = RelaxedCell{x, 1, 2, 2}.filled();
+        INFO(cell.str());
+        const auto inputs = cell.values();
+        const auto found = run_op<float>(cell.op(CellWay::whole), inputs, cell.shapes(), device);
+        const auto expected = run_op<double>(cell.op(CellWay::by_vertex), inputs, cell.shapes(), test_device());
+        CHECK(relative_error(found.y, expected.y) <= 5e-6);
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            CHECK(relative_error(found.gradients[i], expected.gradients[i]) <= 5e-6);
+    }
+}
+
+TEST_CASE("mixed_cell on the device: what is wanted, added to what is there", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    const Calls calls[] = {{RelaxedCell{{5, 6, 5, 9}}.filled(), 2},
+                           {RelaxedCell{{3, 4, 9, 3}, 3, 1, 3}.filled(), 3},
+                           {RelaxedCell{{2, 5, 3, 40}, 1, 2, 2}.filled(), 2}};
+    for (const auto& some : calls)
+        for (const unsigned wanted : {0x7Fu, 0x7Bu, 0x7Du, 0x7Eu, 0x78u, 0x0Fu, 0x47u, 0x07u})
+            for (const std::uint32_t add : {0u, 2u, 3u}) {
+                INFO(some.cell.str() << ", wanted " << wanted << ", accumulate " << add);
+                const auto found = some.backward(device, wanted, add, add != 0),
+                           expected = some.backward(test_device(), wanted, add, add != 0);
+                REQUIRE(found.size() == expected.size());
+                for (std::size_t i = 0; i < found.size(); ++i) {
+                    INFO("tensor " << i);
+                    CHECK(relative_error(found[i], expected[i]) <= 2e-6);
+                }
+            }
+}
+
+TEST_CASE("mixed_cell on the device: ties go to the first pixel, NaN and infinity where they are seen", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    const auto cell = RelaxedCell{{1, 9, 8, 3}, 1, 2, 2}.filled();
+    const auto shapes = cell.shapes();
+    const auto outcome = [&](const Device& where, float value, float bad) {
+        std::vector<Variable<float>> leaves;
+        std::uint64_t seed = 0;
+        for (const auto& shape : shapes) {
+            const bool input = ++seed <= 2;
+            auto values = input ? std::vector<float>(static_cast<std::size_t>(shape.elements()), value)
+                                : random_values<float>(shape.elements(), seed, 0.1, 0.5);
+            if (input) values[(4 * 8 + 5) * 3 + 1] = bad;
+            leaves.push_back(Variable<float>::leaf(Tensor<float>::from(values, shape, where)));
+        }
+        const auto y = cell.apply(leaves, CellWay::whole);
+        backward(y, test_seed<float>(y.shape(), where));
+        return std::make_pair(y.value().to_vector(), leaves[0].grad().to_vector());
+    };
+    const auto tied = outcome(device, 0.5f, 0.5f), tied_expected = outcome(test_device(), 0.5f, 0.5f);
+    CHECK(relative_error(tied.first, tied_expected.first) <= 2e-6);
+    CHECK(relative_error(tied.second, tied_expected.second) <= 2e-6);
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+        const auto found = outcome(device, 0.5f, bad), expected = outcome(test_device(), 0.5f, bad);
+        REQUIRE(found.first.size() == expected.first.size());
+        std::size_t finite = 0;
+        for (std::size_t i = 0; i < found.first.size(); ++i) {
+            REQUIRE(std::isfinite(found.first[i]) == std::isfinite(expected.first[i]));
+            finite += std::isfinite(found.first[i]);
+        }
+        CHECK(finite > 0);
+        CHECK(finite < found.first.size());
+    }
+}
+
+TEST_CASE("mixed_cell on the device: cells of `paper` are computed so, larger ones vertex by vertex", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    const auto calls = [&](std::int64_t extent, const SearchSpace& space, const char* name) {
+        const Initializer<float> init(device, Seed{1});
+        const BasicCell<float> cell({.primitives = space.primitives(),
+                                     .inputs = {{3, 0}, {3, 0}},
+                                     .channels = 3,
+                                     .height = extent,
+                                     .width = extent},
+                                    init);
+        const auto gamma = Variable<float>::leaf(Tensor<float>::full({1, 14, 3}, 1.0f / 3, device));
+        const Shape shape{1, extent, extent, 3};
+        const std::vector<Variable<float>> inputs{Variable<float>::leaf(random_tensor<float>(shape, 1, device)),
+                                                  Variable<float>::leaf(random_tensor<float>(shape, 2, device))};
+        const auto program = Program::record(device, [&] {
+            const auto y = cell.forward(inputs, Relaxation<float>{gamma}, Phase::train);
+            backward(y, test_seed<float>(y.shape(), device));
+        });
+        int count = 0;
+        for (std::size_t i = 0; i < program.size(); ++i) count += std::string_view(program.kernel(i)) == name;
+        return count;
+    };
+    const auto paper = SearchSpace::paper();
+    CHECK(calls(8, paper, "mixed_cell_forward") == 1);
+    CHECK(calls(8, paper, "mixed_cell_backward") == 1);
+    CHECK(calls(8, paper, "mixed_source_forward") == 0);
+    CHECK(calls(33, paper, "mixed_cell_forward") == 0);
+    CHECK(calls(33, paper, "mixed_source_forward") == 5);
+}
+
+}  // namespace cuda_mixed_cell_test
