@@ -82,7 +82,7 @@ int calls(const Device& device, const std::string& kernel, const std::function<V
 }  // namespace
 
 TEST_CASE("weighted_norm_sum equals norms first, sum after", "[ops]") {
-    for (const auto isa : {cpu::Isa::portable, cpu::best_isa()})
+    for (const auto isa : test_isas())
         for (const std::int64_t draws : {1, 3}) {
             INFO(cpu::isa_name(isa) << ", " << draws << " draws");
             const auto device = test_device(2, isa);

@@ -118,5 +118,23 @@ TEST_CASE("trainer: a warm step allocates nothing in any thread", "[train]") {
               }) == 0);
         CHECK(trainer.steps_done() == 4);
     }
+
+    // A step of fit(), from one call of on_step to the next, and a prepared network.
+    const Network network(space, random_genotype(space.architecture(), seed(1).stream("test"), 0), device, seed(1));
+    FitOptions options{.epochs = 4, .batch = 16};
+    long calls = 0, found = -1;
+    options.on_step = [&](const TrainingProgress&) {
+        if (++calls == 6) allocations = 0, counting = true;
+        if (calls == 11) counting = false, found = allocations.load();
+        return true;
+    };
+    fit(network, data, options);
+    CHECK(calls == 16);
+    CHECK(found == 0);
+    const Prepared prepared(network, 8);
+    prepared.run();
+    CHECK(counted([&] {
+              for (int i = 0; i < 3; ++i) prepared.run();
+          }) == 0);
 #endif
 }

@@ -96,6 +96,23 @@ TEST_CASE("trainer: the trace of a tiny search is the stored one", "[train]") {
     if (std::getenv("HWNAS_WRITE_TRACES")) std::ofstream(path) << written.dump() << "\n";
 }
 
+TEST_CASE("trainer: spaces with other primitives train to the same bits at 1, 2 and 5 threads", "[train]") {
+    const auto data = shades(96, 1, 10);
+    const SpaceOptions options{.image = {8, 8, 1}, .classes = 10, .channels = 4};
+    for (const auto& space : {SearchSpace::paper(options), SearchSpace::separable(options)}) {
+        INFO(space.name());
+        const auto train = [&](int threads) {
+            auto trainer = tiny_trainer(space, test_device(threads), {.epochs = 2, .batch = 32}, made_up_table(space));
+            trainer.fit(data);
+            CHECK(trainer.steps_done() == 6);
+            return bytes_of(trainer.state());
+        };
+        const auto one = train(1);
+        check_same(train(2), one);
+        check_same(train(5), one);
+    }
+}
+
 TEST_CASE("trainer: the same bits at 1, 2 and 5 threads, and after a stop", "[train]") {
     const auto data = shades(96, 1, 10);
     for (const auto mode : modes)
