@@ -40,6 +40,25 @@ std::string name_of(const hwnas::Budget& budget) {
     for (const auto& [primitive, most] : budget.counts) parts.push_back(fmt::format("{}{}", most, primitive));
     return parts.empty() ? "any" : fmt::format("{}", fmt::join(parts, "-"));
 }
+/// The command whose limits the network of `error` keeps.
+std::string allowing(const BestCommand& command, const hwnas::InfeasibleBudget& error) {
+    std::string text = command_line({"best", "--run", fs::path(command.run).lexically_normal().string()});
+    if (command.latency_ms > 0)  // a measurement comes out a little different the next time, and 4 digits round down
+        text += fmt::format(" --latency-ms {:.4g}", error.basis == hwnas::LatencyBasis::measured
+                                                        ? budget_to_try(error.latency_ms)
+                                                        : 1.001 * error.latency_ms);
+    if (command.parameters > 0) text += fmt::format(" --parameters {}", std::max(command.parameters, error.parameters));
+    if (command.macs > 0) text += fmt::format(" --macs {}", std::max(command.macs, error.macs));
+    const auto counts = error.smallest.counts();
+    for (const auto& [primitive, most] : command.counts) {
+        const auto found = counts.find(primitive);
+        const int needed = found == counts.end() ? 0 : found->second;
+        text += " --count " + shell_word(fmt::format("{}<={}", primitive, std::max(most, needed)));
+    }
+    if (command.measure != "auto") text += " --measure " + command.measure;
+    if (command.margin >= 0) text += fmt::format(" --margin {:g}", command.margin);
+    return text;
+}
 io::Json optional(const std::optional<double>& value) {
     return value ? io::Json(*value) : io::Json(nullptr);
 }
@@ -53,7 +72,11 @@ int run_best(const BestCommand& command) {
     const auto searched = load_searched(run, command.around);
     const auto& family = searched.family;
     const auto& table = family.latency()->table();
-    for (const auto& [primitive, most] : budget.counts) family.architecture().index(primitive);  // a name it knows
+    const auto& known = family.architecture().primitives;
+    for (const auto& [primitive, most] : budget.counts)
+        if (std::find(known.begin(), known.end(), primitive) == known.end())
+            throw UsageError(fmt::format("--count: no primitive \"{}\" in space {} (it has {})", primitive,
+                                         searched.config.space, fmt::join(known, ", ")));
     const fs::path out = command.out.empty() ? run / "best" : fs::path(command.out);
     io::make_directories(out);
     const std::string name = name_of(budget);
@@ -93,7 +116,7 @@ int run_best(const BestCommand& command) {
     } catch (const hwnas::InfeasibleBudget& error) {
         line.finish();
         write_scores(scores, searched.checkpoint_digest, family.scores());
-        if (!command.json) throw;
+        if (!command.json) hwnas::fail("{}; allow that with: {}", error.what(), allowing(command, error));
         print(io::Json{{"schema", "hwnas-choice/1"},
                        {"budget", budget_json(budget)},
                        {"feasible", false},

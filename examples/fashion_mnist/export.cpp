@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // export: a network or its architecture in a form that other programs read.
 #include "program.hpp"
-#include "run_directory.hpp"
+#include "searched.hpp"
 
 #include <hwnas/io/checkpoint.hpp>
 #include <hwnas/io/cpp_header.hpp>
@@ -36,8 +36,12 @@ struct Subject {
 hwnas::Network inherited(const fs::path& run, const SearchConfig& config, const Surroundings& around,
                          const hwnas::Genotype& genotype, const hwnas::Device& device) {
     const fs::path file = run / "checkpoint.safetensors";
-    (void)io::checkpoint_metadata(file);  // refuses what is none, or is damaged
-    const auto content = io::read_safetensors(file);
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) fail_unfinished(run);
+    const auto content = reading(file, checkpoint_way_out(run), [&] {
+        (void)io::checkpoint_metadata(file);  // refuses what is none, or is damaged
+        return io::read_safetensors(file);
+    });
     const auto data = load_data(around, config.images, config.validation);
     hwnas::Network network(make_space(config.space, config.channels, data.train), genotype, device);
     const auto take = [&](const std::string& name, const hwnas::Tensor<float>& tensor) {
@@ -67,6 +71,8 @@ void refuse_idle_options(const ExportCommand& command, const std::string& format
         refuse(option, whole, "does not go with --network, whose file says it all");
     for (const char* option : {"--channels", "--untrained"})
         refuse(option, !weights, fmt::format("is for networks, {} holds the architecture alone", format));
+    refuse("--untrained", !command.profile.empty(),
+           "is for --arch, a profile has the weights of its search or of train");
     refuse("--seed", !command.untrained || whole, "is for the initial weights of --untrained networks");
 }
 
@@ -76,7 +82,7 @@ Subject find(ExportCommand command, bool weights) {
     if (named != 1)
         throw UsageError("export: give --run DIR with --profile A, B or C, or --network FILE, or --arch 'normal:...'");
     if (!command.network.empty()) {
-        auto network = io::load_network(command.network, device);
+        auto network = load_weights(command.network, device);
         auto genotype = network.genotype();
         return {std::move(genotype), command.network, std::move(network)};
     }
@@ -86,23 +92,16 @@ Subject find(ExportCommand command, bool weights) {
     SearchConfig config;
     Surroundings around;
     if (!command.run.empty()) {
-        read_config(run / "config.json", config, around);
+        read_run(run, config, around);
         if (command.space_given && command.space != config.space)
             throw UsageError(fmt::format("export: --space is {}, the run searched {}", command.space, config.space));
         command.space = config.space, command.space_given = true;
         if (!command.channels_given) command.channels = config.channels;
     }
     Subject subject;
-    std::string stem = "network";
-    if (command.profile.empty()) {
-        subject.genotype = read_arch(command.arch, command.space, command.space_given);
-    } else {
-        stem = command.profile;
-        const fs::path file = run / "genotypes" / (command.profile + ".json");
-        if (!fs::exists(file))
-            hwnas::fail("{}: is missing; the search of {} has not ended yet", file.string(), command.run);
-        subject.genotype = io::read_genotype(file);
-    }
+    subject.genotype = command.profile.empty() ? read_arch(command.arch, command.space, command.space_given)
+                                               : read_profile(run, command.profile, command.space);
+    std::string stem = command.profile.empty() ? arch_name(subject.genotype) : command.profile;
     if (!weights) return subject;
     if (command.untrained) {
         const auto space = hwnas::SearchSpace::named(command.space, {.channels = command.channels});
@@ -117,7 +116,7 @@ Subject find(ExportCommand command, bool weights) {
     if (command.channels != config.channels) stem += fmt::format("-{}", command.channels);
     const fs::path trained = run / "retrained" / (stem + ".safetensors");
     if (fs::exists(trained)) {
-        auto network = io::load_network(trained, device);
+        auto network = load_weights(trained, device);
         if (network.genotype().str() == subject.genotype.str()) {
             subject.network = std::move(network);
             subject.origin = trained.string();

@@ -37,33 +37,60 @@ double median(std::vector<double> values) {
     return *middle;
 }
 
-void check_train(const LatencyFitCommand& command, std::int64_t train, std::size_t networks) {
-    if (train > static_cast<std::int64_t>(networks) - 2)
-        hwnas::fail("{}: {} networks, --train {} leaves fewer than 2 to test on (at most {})", command.file, networks,
-                    train, static_cast<std::int64_t>(networks) - 2);
+/// Refuses, in one line, all that is not there to fit with; otherwise all columns of the file.
+std::vector<std::string> checked_columns(const LatencyFitCommand& command) {
+    if (command.file.empty())
+        throw UsageError(
+            "latency-fit: FILE.csv is missing, and then --space, --column and --train, or --space and --table");
+    for (const char* option : {"--column", "--train", "--seed", "--plain"})
+        if (command.table && command.given.contains(option))
+            throw UsageError(fmt::format(
+                "latency-fit: {} does not go with --table, which fits every column at its own sizes and seeds",
+                option));
+    if (!command.table && command.given.contains("--seeds"))
+        throw UsageError("latency-fit: --seeds is for --table, one fit has --seed");
+    auto columns = io::latency_csv_columns(command.file);
+    if (columns.empty()) hwnas::fail("{}: line 1 names no column of times after \"arch\"", command.file);
+    std::vector<std::string> missing;
+    if (command.space.empty()) missing.push_back("--space NAME (nasbench201, fbnet)");
+    if (!command.table && command.column.empty())
+        missing.push_back(
+            fmt::format("--column NAME ({})", io::detail::shown(fmt::format("{}", fmt::join(columns, ", ")), 500)));
+    if (!command.table && command.train == 0) missing.push_back("--train N (how many networks to fit to)");
+    if (!missing.empty()) throw UsageError(fmt::format("latency-fit: missing: {}", fmt::join(missing, ", ")));
+    return columns;
 }
 
 /// Every column at three sizes: medians over seeds, the model beside plain ridge regression.
-int print_table(const LatencyFitCommand& command, const hwnas::CodedSpace& space) {
-    constexpr std::array<std::int64_t, 3> sizes{30, 100, 1'000};
+int print_table(const LatencyFitCommand& command, const hwnas::CodedSpace& space,
+                const std::vector<std::string>& columns) {
+    constexpr std::array<std::size_t, 3> sizes{30, 100, 1'000};
+    std::vector<hwnas::CodedSamples> samples;  // all are read before a line is printed
+    for (const auto& column : columns) {
+        samples.push_back(io::read_latency_csv(command.file, space, column));
+        if (const auto networks = samples.back().size(); networks < sizes.back() + 2)
+            hwnas::fail(
+                "{}: {} networks, --table fits to {} and needs at least 2 more to test on; fit to fewer with "
+                "--column and --train",
+                command.file, networks, hwnas::with_commas(static_cast<std::int64_t>(sizes.back())));
+    }
     print(
         fmt::format("R2 / MAPE % / Spearman, medians over seeds 1 to {}\n\n"
                     "| column | 30 | 100 | 1,000 | plain ridge, 30 | 100 | 1,000 | executes |\n"
                     "|---|---|---|---|---|---|---|---|\n",
                     command.seeds));
     std::array<int, 2> close{};
-    const auto columns = io::latency_csv_columns(command.file);
-    for (const auto& column : columns) {
-        const auto all = io::read_latency_csv(command.file, space, column);
-        check_train(command, sizes.back(), all.size());
-        std::string line = "| " + column, executes;
+    for (std::size_t c = 0; c < columns.size(); ++c) {
+        const auto& all = samples[c];
+        std::string line = "| " + columns[c], executes;
         std::array<double, 3> rank{};
         for (const bool plain : {false, true})
             for (std::size_t i = 0; i < sizes.size(); ++i) {
                 std::vector<double> r2, mape, rho;
                 std::map<std::string, int> chosen;
                 for (int seed = 1; seed <= command.seeds; ++seed) {
-                    const auto fit = fitted(space, all, sizes[i], static_cast<std::uint64_t>(seed), plain);
+                    const auto fit = fitted(space, all, static_cast<std::int64_t>(sizes[i]),
+                                            static_cast<std::uint64_t>(seed), plain);
                     r2.push_back(fit.validation.r2), mape.push_back(fit.validation.mape);
                     rho.push_back(fit.validation.spearman), ++chosen[hwnas::execution_name(fit.execution)];
                 }
@@ -86,18 +113,13 @@ int print_table(const LatencyFitCommand& command, const hwnas::CodedSpace& space
 }  // namespace
 
 int run_latency_fit(const LatencyFitCommand& command) {
-    if (command.file.empty()) throw UsageError("latency-fit: FILE.csv is missing");
-    if (command.space.empty()) throw UsageError("latency-fit: --space is missing (nasbench201, fbnet)");
+    const auto columns = checked_columns(command);
     const auto space = hwnas::CodedSpace::named(command.space);
-    if (command.table) {
-        if (!command.column.empty() || command.train > 0)
-            throw UsageError("latency-fit: --table fits every column at its own sizes, without --column and --train");
-        return print_table(command, space);
-    }
-    if (command.column.empty()) throw UsageError("latency-fit: --column is missing, the name of a column of the file");
-    if (command.train == 0) throw UsageError("latency-fit: --train is missing, how many networks to fit to");
+    if (command.table) return print_table(command, space, columns);
     const auto all = io::read_latency_csv(command.file, space, command.column);
-    check_train(command, command.train, all.size());
+    if (const auto most = static_cast<std::int64_t>(all.size()) - 2; command.train > most)
+        hwnas::fail("{}: {} networks, --train {} leaves fewer than 2 to test on (at most {})", command.file, all.size(),
+                    command.train, most);
     const auto fit = fitted(space, all, command.train, command.seed, command.plain);
     print(io::Json{{"column", command.column},
                    {"train", command.train},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The command line. CLI11 splits it and writes the help; values are read here, because its own messages about numbers
 // run over 300 digits, and an unknown option gets the nearest known one.
-#include "options.hpp"
+#include "program.hpp"
 
 #include <hwnas/version.hpp>
 
@@ -39,11 +39,9 @@ void read(const std::string& option, const std::string& text, const Rule& rule, 
         T value{};
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
         const bool whole = error == std::errc() && end == text.data() + text.size();
-        if (!whole || !(static_cast<double>(value) >= rule.low && static_cast<double>(value) <= rule.high)) {
-            const char* kind = std::floating_point<T> ? "number" : "whole number";
-            throw UsageError(
-                fmt::format("{}: \"{}\" is not a {} from {} to {}", option, text, kind, rule.low, rule.high));
-        }
+        if (!whole || !rule.allows(static_cast<double>(value)))
+            throw UsageError(fmt::format("{}: \"{}\" is not {}", option, text,
+                                         rule.range(std::floating_point<T> ? "number" : "whole number")));
         target = value;
     }
 }
@@ -146,7 +144,7 @@ void refuse_extras(CLI::App& app) {
     const auto meant = word.size() > 1 && word[0] == '-' ? nearest(word, known) : "";
     throw UsageError(
         fmt::format("{}: unknown {} \"{}\"{}", app.get_name(), word[0] == '-' ? "option" : "argument", word,
-                    meant.empty() ? fmt::format(" (fashion_mnist {} --help lists them)", app.get_name()) : meant));
+                    meant.empty() ? fmt::format(" ({} lists them)", command_line({app.get_name(), "--help"})) : meant));
 }
 
 }  // namespace
@@ -154,7 +152,7 @@ void refuse_extras(CLI::App& app) {
 Command parse(int argc, char** argv, const SearchConfig& defaults) {
     Command command;
     command.search.config = defaults;
-    CLI::App app("Searches a family of networks for Fashion-MNIST on this machine.", "fashion_mnist");
+    CLI::App app("Searches a family of networks for Fashion-MNIST on this machine.", command_line({}));
     app.require_subcommand(0, 1);
     app.allow_extras();
     const auto sub = [&](const char* name, const char* text, Command::Verb verb) {
@@ -236,7 +234,8 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
     add(*train, "--average", t.average, {0, 0.999999}, "decay of the moving average of the weights; 0: none");
     add(*train, "--seed", t.seed, {0, 1.8e19}, "of initial weights and data order");
     add(*train, "--images", t.images, {0, 60'000}, "train on the first N images; 0: all");
-    add(*train, "--validation", t.validation, {0, 59'990}, "images kept out of training, a multiple of 10")
+    add(*train, "--validation", t.validation, {.high = 59'990, .step = 10},
+        "images kept out of training, a multiple of 10")
         ->each([&t](const std::string&) { t.validation_given = true; });
     add(*train, "--out", t.out, {}, "directory for weights and result [RUN/retrained, or runs/<UTC time>-train]");
     add(*train, "--resume", t.resume, {}, "go on from this checkpoint of a training that was stopped")
@@ -345,7 +344,7 @@ Command parse(int argc, char** argv, const SearchConfig& defaults) {
         throw UsageError(fmt::format("unknown command \"{}\"{}", extras.front(), nearest(extras.front(), verbs)));
     }
     refuse_extras(*app.get_subcommands().front());
-    for (const auto& [of, given] : {std::pair{train, &t.given}, {exporting, &x.given}})
+    for (const auto& [of, given] : {std::pair{train, &t.given}, {exporting, &x.given}, {fit, &l.given}})
         for (const auto* option : of->get_options())
             if (option->count() > 0) given->insert(option->get_name());
     return command;

@@ -4,6 +4,7 @@
 
 #include <hwnas/core/error.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -17,10 +18,24 @@ public:
     using Error::Error;
 };
 
-/// What a value may be: a number from low to high, or one of choices; empty choices allow any text.
+/// What a value may be: a number from low to high and a multiple of step, or one of choices; empty choices allow any
+/// text.
 struct Rule {
     double low = 0, high = 0;
     std::vector<std::string> choices = {};
+    int step = 1;
+
+    bool allows(double value) const {
+        return value >= low && value <= high && (step == 1 || std::fmod(value, step) == 0);
+    }
+    /// "a whole number from 0 to 18000000000000000000", "a multiple of 10 from 0 to 59990"
+    std::string range(const char* kind) const {
+        const auto shown = [](double x) {
+            return std::floor(x) == x ? fmt::format("{:.0f}", x) : fmt::format("{}", x);
+        };
+        return (step == 1 ? fmt::format("a {}", kind) : fmt::format("a multiple of {}", step)) +
+               fmt::format(" from {} to {}", shown(low), shown(high));
+    }
 };
 
 inline constexpr double most_checkpoint_every = 3.6e7;  ///< seconds
@@ -73,7 +88,7 @@ void for_each_option(Config& c, F&& f) {
     f("hyper_form", c.hyper_form, Rule{.choices = {"mlp", "pivots"}}, "hypernetwork: mlp, pivots");
     f("pivots", c.pivots, Rule{1, 1'000}, "pivots of that form");
     f("images", c.images, Rule{0, 60'000}, "train on the first N images; 0: all");
-    f("validation", c.validation, Rule{0, 59'990}, "images kept out of training, a multiple of 10");
+    f("validation", c.validation, Rule{.high = 59'990, .step = 10}, "images kept out of training, a multiple of 10");
 }
 
 struct SearchCommand {
@@ -137,6 +152,7 @@ struct ProfileCommand {
 };
 
 struct LatencyFitCommand {
+    std::set<std::string> given = {};  ///< the options that the command line has
     std::string file, space, column;
     std::int64_t train = 0;
     std::uint64_t seed = 42;

@@ -3,6 +3,7 @@
 #include "program.hpp"
 
 #include <hwnas/cuda.hpp>
+#include <hwnas/io/checkpoint.hpp>
 #include <hwnas/io/genotype.hpp>
 
 #include <atomic>
@@ -125,7 +126,17 @@ hwnas::Device make_device(const Surroundings& around) {
     const std::string& name = around.device;
     if (name == "cpu" || (name == "auto" && hwnas::cuda::device_count() == 0))
         return hwnas::cpu::device({.threads = around.threads});
-    return hwnas::cuda::device(name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0);
+    try {
+        return hwnas::cuda::device(name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0);
+    } catch (const hwnas::Error& error) {  // what it says is for programs
+        const std::string_view begin = "cuda::device: ", end = "; use hwnas::cpu::device()";
+        std::string text = error.what();
+        if (text.starts_with(begin)) text.erase(0, begin.size());
+        if (text.ends_with(end)) text.resize(text.size() - end.size());
+        const bool built = text.find("no CUDA backend") == std::string::npos;
+        hwnas::fail("--device {}: {}; use --device cpu{}", name, text,
+                    built ? "" : ", or build with CUDA (docs/cuda.md)");
+    }
 }
 
 hwnas::Genotype read_arch(const std::string& arch, std::string& space, bool space_given) {
@@ -133,20 +144,31 @@ hwnas::Genotype read_arch(const std::string& arch, std::string& space, bool spac
     if (!text && !fs::exists(arch))
         throw UsageError(fmt::format(
             "--arch: \"{}\" is neither a genotype (normal:|op~from|...| reduction:|...|) nor a file of one", arch));
+    const std::string where = text ? "--arch" : "--arch " + arch;
     try {
-        auto genotype = text ? hwnas::io::genotype_from_text(arch, "--arch") : hwnas::io::read_genotype(arch);
+        auto genotype = text ? hwnas::io::genotype_from_text(arch, where) : hwnas::io::read_genotype(arch);
         if (!genotype.space.empty() && !space_given) space = genotype.space;
         if (!genotype.space.empty() && genotype.space != space)
-            throw UsageError(fmt::format("--arch: a genotype of space {}, {} is asked for", genotype.space, space));
+            hwnas::fail("a genotype of space {}, {} is asked for", genotype.space, space);
         genotype.space = space;
         // Whether it fits is for the space to say: here, as a mistake in --arch.
         (void)genotype.choices(hwnas::SearchSpace::named(space).architecture());
         return genotype;
-    } catch (const UsageError&) {
-        throw;
     } catch (const hwnas::Error& error) {
-        throw UsageError(error.what());
+        std::string said = hwnas::io::detail::shown(error.what(), 400);  // it may quote the file
+        for (const auto& name : {where, arch})
+            if (said.starts_with(name + ": ")) said.erase(0, name.size() + 2);
+        throw UsageError(where + ": " + said);
     }
+}
+
+std::string arch_name(const hwnas::Genotype& genotype) {
+    return "arch-" + hwnas::io::sha256(genotype.space + " " + genotype.str()).substr(0, 8);
+}
+
+hwnas::Network load_weights(const fs::path& file, const hwnas::Device& device) {
+    return reading(file, "have `train`, `best` or `export` write it again, or name another file",
+                   [&] { return hwnas::io::load_network(file, device); });
 }
 
 std::string describe(const hwnas::SearchSpace& space) {

@@ -7,6 +7,7 @@
 #include <hwnas/report/progress.hpp>
 #include <hwnas/space/genotype.hpp>
 #include <hwnas/space/search_space.hpp>
+#include <hwnas/supernet/network.hpp>
 #include <hwnas/train/fit.hpp>
 
 #include "options.hpp"
@@ -14,6 +15,8 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+
+#include <unistd.h>
 
 namespace app {
 
@@ -55,6 +58,21 @@ hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, co
 /// What --arch says: the one line, or a file of it or of JSON; a mistake in it is one of the command line. A file that
 /// names its space sets `space` unless that was given, and must agree with it otherwise.
 hwnas::Genotype read_arch(const std::string& arch, std::string& space, bool space_given);
+/// "arch-1f0c93ab": the name of what is trained of an --arch, the same for the same genotype and for no other.
+std::string arch_name(const hwnas::Genotype& genotype);
+/// The network in a file of train, best or export; where the file is damaged the error says what to do.
+hwnas::Network load_weights(const fs::path& file, const hwnas::Device& device);
+/// What read() returns, which reads `file`; where that is there and cannot be used, the error ends with the way out.
+template <class F>
+auto reading(const fs::path& file, std::string_view way_out, F&& read) {
+    try {
+        return read();
+    } catch (const hwnas::Error& error) {
+        std::error_code ignored;
+        if (!fs::is_regular_file(file, ignored) || ::access(file.c_str(), R_OK) != 0) throw;
+        hwnas::fail("{}; {}", error.what(), way_out);
+    }
+}
 std::string describe(const hwnas::SearchSpace& space);
 /// "20261123-142530", UTC.
 std::string utc_stamp();

@@ -46,8 +46,9 @@ void read_config(const std::filesystem::path& file, SearchConfig& config, Surrou
             if (std::find(rule.choices.begin(), rule.choices.end(), value) == rule.choices.end())
                 hwnas::fail("{}: key \"{}\" is \"{}\" (choose {})", name, key, io::detail::shown(value),
                             fmt::join(rule.choices, ", "));
-        } else if (!(static_cast<double>(value) >= rule.low && static_cast<double>(value) <= rule.high)) {
-            hwnas::fail("{}: key \"{}\" is {}, allowed are {} to {}", name, key, value, rule.low, rule.high);
+        } else if (!rule.allows(static_cast<double>(value))) {
+            hwnas::fail("{}: key \"{}\" is {}, not {}", name, key, value,
+                        rule.range(std::floating_point<T> ? "number" : "whole number"));
         }
         member = value;
     });

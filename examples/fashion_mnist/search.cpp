@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // search: latency table, one training run, family; a run directory that can be resumed at any step.
+#include "assess.hpp"
 #include "family_table.hpp"
 #include "program.hpp"
 #include "report.hpp"
@@ -19,7 +20,6 @@ namespace io = hwnas::io;
 // The short search of run.sh: long enough that S controls the counts, short enough for two slow cores.
 constexpr std::int64_t quick_images = 10'000;
 constexpr int quick_epochs = 3;
-constexpr std::uint64_t control_networks = 12;  ///< random ones that are tested beside the family
 
 std::string shown(const io::Json& value) {
     return value.is_string() ? value.get<std::string>() : value.dump();
@@ -204,19 +204,22 @@ private:
             write_metrics();
             return 0;
         }
-        const auto metadata = io::checkpoint_metadata(file);
-        for (const char* key : {"config", "metrics"})
-            if (!metadata.contains(key))
-                hwnas::fail("{}: has no {} in its metadata, this program did not write it", file.string(), key);
+        const auto metadata = reading(file, checkpoint_way_out(run_), [&] {
+            auto text = io::checkpoint_metadata(file);
+            for (const char* key : {"config", "metrics"})
+                if (!text.contains(key))
+                    hwnas::fail("{}: has no {} in its metadata, this program did not write it", file.string(), key);
+            return text;
+        });
         check_checkpoint_options(file, metadata.at("config"), options_, run_);
-        io::load_checkpoint(file, trainer_->state());
+        reading(file, checkpoint_way_out(run_), [&] { return io::load_checkpoint(file, trainer_->state()); });
         // Rows after the checkpoint, of an epoch whose checkpoint a kill prevented, go.
         metrics_ = metadata.at("metrics");
         write_metrics();
         const std::int64_t done = trainer_->steps_done(), all = steps_ * config_.epochs;
         if (done < 0 || done > all)
-            hwnas::fail("{}: stands after step {}, the run has {}; this checkpoint is of another run", file.string(),
-                        done, all);
+            hwnas::fail("{}: stands after step {}, the run has {}; this checkpoint is of another run; {}",
+                        file.string(), done, all, checkpoint_way_out(run_));
         return done;
     }
     void add_metrics(const hwnas::TrainingProgress& progress) {
@@ -255,74 +258,6 @@ private:
     std::int64_t steps_ = 1;
 };
 
-/// Profiles A, B, C, named by what they penalise.
-std::vector<std::pair<std::string, hwnas::Complexity>> profiles(const hwnas::SearchSpace& space) {
-    const auto& primitives = space.primitives();
-    const int k = static_cast<int>(primitives.size());
-    std::vector<std::pair<std::string, hwnas::Complexity>> result{{"A", hwnas::uniform_complexity(k)}};
-    const auto add = [&](const char* name, auto trait) {
-        for (int m = 0; m < k; ++m)
-            if (primitives[static_cast<std::size_t>(m)].traits().*trait) {
-                result.emplace_back(name, hwnas::penalised(k, m, 0.7));
-                return;
-            }
-    };
-    add("B", &hwnas::PrimitiveTraits::convolution);
-    add("C", &hwnas::PrimitiveTraits::pool);
-    return result;
-}
-
-io::SearchResult assess(const SearchConfig& config, const hwnas::Family& family, const io::FashionMnist& data,
-                        bool quiet) {
-    const auto& space = family.supernet().space();
-    const auto& a = family.architecture();
-    io::SearchResult result{.space = config.space,
-                            .mode = config.mode,
-                            .epochs = config.epochs,
-                            .train_images = data.train.count,
-                            .batch = config.batch,
-                            .channels = config.channels,
-                            .seed = config.seed,
-                            .device = family.supernet().device().name(),
-                            .control = family.control(),
-                            .family = {}};
-    const auto test = hwnas::DeviceDataset::upload(data.test, family.supernet().device());
-    hwnas::ProgressLine line(hwnas::ProgressOptions::standard_error(quiet));
-    for (const auto& [name, s] : profiles(space)) {
-        line.update([who = name] { return "testing network " + who; });
-        const auto genotype = family.at(s);
-        io::MemberResult member{.name = name,
-                                .complexity = {},
-                                .genotype = genotype,
-                                .counts = io::counts_of(genotype, a),
-                                .size = hwnas::Network::network_size(space, genotype),
-                                .accuracies = family.accuracies(s, test),
-                                .predicted_ms = family.latency()->predict(genotype)};
-        for (std::size_t m = 0; m < s.size(); ++m) member.complexity.emplace_back(a.primitives[m], s[m]);
-        const auto& table = family.latency()->table();
-        // A table of a CPU is compared with a measurement on this one.
-        const auto on = table.backend == "cpu" ? hwnas::cpu::device({.threads = 1}) : family.supernet().device();
-        const hwnas::Network timed(space, genotype, on, hwnas::seed(config.seed));
-        member.measured_ms = hwnas::measure(timed, {.batch = table.batch, .threads = table.threads}).median;
-        result.family.push_back(std::move(member));
-    }
-    const auto key = hwnas::seed(config.seed).stream("search/random");
-    for (std::uint64_t i = 0; i < control_networks; ++i) {
-        line.update([i] { return fmt::format("testing random network {} of {}", i + 1, control_networks); });
-        const auto genotype = hwnas::random_genotype(a, key, i);
-        const auto network = family.network(genotype);
-        hwnas::recalibrate(network, family.train_data());
-        result.random.push_back({.name = "random",
-                                 .complexity = {},
-                                 .genotype = genotype,
-                                 .counts = io::counts_of(genotype, a),
-                                 .size = network.size(),
-                                 .accuracies = {.recalibrated = hwnas::evaluate(network, test).metric},
-                                 .predicted_ms = family.latency()->predict(genotype)});
-    }
-    return result;
-}
-
 }  // namespace
 
 SearchConfig default_search() {
@@ -349,6 +284,8 @@ int run_search(const SearchCommand& asked) {
             "--complexity-weight and --latency-weight are both 0: nothing would tell the architectures apart");
     if (config.condition == "complexity_latency" && config.latency_weight == 0)
         throw UsageError("--condition complexity_latency: --latency-weight is the largest weight it covers, and is 0");
+    if (config.hyper_form == "mlp" && command.given.contains("pivots"))
+        throw UsageError("--pivots is for --hyper-form pivots, the form is mlp");
     const bool resume = !command.resume.empty();
     // All that can be wrong is looked at before anything is written.
     const auto data = load_data(command.around, config.images, config.validation);

@@ -3,6 +3,7 @@
 #include "run_directory.hpp"
 
 #include <hwnas/io/checkpoint.hpp>
+#include <hwnas/io/genotype.hpp>
 #include <hwnas/io/latency_table.hpp>
 #include <hwnas/version.hpp>
 
@@ -11,6 +12,42 @@
 namespace app {
 
 namespace io = hwnas::io;
+
+void read_run(const fs::path& run, SearchConfig& config, Surroundings& around) {
+    std::error_code ignored;
+    if (!fs::is_directory(run, ignored))
+        hwnas::fail("{}: there is no such run directory; pass --run the one a search printed", run.string());
+    if (!fs::exists(run / "config.json", ignored))
+        hwnas::fail("{}: no search has begun there, config.json is missing; pass --run the directory a search printed",
+                    run.string());
+    read_config(run / "config.json", config, around);
+}
+
+void fail_unfinished(const fs::path& run) {
+    hwnas::fail("{}: its search has not ended; go on with: {}", run.string(),
+                command_line({"search", "--resume", run.string()}));
+}
+
+hwnas::Genotype read_profile(const fs::path& run, const std::string& profile, const std::string& space) {
+    const fs::path file = run / "genotypes" / (profile + ".json");
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) fail_unfinished(run);
+    auto genotype = io::read_genotype(file);
+    if (!genotype.space.empty() && genotype.space != space)
+        hwnas::fail("{}: a genotype of space {}, the run searched {}", file.string(), io::detail::shown(genotype.space),
+                    space);
+    try {
+        (void)genotype.choices(hwnas::SearchSpace::named(space).architecture());
+    } catch (const hwnas::Error& error) {
+        hwnas::fail("{}: {}", file.string(), error.what());
+    }
+    return genotype;
+}
+
+std::string checkpoint_way_out(const fs::path& run) {
+    return fmt::format("remove it to begin again with {}, or start a new run",
+                       command_line({"search", "--resume", run.string()}));
+}
 
 hwnas::TrainerOptions trainer_options(const SearchConfig& config) {
     return {.epochs = config.epochs,
@@ -56,20 +93,14 @@ void check_checkpoint_options(const fs::path& checkpoint, const std::string& sto
 }
 
 Searched load_searched(const fs::path& run, Surroundings around) {
-    std::error_code ignored;
-    if (!fs::is_directory(run, ignored))
-        hwnas::fail("{}: there is no such run directory; pass --run the one a search printed", run.string());
     const fs::path file = run / "checkpoint.safetensors";
     SearchConfig config;
     Surroundings before;
-    read_config(run / "config.json", config, before);
+    read_run(run, config, before);
     if (around.data.empty()) around.data = before.data;
     if (!before.verify) around.verify = false;
-    const auto unfinished = [&] {
-        hwnas::fail("{}: its search has not ended; go on with: {}", run.string(),
-                    command_line({"search", "--resume", run.string()}));
-    };
-    if (!fs::exists(file, ignored)) unfinished();
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) fail_unfinished(run);
     auto data = load_data(around, config.images, config.validation);
     if (data.validation.count == 0)
         hwnas::fail("{}: the search kept no validation images, there is nothing to choose by", run.string());
@@ -78,10 +109,11 @@ Searched load_searched(const fs::path& run, Surroundings around) {
     auto trainer =
         make_trainer(config, space, device, io::read_latency_table(run / "latency.json"), trainer_options(config));
     trainer.begin(data.train);
-    const auto metadata = io::load_checkpoint(file, trainer.state());
+    const auto metadata =
+        reading(file, checkpoint_way_out(run), [&] { return io::load_checkpoint(file, trainer.state()); });
     if (metadata.contains("config"))
         check_checkpoint_options(file, metadata.at("config"), checkpoint_options(config, data.train.count, run), run);
-    if (!trainer.finished()) unfinished();
+    if (!trainer.finished()) fail_unfinished(run);
     return {std::move(config), std::move(data), trainer.family(), metadata.at("sha256")};
 }
 

@@ -10,6 +10,15 @@
 
 namespace app {
 
+/// Fills config and surroundings from the run directory of a search, ended or not; throws Error where `run` is none.
+void read_run(const fs::path& run, SearchConfig& config, Surroundings& around);
+/// Throws Error that names the command which goes on.
+[[noreturn]] void fail_unfinished(const fs::path& run);
+/// Architecture A, B or C of a search that has ended.
+hwnas::Genotype read_profile(const fs::path& run, const std::string& profile, const std::string& space);
+/// What to do with a checkpoint that cannot be used.
+std::string checkpoint_way_out(const fs::path& run);
+
 using Trainer = hwnas::SingleLevelTrainer<hwnas::SuperNet>;
 
 hwnas::TrainerOptions trainer_options(const SearchConfig& config);

@@ -165,7 +165,8 @@ int run_study(const StudyCommand& command) {
     for (const auto& job : study.jobs())
         if (command.only.empty() || job.name.find(command.only) != std::string::npos) wanted.push_back(&job);
     if (wanted.empty())
-        throw UsageError(fmt::format("--only: no job has \"{}\" in its name (study --list shows them)", command.only));
+        throw UsageError(fmt::format("--only: no job has \"{}\" in its name ({} shows them)", command.only,
+                                     command_line({"study", "--run", run.string(), "--list"})));
     if (command.list) {
         double left = 0;
         for (const auto* job : wanted) {
@@ -184,8 +185,8 @@ int run_study(const StudyCommand& command) {
     const auto spent = [&] { return (seconds_now() - start) / 3600; };
     const Stoppable scope;
     const auto way_on = [&] {
-        return command_line({"study", "--run", run.string()}) + (command.out.empty() ? "" : " --out " + command.out) +
-               (command.quick ? " --quick" : "");
+        return command_line({"study", "--run", run.string()}) +
+               (command.out.empty() ? "" : " --out " + shell_word(command.out)) + (command.quick ? " --quick" : "");
     };
     int finished = 0, open = 0;
     for (const auto* job : wanted) {

@@ -4,6 +4,7 @@
 #include "program.hpp"
 #include "report.hpp"
 #include "run_directory.hpp"
+#include "searched.hpp"
 
 #include <hwnas/io/checkpoint.hpp>
 #include <hwnas/io/genotype.hpp>
@@ -27,7 +28,7 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
     if (!command.run.empty()) {
         SearchConfig config;
         Surroundings around;
-        read_config(fs::path(command.run) / "config.json", config, around);
+        read_run(command.run, config, around);
         if (command.space_given && command.space != config.space)
             throw UsageError(fmt::format("train: --space is {}, the run searched {}", command.space, config.space));
         command.space = config.space;
@@ -38,7 +39,7 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
         if (command.channels != config.channels) name = fmt::format("-{}", command.channels);
     }
     if (!command.network.empty()) {
-        const auto saved = io::load_network(command.network, hwnas::cpu::device({.threads = 1}));
+        const auto saved = load_weights(command.network, hwnas::cpu::device({.threads = 1}));
         const auto& o = saved.space().options();
         if ((command.space_given || !command.run.empty()) && command.space != saved.space().name())
             throw UsageError(fmt::format("train: {} is a network of space {}, not {}", command.network,
@@ -53,17 +54,12 @@ hwnas::Genotype choose(TrainCommand& command, std::string& name) {
         return saved.genotype();
     }
     if (command.profile.empty()) {
-        name = "network" + name;
-        return read_arch(command.arch, command.space, command.space_given || !command.run.empty());
+        auto genotype = read_arch(command.arch, command.space, command.space_given || !command.run.empty());
+        name = arch_name(genotype) + name;
+        return genotype;
     }
     name = command.profile + name;
-    const fs::path file = fs::path(command.run) / "genotypes" / (command.profile + ".json");
-    if (!fs::exists(file))
-        hwnas::fail("{}: is missing; the search of {} has not ended yet", file.string(), command.run);
-    auto genotype = io::read_genotype(file);
-    if (!genotype.space.empty() && genotype.space != command.space)
-        hwnas::fail("{}: a genotype of space {}, the run searched {}", file.string(), genotype.space, command.space);
-    return genotype;
+    return read_profile(command.run, command.profile, command.space);
 }
 
 /// f(name, member) for what a checkpoint has to keep of the command.
@@ -77,7 +73,8 @@ void for_each_kept(Command& c, F&& f) {
     f("checkpoint_every", c.around.checkpoint_every);
 }
 
-constexpr std::string_view checkpoint_ending = ".checkpoint.safetensors";
+constexpr std::string_view checkpoint_ending = ".checkpoint.safetensors",
+                           training_way_out = "remove it, and begin again without --resume";
 
 /// A checkpoint, or the one in a directory.
 std::string stopped_training(const std::string& path) {
@@ -111,7 +108,7 @@ hwnas::Genotype take_up(TrainCommand& command, std::string& name) {
                  .contains(option))
             throw UsageError(fmt::format("train: {} does not go with --resume: a training keeps its options", option));
     const std::string file = stopped_training(command.resume);
-    const auto metadata = io::checkpoint_metadata(file);
+    const auto metadata = reading(file, training_way_out, [&] { return io::checkpoint_metadata(file); });
     const auto found = metadata.find("training");
     if (found == metadata.end())
         hwnas::fail("{}: is no checkpoint of `train` (search --resume takes the directory of a search)", file);
@@ -147,7 +144,7 @@ public:
         }
     }
     void load(const std::vector<hwnas::NamedTensor>& state) const {
-        const auto metadata = io::load_checkpoint(file_, state);
+        const auto metadata = reading(file_, training_way_out, [&] { return io::load_checkpoint(file_, state); });
         const auto json = io::detail::parse_json<io::Json>(metadata.at("training"), file_.string());
         const auto images = io::require<std::int64_t>(json, "train_images", file_.string());
         if (images != train_images_)
@@ -171,6 +168,18 @@ private:
     io::Json json_;
 };
 
+/// What was trained is never written over.
+void refuse_finished(const fs::path& weights, const fs::path& summary) {
+    std::vector<std::string> there;
+    std::error_code error;
+    for (const auto& file : {weights, summary})
+        if (fs::exists(file, error)) there.push_back(file.string());
+    if (!there.empty())
+        hwnas::fail(
+            "{}: {} there from a training that has ended; choose another directory with --out DIR, or remove {}",
+            fmt::join(there, ", "), there.size() == 1 ? "is" : "are", there.size() == 1 ? "it" : "them");
+}
+
 }  // namespace
 
 int run_train(const TrainCommand& asked) {
@@ -179,12 +188,18 @@ int run_train(const TrainCommand& asked) {
     const bool resume = !command.resume.empty();
     const auto genotype = resume ? take_up(command, name) : choose(command, name);
     command.around.checkpoint_every = checkpoint_every(command.around);
+    if (command.warmup >= command.epochs && command.epochs > 1)
+        throw UsageError(
+            fmt::format("train: --warmup {} is not less than --epochs {}", command.warmup, command.epochs));
     const auto data = load_data(command.around, command.images, command.validation);
+    if (!resume && command.batch > data.train.count)
+        throw UsageError(
+            fmt::format("--batch {} is more than the {} training images", command.batch, data.train.count));
     const auto device = make_device(command.around);
     const auto space = make_space(command.space, command.channels, data.train);
     const hwnas::Network network(space, genotype, device, hwnas::seed(command.seed));
     if (command.further && !resume) {
-        const auto saved = io::load_network(command.network, device);
+        const auto saved = load_weights(command.network, device);
         io::check_same_options(command.network, io::detail::space_json(saved.space()).dump(),
                                io::detail::space_json(space), "the data");
         network.inherit(saved.state());
@@ -199,6 +214,8 @@ int run_train(const TrainCommand& asked) {
         hwnas::fail("{}: a training was stopped there; go on with: {} (or remove the file, to begin again)",
                     stopped.file().string(), stopped.way_on());
     for (const auto& file : {weights, summary, stopped.file()}) io::check_writable(file);
+    if (!resume)  // one that is taken up at its very end may find them
+        refuse_finished(weights, summary);
 
     say("output", out.string());
     say_data(data);
@@ -305,7 +322,7 @@ int run_train(const TrainCommand& asked) {
 int run_evaluate(const EvaluateCommand& command) {
     if (command.weights.empty()) throw UsageError("evaluate: --weights FILE is missing, the file that train wrote");
     const auto device = make_device(command.around);
-    const auto network = io::load_network(command.weights, device);
+    const auto network = load_weights(command.weights, device);
     const auto& image = network.space().options().image;
     const auto data = load_data(command.around, 0, 0);
     if (data.test.image != std::array{image.height, image.width, image.channels})

@@ -78,8 +78,28 @@ TEST_CASE("best chooses within a budget and train goes on from it", "[app]") {
     CHECK(smallest["smallest"]["parameters"] > 10);
     const auto said = run(directory, best({"--parameters", "10"}));
     CHECK(said.code == 1);
-    CHECK(said.err == "fashion_mnist: " + smallest["message"].get<std::string>() + "\n");
-    CHECK(run(directory, best({"--parameters", smallest["smallest"]["parameters"].dump()})).code == 0);
+    const auto least = smallest["smallest"]["parameters"].get<long>();
+    CHECK(smallest["message"] ==
+          fmt::format("best: no network of the family keeps 10 parameters; the nearest needs {}{} parameters",
+                      least >= 1'000 ? fmt::format("{},", least / 1'000) : "",
+                      least >= 1'000 ? fmt::format("{:03}", least % 1'000) : std::to_string(least)));
+    const std::string way_out = "; allow that with: fashion_mnist ";
+    CHECK(said.err == fmt::format("fashion_mnist: {}{}best --run run --parameters {}\n",
+                                  smallest["message"].get<std::string>(), way_out, least));
+    CHECK(run(directory, best({"--parameters", std::to_string(least)})).code == 0);
+    // The command that is offered is one that finds a network, whatever was limited.
+    const auto several = run(directory, best({"--latency-ms", "1e-6", "--macs", "1", "--count", "identity<=0",
+                                              "--measure", "never", "--margin", "20"}));
+    CHECK(several.code == 1);
+    const auto at = several.err.find(way_out);
+    REQUIRE(at != std::string::npos);
+    const auto command = several.err.substr(at + way_out.size());
+    CHECK_THAT(command, Catch::Matchers::Matches(
+                            "best --run run --latency-ms [0-9.e-]+ --macs [0-9]+ --count 'identity<=[0-9]+' --measure "
+                            "never --margin 20\n"));
+    CHECK(std::system(fmt::format("cd '{}' && '{}' {} --candidates 2 --quiet >/dev/null 2>&1",
+                                  directory.path().string(), HWNAS_PROGRAM, command.substr(0, command.size() - 1))
+                          .c_str()) == 0);
 
     // Never measured, or a table that says it is of elsewhere: predicted, with a margin.
     const auto predicted =
@@ -161,10 +181,9 @@ TEST_CASE("best says what is wrong", "[app]") {
 
     const auto data = hwnas_test::tiny_data(directory, 120, 20);
     REQUIRE(run(directory, search(data)).code == 0);
-    CHECK(
-        says(best({"--count", "conv<=3"})) ==
-        "1 fashion_mnist: architecture: no primitive \"conv\" in space pointwise (it has depthwise_conv_3x3, identity, "
-        "max_pool_3x3)\n");
+    CHECK(says(best({"--count", "conv<=3"})) ==
+          "2 fashion_mnist: --count: no primitive \"conv\" in space pointwise (it has depthwise_conv_3x3, identity, "
+          "max_pool_3x3)\n");
     directory.put("run/scores.json", "[]");
     CHECK(says(best({})).rfind("1 fashion_mnist: run/scores.json: ", 0) == 0);
     std::filesystem::remove(directory / "run/scores.json");

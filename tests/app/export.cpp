@@ -39,6 +39,9 @@ TEST_CASE("an architecture goes from one form to another and back", "[app][expor
     exported({"--arch", "cells.json", "--format", "nasbench201", "--output", "cells.txt"});
     auto lines = io::read_file(directory / "cells.txt");
     CHECK(lines.rfind("normal:|depthwise_conv_3x3~0|identity~1|+|", 0) == 0);
+    // Its two lines are read as they are, and so is the text itself.
+    CHECK(exported({"--arch", "cells.txt", "--format", "nasbench201", "--output", "-"}) == lines);
+    CHECK(exported({"--arch", lines, "--format", "nasbench201", "--output", "-"}) == lines);
     std::replace(lines.begin(), lines.end(), '\n', ' ');
     CHECK(lines == arch + " ");
     CHECK_THAT(exported({"--arch", "cells.json", "--format", "darts", "--output", "-"}),
@@ -80,6 +83,10 @@ TEST_CASE("a searched network is exported with the weights of the search, and th
     const auto other = run(directory, {"export", "--run", "run", "--arch", arch, "--output", "other.onnx"});
     INFO(other.err);
     CHECK(other.code == 0);
+    // Trained, it is found again by its genotype.
+    REQUIRE(run(directory, {"train", "--run", "run", "--arch", arch, "--epochs", "1", "--batch", "20"}).code == 0);
+    CHECK_THAT(run(directory, {"export", "--run", "run", "--arch", arch, "--output", "other.onnx"}).out,
+               Catch::Matchers::Matches("(.|\n)*weights    run/retrained/arch-[0-9a-f]{8}\\.safetensors\n(.|\n)*"));
     REQUIRE(run(directory, {"train", "--run", "run", "--profile", "A", "--epochs", "1", "--batch", "20"}).code == 0);
     const auto trained = run(directory, {"export", "--run", "run", "--profile", "A", "--output", "a.hpp"});
     CHECK(trained.code == 0);
@@ -123,17 +130,20 @@ TEST_CASE("export says what is missing", "[app][export]") {
           "2 fashion_mnist: export: --channels does not go with --network, whose file says it all\n");
     CHECK(says({"--output", "a.onnx", "--run", "some", "--profile", "A", "--seed", "4"}) ==
           "2 fashion_mnist: export: --seed is for the initial weights of --untrained networks\n");
+    CHECK(says({"--output", "a.onnx", "--run", "some", "--profile", "A", "--untrained"}) ==
+          "2 fashion_mnist: export: --untrained is for --arch, a profile has the weights of its search or of train\n");
     CHECK(
         says({"--output", "a.json", "--arch", "nothing.json"}) ==
         "2 fashion_mnist: --arch: \"nothing.json\" is neither a genotype (normal:|op~from|...| reduction:|...|) nor a "
         "file of one\n");
     CHECK_THAT(says({"--output", "a.json", "--arch", "normal:|own~0|"}),
-               ContainsSubstring("2 fashion_mnist: genotype: 1 groups of cells, space pointwise has 2\n"));
-    CHECK_THAT(
-        says({"--output", "a.json", "--arch", arch, "--space", "separable"}),
-        ContainsSubstring("2 fashion_mnist: architecture: no primitive \"depthwise_conv_3x3\" in space separable"));
+               ContainsSubstring("2 fashion_mnist: --arch: genotype: 1 groups of cells, space pointwise has 2\n"));
+    CHECK_THAT(says({"--output", "a.json", "--arch", arch, "--space", "separable"}),
+               ContainsSubstring(
+                   "2 fashion_mnist: --arch: architecture: no primitive \"depthwise_conv_3x3\" in space separable"));
     CHECK_THAT(says({"--output", "a.json", "--run", "nowhere", "--profile", "A"}),
-               ContainsSubstring("1 fashion_mnist: nowhere/config.json: cannot be opened"));
+               ContainsSubstring(
+                   "1 fashion_mnist: nowhere: there is no such run directory; pass --run the one a search printed\n"));
     CHECK_THAT(says({"--output", "nowhere/a.json", "--arch", arch}),
                ContainsSubstring("1 fashion_mnist: nowhere/a.json: cannot be written"));
     CHECK(says({"--output", "a.png", "--format", "png", "--arch", arch}) ==

@@ -81,15 +81,33 @@ TEST_CASE("latency-fit refuses what it cannot read", "[app][latency]") {
         words.insert(words.end(), space.begin(), space.end());
         return says(directory, words);
     };
-    CHECK(with({}) == "2 fashion_mnist: latency-fit: FILE.csv is missing\n");
-    CHECK(says(directory, {"m.csv"}) == "2 fashion_mnist: latency-fit: --space is missing (nasbench201, fbnet)\n");
+    // All that is missing at once, and first whether the file is there.
+    CHECK(with({}) ==
+          "2 fashion_mnist: latency-fit: FILE.csv is missing, and then --space, --column and --train, or --space and "
+          "--table\n");
+    CHECK(says(directory, {"none.csv"}) == "1 fashion_mnist: none.csv: cannot be opened (No such file or directory)\n");
+    CHECK(
+        says(directory, {"m.csv"}) ==
+        "2 fashion_mnist: latency-fit: missing: --space NAME (nasbench201, fbnet), --column NAME (phone, slow phone), "
+        "--train N (how many networks to fit to)\n");
+    CHECK(says(directory, {"m.csv", "--table"}) ==
+          "2 fashion_mnist: latency-fit: missing: --space NAME (nasbench201, fbnet)\n");
     CHECK(says(directory, {"m.csv", "--space", "darts"}) ==
           "2 fashion_mnist: --space: \"darts\" is unknown (choose nasbench201, fbnet)\n");
-    CHECK(with({"m.csv"}) == "2 fashion_mnist: latency-fit: --column is missing, the name of a column of the file\n");
     CHECK(with({"m.csv", "--column", "phone"}) ==
-          "2 fashion_mnist: latency-fit: --train is missing, how many networks to fit to\n");
-    CHECK(with({"m.csv", "--table", "--train", "5"}) ==
-          "2 fashion_mnist: latency-fit: --table fits every column at its own sizes, without --column and --train\n");
+          "2 fashion_mnist: latency-fit: missing: --train N (how many networks to fit to)\n");
+    directory.put("none.csv", "arch\n");
+    CHECK(says(directory, {"none.csv"}) ==
+          "1 fashion_mnist: none.csv: line 1 names no column of times after \"arch\"\n");
+    std::filesystem::remove(directory / "none.csv");
+    // Too few networks for a table: before its head is printed, and not as an option that nobody gave.
+    std::string few;
+    for (std::size_t at = 0, lines = 0; lines < 51; ++lines, at = csv.find('\n', at) + 1)
+        few += csv.substr(at, csv.find('\n', at) + 1 - at);
+    directory.put("few.csv", few);
+    CHECK(with({"few.csv", "--table"}) ==
+          "1 fashion_mnist: few.csv: 50 networks, --table fits to 1,000 and needs at least 2 more to test on; fit to "
+          "fewer with --column and --train\n");
     CHECK(with({"m.csv", "--column", "tpu", "--train", "5"}) ==
           "1 fashion_mnist: m.csv: line 1 has no column \"tpu\" (it has phone, slow phone)\n");
     CHECK(with({"m.csv", "--column", "phone", "--train", "1201"}) ==

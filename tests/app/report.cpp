@@ -176,12 +176,12 @@ TEST_CASE("what adds to a run renews its report", "[app][report]") {
     // A file that cannot be read costs the report, not the training.
     const auto before = io::read_file(directory / "run/report.html");
     directory.put("run/retrained/Z.json", "{");
-    const auto next = run(directory, {"train", "--run", "run", "--profile", "A", "--epochs", "1", "--batch", "10",
+    const auto next = run(directory, {"train", "--run", "run", "--profile", "B", "--epochs", "1", "--batch", "10",
                                       "--threads", "1", "--quiet"});
     CHECK(next.code == 0);
     CHECK_THAT(next.err, ContainsSubstring(
                              "fashion_mnist: run/report.html is as it was: run/retrained/Z.json: not JSON at line 1"));
-    CHECK(fs::exists(directory / "run/retrained/A.json"));
+    CHECK(fs::exists(directory / "run/retrained/B.json"));
     CHECK((io::read_file(directory / "run/report.html") == before));
     const auto refused = run(directory, {"report", "--run", "run"});
     CHECK(refused.code == 1);

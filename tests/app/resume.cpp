@@ -246,7 +246,9 @@ TEST_CASE("checkpoints of others are refused and left as they are", "[app][resum
           file + "option channels is 8 there, 4 in run (go on with the same options, or start a new run)\n");
     io::save_checkpoint(directory / "foreign", {});
     CHECK(refused(io::read_file(directory / "foreign")) ==
-          file + "has no config in its metadata, this program did not write it\n");
+          file +
+              "has no config in its metadata, this program did not write it; remove it to begin again with "
+              "fashion_mnist search --resume run, or start a new run\n");
     CHECK(refused("").rfind(file, 0) == 0);
     CHECK(refused(std::string(1'000, 'x')).rfind(file, 0) == 0);
 
@@ -285,6 +287,8 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
         "max_pool_3x3~4| reduction:|identity~0|depthwise_conv_3x3~1|+|max_pool_3x3~0|identity~1|depthwise_conv_3x3~2|+|"
         "identity~0|identity~1|max_pool_3x3~2|depthwise_conv_3x3~3|+|identity~0|identity~1|identity~2|"
         "depthwise_conv_3x3~3|max_pool_3x3~4|";
+    const std::string name = "arch-fb0aeef4",
+                      stopped_file = "parts/" + name + ".checkpoint.safetensors";  // of that text
     const auto train = [&](const std::string& out, std::vector<std::string> more = {}) {
         std::vector<std::string> words{
             "train",     "--arch",       arch,        "--data",  data, "--no-verify", "--quiet", "--out",
@@ -297,26 +301,26 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
     const auto whole = run(directory, train("whole"));
     INFO(whole.err);
     REQUIRE(whole.code == 0);
-    CHECK_FALSE(fs::exists(directory / "whole/network.checkpoint.safetensors"));
+    CHECK_FALSE(fs::exists(directory / ("whole/" + name + ".checkpoint.safetensors")));
 
-    const fs::path checkpoint = directory / "parts/network.checkpoint.safetensors";
-    const std::vector<std::string> go_on{"train", "--resume", "parts/network.checkpoint.safetensors", "--quiet"};
+    const fs::path checkpoint = directory / stopped_file;
+    const std::vector<std::string> go_on{"train", "--resume", stopped_file, "--quiet"};
     {
         Child child(directory, train("parts", {"--checkpoint-every", "0.01s"}));
         REQUIRE(hwnas_test::wait_until([&] { return fs::exists(checkpoint) || child.ended(); }));
         child.signal(SIGINT);
         const auto stopped = child.wait();
         CHECK(stopped.code == 130);
-        CHECK(stopped.err ==
-              "fashion_mnist: interrupted, checkpoint saved; go on with: fashion_mnist train --resume "
-              "parts/network.checkpoint.safetensors\n");
-        CHECK_FALSE(fs::exists(directory / "parts/network.safetensors"));
+        CHECK(stopped.err == "fashion_mnist: interrupted, checkpoint saved; go on with: fashion_mnist train --resume " +
+                                 stopped_file + "\n");
+        CHECK_FALSE(fs::exists(directory / ("parts/" + name + ".safetensors")));
     }
     const auto again = run(directory, train("parts"));
     CHECK(again.code == 1);
     CHECK(again.err ==
-          "fashion_mnist: parts/network.checkpoint.safetensors: a training was stopped there; go on with: "
-          "fashion_mnist train --resume parts/network.checkpoint.safetensors (or remove the file, to begin again)\n");
+          fmt::format("fashion_mnist: {0}: a training was stopped there; go on with: fashion_mnist train --resume {0} "
+                      "(or remove the file, to begin again)\n",
+                      stopped_file));
     for (int k = 0; k < 5; ++k) {
         const auto before = version_of(checkpoint);
         Child child(directory, go_on);
@@ -328,47 +332,46 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
     const auto saved = io::read_file(checkpoint);
     const auto full = run(directory, go_on, 20'000);
     CHECK(full.err ==
-          "fashion_mnist: parts/network.checkpoint.safetensors: cannot be written (File too large), the previous "
-          "content is unchanged; once that is mended, go on with: fashion_mnist train --resume "
-          "parts/network.checkpoint.safetensors\n");
+          fmt::format("fashion_mnist: {0}: cannot be written (File too large), the previous content is unchanged; once "
+                      "that is mended, go on with: fashion_mnist train --resume {0}\n",
+                      stopped_file));
     CHECK((io::read_file(checkpoint) == saved));
 
     const auto says = [&](std::vector<std::string> words) {
         const auto finished = run(directory, words);
         return fmt::format("{} {}", finished.code, finished.err);
     };
-    CHECK(says({"train", "--resume", "parts/network.checkpoint.safetensors", "--epochs", "3"}) ==
+    CHECK(says({"train", "--resume", stopped_file, "--epochs", "3"}) ==
           "2 fashion_mnist: train: --epochs does not go with --resume: a training keeps its options\n");
     fs::copy_file(checkpoint, directory / "moved");
     CHECK(says({"train", "--resume", "moved"}) ==
-          "1 fashion_mnist: moved: was network.checkpoint.safetensors when it was written; give it that name again\n");
+          "1 fashion_mnist: moved: was " + name +
+              ".checkpoint.safetensors when it was written; give it that name again\n");
     io::save_checkpoint(directory / "foreign", {});
     CHECK(says({"train", "--resume", "foreign"}) ==
           "1 fashion_mnist: foreign: is no checkpoint of `train` (search --resume takes the directory of a search)\n");
     {
         const TemporaryDirectory other;
-        CHECK(
-            says({"train", "--resume", "parts/network.checkpoint.safetensors", "--data",
-                  hwnas_test::tiny_data(other, 120, 20)}) ==
-            "1 fashion_mnist: parts/network.checkpoint.safetensors: a training on 400 images, there are 100 now (pass "
-            "the same --data)\n");
+        CHECK(says({"train", "--resume", stopped_file, "--data", hwnas_test::tiny_data(other, 120, 20)}) ==
+              "1 fashion_mnist: " + stopped_file +
+                  ": a training on 400 images, there are 100 now (pass the same --data)\n");
     }
 
     const auto last = run(directory, {"train", "--resume", "parts", "--quiet"});  // the one in that directory
     INFO(last.err);
     REQUIRE(last.code == 0);
-    CHECK((io::read_file(directory / "parts/network.safetensors") ==
-           io::read_file(directory / "whole/network.safetensors")));
-    auto found = io::read_json(directory / "parts/network.json"),
-         expected = io::read_json(directory / "whole/network.json");
+    CHECK((io::read_file(directory / ("parts/" + name + ".safetensors")) ==
+           io::read_file(directory / ("whole/" + name + ".safetensors"))));
+    auto found = io::read_json(directory / ("parts/" + name + ".json")),
+         expected = io::read_json(directory / ("whole/" + name + ".json"));
     found.erase("latency_ms"), expected.erase("latency_ms");
     CHECK(found == expected);
     CHECK_FALSE(fs::exists(checkpoint));
     CHECK(std::distance(fs::directory_iterator(directory / "parts"), {}) == 2);
     CHECK(says({"train", "--resume", "parts"}) ==
           "1 fashion_mnist: parts: holds no stopped training, give the path of a file NAME.checkpoint.safetensors\n");
-    for (const char* name : {"a", "b"})
-        io::write_file_atomic(directory / fmt::format("parts/{}.checkpoint.safetensors", name), std::string_view());
+    for (const char* other : {"a", "b"})
+        io::write_file_atomic(directory / fmt::format("parts/{}.checkpoint.safetensors", other), std::string_view());
     CHECK(says({"train", "--resume", "parts"}) ==
           "1 fashion_mnist: parts: holds several stopped trainings: parts/a.checkpoint.safetensors, "
           "parts/b.checkpoint.safetensors, give the path of a file NAME.checkpoint.safetensors\n");

@@ -126,7 +126,8 @@ TEST_CASE("study says what is wrong", "[app]") {
     CHECK(says({"study", "--hours", "-1"}) == "2 fashion_mnist: --hours: \"-1\" is not a number from 0 to 10000\n");
     search(directory);
     CHECK(says(study({"--only", "nonsense"})) ==
-          "2 fashion_mnist: --only: no job has \"nonsense\" in its name (study --list shows them)\n");
+          "2 fashion_mnist: --only: no job has \"nonsense\" in its name (fashion_mnist study --run run --list shows "
+          "them)\n");
     CHECK(
         says({"study", "--run", "run", "--list", "--out", "run/study-quick", "--threads", "1"}) ==
         "1 fashion_mnist: run/study-quick/study.json: option quick is true there, false in this study (go on with the "

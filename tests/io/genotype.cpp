@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Genotypes as JSON and as one line: both come back, and a damaged file is refused by name, place and reason.
 #include <hwnas/io/genotype.hpp>
+#include <hwnas/io/genotype_text.hpp>
 #include <hwnas/space/search_space.hpp>
 
 #include <functional>
@@ -40,6 +41,10 @@ TEST_CASE("a genotype comes back from JSON and from its one line", "[io][genotyp
             CHECK(line.space.empty());
             line.space = name;
             CHECK(line == genotype);
+            // A line a group, blank lines and all.
+            auto lines = io::read_genotype(directory.put("nb.txt", "\n" + io::nasbench201_text(genotype) + "\n \r\n"));
+            lines.space = name;
+            CHECK(lines == genotype);
         }
     const auto json =
         io::genotype_to_json(some(SearchSpace::pointwise({.image = {8, 8, 1}, .channels = 4, .cells = 1, .nodes = 1})));
@@ -80,8 +85,11 @@ TEST_CASE("a genotype file that says something else is refused with its place", 
     CHECK(read("") == "g: is empty, a genotype is expected");
     CHECK(read(" \n ") == "g: is empty, a genotype is expected");
     CHECK(read("hello") == "g: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)");
-    CHECK(read("normal:|a~0|\nreduction:|a~0|") ==
+    CHECK(read("normal:|a~0|\areduction:|a~0|") ==
           "g: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)");
+    CHECK(read("|nor_conv_3x3~0|+|skip_connect~0|none~1|\n") ==
+          "g: a cell without the name of its group, as NAS-Bench-201 has it; here every group is named and operations "
+          "are those of a search space (normal:|identity~0|...|+|...| reduction:|...|)");
     CHECK(read("normal:|a~x|") == "g: genotype: no vertex number at character 11 of \"normal:|a~x|\"...");
     CHECK(read("{\"schema\": ") ==
           "g: not JSON at line 1, column 12 (byte 12): while parsing value - unexpected end of input; expected '[', "

@@ -195,7 +195,8 @@ private:
             double most = 0;
             if (budget_.timed()) most = needs(m) / budget_.latency_ms;
             for (const auto& limit : limits_)
-                if (limit.most > 0) most = std::max(most, limit.value(m) / limit.most);
+                if (limit.most > 0)
+                    most = std::max(most, static_cast<double>(limit.value(m)) / static_cast<double>(limit.most));
             if (!budget_.timed() && limits_.empty())
                 most = slowest > 0 ? m.predicted_ms / slowest : static_cast<double>(m.size.macs) / largest;
             result.push_back(most);
@@ -289,7 +290,7 @@ private:
             for (const auto i : left)
                 if (limit.value(all_[i]) <= limit.most) next.push_back(i);
             if (next.empty()) {
-                value = [&](std::size_t i) { return limit.value(all_[i]); };
+                value = [&](std::size_t i) { return static_cast<double>(limit.value(all_[i])); };
                 break;
             }
             left = std::move(next);
@@ -301,20 +302,17 @@ private:
         const std::size_t nearest = *std::min_element(
             left.begin(), left.end(), [&](std::size_t a, std::size_t b) { return value(a) < value(b); });
         const auto& m = all_[nearest];
-        std::vector<std::string> asked;
-        if (budget_.timed()) asked.push_back(fmt::format("{:.4g} ms", budget_.latency_ms));
-        for (const auto& limit : limits_) asked.push_back(limit.shown);
-        std::string needed = fmt::format("{} parameters, {} MACs", m.size.parameters, m.size.macs);
-        if (family_.latency())
-            needed = fmt::format("{:.4g} ms ({}), {}", latency(nearest), measured ? "measured" : "predicted", needed);
-        if (!budget_.counts.empty()) {
-            const auto counts = m.genotype.counts();
-            for (const auto& [primitive, most] : budget_.counts)
-                needed +=
-                    fmt::format(", {} edges of {}", counts.contains(primitive) ? counts.at(primitive) : 0, primitive);
+        std::vector<std::string> asked, needed;  // what is not limited is no part of the answer
+        if (budget_.timed()) {
+            asked.push_back(fmt::format("{:.4g} ms", budget_.latency_ms));
+            needed.push_back(fmt::format("{:.4g} ms ({})", latency(nearest), measured ? "measured" : "predicted"));
+        }
+        for (const auto& limit : limits_) {
+            asked.push_back(fmt::format("{} {}", thousands(limit.most), limit.unit));
+            needed.push_back(fmt::format("{} {}", thousands(limit.value(m)), limit.unit));
         }
         return {fmt::format("best: no network of the family keeps {}; the nearest needs {}", fmt::join(asked, ", "),
-                            needed),
+                            fmt::join(needed, ", ")),
                 m.genotype, latency(nearest),
                 measured            ? LatencyBasis::measured
                 : family_.latency() ? LatencyBasis::predicted

@@ -54,32 +54,36 @@ public:
 
 namespace detail {
 
+/// 30000 -> "30,000".
+inline std::string thousands(std::int64_t value) {
+    std::string text = std::to_string(value);
+    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
+    return text;
+}
+
 /// One limit that is set, as a number every member has.
 struct Limit {
-    std::string shown;  ///< "30000 parameters"
-    double most = 0;
-    std::function<double(const FamilyMember&)> value;
+    std::string unit;  ///< "parameters", "edges of identity"
+    std::int64_t most = 0;
+    std::function<std::int64_t(const FamilyMember&)> value;
 };
-/// All limits but latency: their values are known exactly.
+/// All limits but latency: whole numbers, known exactly.
 inline std::vector<Limit> size_limits(const Budget& budget, const Architecture& architecture) {
     std::vector<Limit> limits;
     require(!(budget.latency_ms <= 0) && !std::isnan(budget.latency_ms), "best: a latency budget of {} ms",
             budget.latency_ms);
-    require(budget.parameters > 0 && budget.macs > 0, "best: a budget of {} parameters and {} MACs; both are above 0",
-            budget.parameters, budget.macs);
+    require(budget.parameters > 0 && budget.macs > 0,
+            "best: a budget of {} parameters and {} multiply-adds; both are above 0", budget.parameters, budget.macs);
     if (budget.parameters != Budget{}.parameters)
-        limits.push_back({fmt::format("{} parameters", budget.parameters), static_cast<double>(budget.parameters),
-                          [](const FamilyMember& m) { return static_cast<double>(m.size.parameters); }});
+        limits.push_back({"parameters", budget.parameters, [](const FamilyMember& m) { return m.size.parameters; }});
     if (budget.macs != Budget{}.macs)
-        limits.push_back({fmt::format("{} MACs", budget.macs), static_cast<double>(budget.macs),
-                          [](const FamilyMember& m) { return static_cast<double>(m.size.macs); }});
+        limits.push_back({"multiply-adds", budget.macs, [](const FamilyMember& m) { return m.size.macs; }});
     for (const auto& [primitive, most] : budget.counts) {
         const int index = architecture.index(primitive);
         require(most >= 0, "best: a budget of {} edges of {}", most, primitive);
-        limits.push_back(
-            {fmt::format("{} edges of {}", most, primitive), static_cast<double>(most), [index](const FamilyMember& m) {
-                 return static_cast<double>(std::count(m.choices.begin(), m.choices.end(), index));
-             }});
+        limits.push_back({fmt::format("edges of {}", primitive), most, [index](const FamilyMember& m) {
+                              return std::int64_t{std::count(m.choices.begin(), m.choices.end(), index)};
+                          }});
     }
     return limits;
 }

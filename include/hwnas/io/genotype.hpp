@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Genotypes as JSON by name, schema "hwnas-genotype/1": groups of cells, their nodes, an edge's primitive and where it
-// comes from. Reading also takes the one-line form of Genotype::str().
+// comes from. Reading also takes the one-line form of Genotype::str(), a line a group or all on one.
 #pragma once
 
 #include <hwnas/io/json.hpp>
@@ -75,18 +75,30 @@ inline void write_genotype(const std::filesystem::path& path, const Genotype& ge
     write_json(path, genotype_to_json(genotype));
 }
 
-/// A genotype from JSON text, or from the one-line form (its space is then empty); `file` opens every Error.
+/// A genotype from JSON text, or from the form of Genotype::str() (its space is then empty), whose groups may stand on
+/// lines of their own, as nasbench201_text() writes them; `file` opens every Error.
 inline Genotype genotype_from_text(std::string_view text, const std::string& file) {
     constexpr std::string_view blank = " \t\r\n";
-    const auto begin = text.find_first_not_of(blank);
+    auto begin = text.find_first_not_of(blank);
     if (begin == std::string_view::npos) fail("{}: is empty, a genotype is expected", file);
     if (text[begin] == '{') return genotype_from_json(detail::parse_json<Json>(text, file), file);
-    text = text.substr(begin, text.find_last_not_of(blank) + 1 - begin);
+    std::string line;  // its groups with one blank between them
+    while (begin != std::string_view::npos) {
+        const auto end = std::min(text.find_first_of(blank, begin), text.size());
+        line.append(line.empty() ? "" : " ").append(text.substr(begin, end - begin));
+        begin = text.find_first_not_of(blank, end);
+    }
     const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
-    if (text.find('|') == std::string_view::npos || std::any_of(text.begin(), text.end(), control))
+    if (line.find('|') == std::string::npos || std::any_of(line.begin(), line.end(), control))
         fail("{}: neither JSON nor a one-line genotype (normal:|op~from|...|+|...| reduction:|...|)", file);
+    if (line[0] == '|')
+        fail(
+            "{}: a cell without the name of its group, as NAS-Bench-201 has it; here every group is named and "
+            "operations "
+            "are those of a search space (normal:|identity~0|...|+|...| reduction:|...|)",
+            file);
     try {
-        return Genotype::parse(std::string(text));
+        return Genotype::parse(line);
     } catch (const Error& error) {  // its message quotes all of the text
         fail("{}: {}", file, detail::shown(error.what()));
     }

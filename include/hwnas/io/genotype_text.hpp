@@ -9,9 +9,9 @@
 
 namespace hwnas::io {
 
-/// The cells of a genotype as NAS-Bench-201 writes one: `|op~from|op~from|+|...|`, a line a group, its name in front:
-/// "normal:|...|\n". One group's line without the name is a cell's string there. The lines joined by blanks are
-/// Genotype::str().
+/// The cells of a genotype in the notation of NAS-Bench-201, `|op~from|op~from|+|...|`: a line a group, its name in
+/// front, "normal:|...|\n". Names of operations stay those of the search space (identity, not skip_connect).
+/// read_genotype() takes it; the lines joined by blanks are Genotype::str().
 inline std::string nasbench201_text(const Genotype& genotype) {
     std::string text;
     for (const auto& group : genotype.groups) text += Genotype{.space = {}, .groups = {group}}.str() + "\n";
