@@ -125,11 +125,9 @@ TEST_CASE("best: a budget that cannot be kept names what can", "[family]") {
     }
     const auto large = refused(family, {.parameters = 10});
     // What was limited, and nothing else, with commas between thousands.
-    REQUIRE(least_parameters >= 1'000);
-    REQUIRE(least_macs >= 1'000);
     const auto shown = [](std::int64_t n) {
-        return n < 1'000'000 ? fmt::format("{},{:03}", n / 1'000, n % 1'000)
-                             : fmt::format("{},{:03},{:03}", n / 1'000'000, n / 1'000 % 1'000, n % 1'000);
+        REQUIRE(n < 1'000'000);
+        return n < 1'000 ? fmt::format("{}", n) : fmt::format("{},{:03}", n / 1'000, n % 1'000);
     };
     CHECK(large.what() ==
           fmt::format("best: no network of the family keeps 10 parameters; the nearest needs {} parameters",
@@ -177,7 +175,7 @@ TEST_CASE("best: a table of another device predicts, with a margin", "[family]")
     const auto error = refused(family, {.latency_ms = least}, {.candidates = 2, .margin = 0.05});
     CHECK(error.basis == LatencyBasis::predicted);
     CHECK(error.latency_ms == least * (1 + 0.05));
-    CHECK_THAT(error.what(), ContainsSubstring(" ms (predicted), "));
+    CHECK_THAT(error.what(), Catch::Matchers::EndsWith(" ms (predicted)"));
     CHECK(family.best({.latency_ms = error.latency_ms}, validation(), {.candidates = 2, .margin = 0.05}).genotype ==
           error.smallest);
     // Whoever knows better says so.
