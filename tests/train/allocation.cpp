@@ -119,9 +119,9 @@ TEST_CASE("trainer: a warm step allocates nothing in any thread", "[train]") {
         CHECK(trainer.steps_done() == 4);
     }
 
-    // A step of fit(), from one call of on_step to the next, and a prepared network.
+    // A step of fit(), from one call of on_step to the next within an epoch, and a prepared network.
     const Network network(space, random_genotype(space.architecture(), seed(1).stream("test"), 0), device, seed(1));
-    FitOptions options{.epochs = 4, .batch = 16};
+    FitOptions options{.epochs = 1, .batch = 4};
     long calls = 0, found = -1;
     options.on_step = [&](const TrainingProgress&) {
         if (++calls == 6) allocations = 0, counting = true;
