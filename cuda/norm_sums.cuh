@@ -142,7 +142,9 @@ struct NormMerge {
     explicit NormMerge(int channels) : width(channels), lanes(threads / channels) {}
     __device__ int channel() const { return static_cast<int>(threadIdx.x) % width; }
     __device__ int lane() const { return static_cast<int>(threadIdx.x) / width; }
-    static std::size_t scratch(std::size_t sums) { return (sums * threads + 3 * 32) * sizeof(double); }
+    std::size_t scratch(std::size_t sums) const {
+        return sums * (threads + static_cast<std::size_t>(width)) * sizeof(double);
+    }
     /// The K sums over all lanes of a channel, in all of them. All threads call it; scratch must be free.
     template <int K>
     __device__ void sum(double (&value)[K], double* scratch) const {
@@ -252,12 +254,12 @@ void launch_packs(const Stream& stream, const contract::BatchNormGradientSums<fl
 inline void launch(const Stream& stream, const contract::BatchNormMerge<float>& s) {
     const NormMerge merge(8);  // channels: few, that a block has few chunks in turn, but whole sectors
     start(stream, BatchNormMergeKernel{s, Chunks(s.n, s.chunks), merge}, blocks_of(s.c, merge.width),
-          NormMerge::threads, NormMerge::scratch(2));
+          NormMerge::threads, merge.scratch(2));
 }
 inline void launch(const Stream& stream, const contract::BatchNormGradientMerge<float>& s) {
     const NormMerge merge(s.dgate ? 32 : 8);
     start(stream, BatchNormGradientMergeKernel{s, merge}, s.dgate ? 1 : blocks_of(s.c, merge.width), NormMerge::threads,
-          NormMerge::scratch(3));
+          merge.scratch(3));
 }
 
 }  // namespace hwnas::cuda

@@ -191,7 +191,8 @@ void launch_terms(const Stream& stream, const contract::WeightedSumBackward<floa
     std::copy(s.columns, s.columns + s.count, kernel.columns);
     const i64 packs = chunks.most() * s.image / V,
               warps = std::clamp<i64>(blocks_of(packs, 32), 1, Kernel::threads / 32);
-    start(stream, kernel, s.chunks * blocks_of(s.count, terms), static_cast<int>(32 * warps), 32 * sizeof(float));
+    start(stream, kernel, s.chunks * blocks_of(s.count, terms), static_cast<int>(32 * warps),
+          static_cast<std::size_t>(warps) * sizeof(float));
 }
 template <int V>
 void launch_packs(const Stream& stream, const contract::WeightedSumBackward<float>& s) {
@@ -224,7 +225,8 @@ inline void launch(const Stream& stream, const contract::WeightedSumReduce<float
     }
     WeightedSumReduceKernel kernel{s.dweights, s.partial, {}, s.count, static_cast<i32>(s.chunks)};
     std::copy(s.columns, s.columns + s.count, kernel.columns);
-    start(stream, kernel, 1, 32 * std::max(1, s.count), contract::max_operands * sizeof(float));
+    const int warps = std::max(1, s.count);
+    start(stream, kernel, 1, 32 * warps, static_cast<std::size_t>(warps) * sizeof(float));
 }
 
 }  // namespace hwnas::cuda

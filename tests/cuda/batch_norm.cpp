@@ -197,4 +197,25 @@ TEST_CASE("weighted_norm_sum on the device agrees with the CPU", "[cuda]") {
         }
 }
 
+TEST_CASE("batch_norm on the device: NaN and infinity where the CPU has them, gradients too", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const std::int64_t c : {16, 17})
+        for (const Phase phase : {Phase::train, Phase::eval}) {
+            const Shape x{3, 5, 4, c};
+            const std::vector<Shape> shapes{x, {c}, {c}};
+            const std::vector<std::vector<float>> inputs{random_values<float>(x.elements(), 1),
+                                                         random_values<float>(c, 2, 0.5, 2.0),
+                                                         random_values<float>(c, 3)};
+            const auto dy = random_values<float>(x.elements(), 4);
+            const auto at = static_cast<std::size_t>(23 * c + 9);
+            for (const float bad : no_numbers) {
+                INFO(c << " channels, " << (phase == Phase::train ? "train" : "eval") << ", " << bad);
+                check_specials(device, norm(phase), {with_one(inputs[0], at, bad), inputs[1], inputs[2]}, shapes, dy);
+                check_specials(device, norm(phase), inputs, shapes, with_one(dy, at, bad));
+                check_specials(device, norm(phase), {inputs[0], with_one(inputs[1], 3, bad), inputs[2]}, shapes, dy,
+                               {.apart = false});
+            }
+        }
+}
+
 }  // namespace cuda_batch_norm_test

@@ -96,4 +96,12 @@ TEST_CASE("concat on the device: a value that stands in the list twice, a consta
     }
 }
 
+TEST_CASE("concat on the device copies NaN and infinity", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const std::int64_t c : {5, 8})
+        check_specials(device, concatenate(),
+                       {with_specials(random_values<float>(21 * c, 1)), with_specials(random_values<float>(21 * 4, 2))},
+                       {{21, c}, {21, 4}}, with_specials(random_values<float>(21 * (c + 4), 3)));
+}
+
 }  // namespace cuda_concat_test

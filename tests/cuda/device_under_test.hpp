@@ -63,4 +63,60 @@ inline bool same_values(const std::vector<float>& a, const std::vector<float>& b
            });
 }
 
+/// What may differ from the CPU where values are no numbers.
+struct SpecialOptions {
+    bool apart = true;          ///< a NaN is not an infinity; else what counts is that neither is a number
+    std::size_t strict = 1000;  ///< leading inputs whose gradients are numbers where the CPU's are; in the others
+                                ///< there may be less
+};
+/// With NaN and infinities among its inputs and in dy, an op gives NaN, infinities and numbers where the CPU does, and
+/// the same numbers.
+template <class F>
+void check_specials(const Device& device, F&& op, const std::vector<std::vector<float>>& inputs,
+                    const std::vector<Shape>& shapes, const std::vector<float>& dy,
+                    const SpecialOptions& options = {}) {
+    const auto on = [&](const Device& where) {
+        std::vector<Variable<float>> leaves;
+        for (std::size_t i = 0; i < inputs.size(); ++i)
+            leaves.push_back(Variable<float>::leaf(Tensor<float>::from(inputs[i], shapes[i], where)));
+        const auto y = op(leaves);
+        backward(y, Tensor<float>::from(dy, y.shape(), where));
+        std::vector<std::vector<float>> found{y.value().to_vector()};
+        for (const auto& leaf : leaves) found.push_back(leaf.grad().to_vector());
+        return found;
+    };
+    const auto kind = [&](float v) {
+        return std::isfinite(v) ? 0 : !options.apart ? 1 : std::isnan(v) ? 2 : v > 0 ? 3 : 4;
+    };
+    const auto found = on(device), expected = on(test_device());
+    REQUIRE(found.size() == expected.size());
+    std::size_t finite = 0, others = 0;
+    for (std::size_t t = 0; t < found.size(); ++t) {
+        INFO("tensor " << t << " of y and the gradients");
+        REQUIRE(found[t].size() == expected[t].size());
+        double largest = 0;
+        for (const float v : expected[t])
+            if (std::isfinite(v)) largest = std::max(largest, static_cast<double>(std::abs(v)));
+        for (std::size_t i = 0; i < found[t].size(); ++i) {
+            const float a = found[t][i], b = expected[t][i];
+            INFO("element " << i << ": " << a << ", on the CPU " << b);
+            ++(std::isfinite(b) ? finite : others);
+            if (t > options.strict && !std::isfinite(a)) continue;
+            REQUIRE(kind(a) == kind(b));
+            if (std::isfinite(b)) REQUIRE(std::abs(static_cast<double>(a) - static_cast<double>(b)) <= 1e-5 * largest);
+        }
+    }
+    CHECK(finite > 0);
+    CHECK(others > 0);
+}
+/// Values in which one element is `bad`.
+inline std::vector<float> with_one(std::vector<float> values, std::size_t at, float bad) {
+    values.at(at) = bad;
+    return values;
+}
+/// What is no number.
+inline const std::array<float, 3> no_numbers{std::numeric_limits<float>::quiet_NaN(),
+                                             std::numeric_limits<float>::infinity(),
+                                             -std::numeric_limits<float>::infinity()};
+
 }  // namespace hwnas::testing

@@ -2,62 +2,12 @@
 #include <hwnas/space/search_space.hpp>
 
 #include "cuda/device_under_test.hpp"
-#include "support/relaxed_cell.hpp"
+#include "cuda/mixed_cell_calls.hpp"
 
 namespace cuda_mixed_cell_test {
 
 using namespace hwnas;
 using namespace hwnas::testing;
-
-namespace {
-
-/// One call each way on data of its own.
-struct Calls {
-    RelaxedCell cell;
-    std::int64_t chunks = 1;
-    std::vector<std::vector<float>> backward(const Device& device, unsigned wanted, std::uint32_t accumulate,
-                                             std::int32_t resume) const {
-        const Shape& x = cell.x;
-        const auto edges = static_cast<std::int64_t>(cell.edges.size());
-        contract::MixedCellBackward<float> s{};
-        s.n = x[0], s.h = x[1], s.w = x[2], s.c = x[3];
-        s.groups = cell.draws, s.gamma_stride = 3 * edges, s.edges = edges, s.chunks = chunks;
-        s.graph.inputs = cell.inputs, s.graph.nodes = cell.nodes, s.graph.count = static_cast<std::int32_t>(edges);
-        for (int j = 0; j < s.graph.count; ++j) {
-            const auto& [from, to] = cell.edges[static_cast<std::size_t>(j)];
-            s.graph.from[j] = from, s.graph.to[j] = to - cell.inputs;
-            s.graph.edge[j] = s.graph.count - 1 - j, s.graph.column[j] = j % 5 == 3 ? -1 : 3 * j + 2;
-        }
-        const auto size = 9 * x[3] + contract::cell_groups(x[1], x[2], x[3]);
-        std::vector<Tensor<float>> all;
-        std::uint64_t seed = 0;
-        const auto tensor = [&](const Shape& shape) {
-            all.push_back(random_tensor<float>(shape, ++seed, device));
-            return all.back().data();
-        };
-        for (int i = 0; i < cell.inputs; ++i) {
-            float* const dx = tensor(x);
-            s.dx[i] = wanted >> i & 1u ? dx : nullptr;
-        }
-        float* const partial = tensor({chunks, edges, size});
-        s.partial = wanted >> 2 & 1u ? partial : nullptr;
-        const std::size_t written = all.size();
-        for (int k = 0; k < cell.nodes; ++k) {
-            s.u[k] = tensor(x);
-            const float* const dy = tensor(x);
-            s.dy[k] = wanted >> (3 + k) & 1u ? dy : nullptr;
-        }
-        for (int i = 0; i < cell.inputs; ++i) s.x[i] = tensor(x);
-        s.filters = tensor({cell.draws, edges, 9 * x[3]}), s.gamma = tensor({cell.draws, 3 * edges});
-        s.accumulate = accumulate, s.resume = resume;
-        submit(device, s);
-        std::vector<std::vector<float>> found;
-        for (std::size_t i = 0; i < written; ++i) found.push_back(all[i].to_vector());
-        return found;
-    }
-};
-
-}  // namespace
 
 TEST_CASE("mixed_cell on the device and its gradients agree with the CPU", "[cuda]") {
     HWNAS_DEVICE_UNDER_TEST(device);
@@ -93,9 +43,9 @@ TEST_CASE("mixed_cell on the device: every length of a thread's strip", "[cuda]"
 
 TEST_CASE("mixed_cell on the device: what is wanted, added to what is there", "[cuda]") {
     HWNAS_DEVICE_UNDER_TEST(device);
-    const Calls calls[] = {{RelaxedCell{{5, 6, 5, 9}}.filled(), 2},
-                           {RelaxedCell{{3, 4, 9, 3}, 3, 1, 3}.filled(), 3},
-                           {RelaxedCell{{2, 5, 3, 40}, 1, 2, 2}.filled(), 2}};
+    const CellCalls calls[] = {{RelaxedCell{{5, 6, 5, 9}}.filled(), 2},
+                               {RelaxedCell{{3, 4, 9, 3}, 3, 1, 3}.filled(), 3},
+                               {RelaxedCell{{2, 5, 3, 40}, 1, 2, 2}.filled(), 2}};
     for (const auto& some : calls)
         for (const unsigned wanted : {0x7Fu, 0x7Bu, 0x7Du, 0x7Eu, 0x78u, 0x0Fu, 0x47u, 0x07u})
             for (const std::uint32_t add : {0u, 2u, 3u}) {
@@ -172,6 +122,26 @@ TEST_CASE("mixed_cell on the device: cells of `paper` are computed so, larger on
     CHECK(calls(8, paper, "mixed_source_forward") == 0);
     CHECK(calls(33, paper, "mixed_cell_forward") == 0);
     CHECK(calls(33, paper, "mixed_source_forward") == 5);
+}
+
+TEST_CASE("mixed_cell on the device: NaN and infinity where the CPU has them, gradients too", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    const auto cell = RelaxedCell{{2, 9, 8, 3}, 1, 2, 2}.filled();
+    std::vector<std::vector<float>> inputs;
+    for (const auto& values : cell.values()) inputs.emplace_back(values.begin(), values.end());
+    const auto dy = random_values<float>(2 * cell.x.elements(), 4);
+    const auto inner = std::size_t{(4 * 8 + 5) * 3 + 1}, corner = std::size_t{2};
+    for (const float bad : no_numbers)
+        for (const std::size_t at : {inner, corner}) {
+            INFO(bad << " at " << at);
+            auto changed = inputs;
+            changed[0][at] = bad;
+            // Of gradients of filters and of gamma holds what mixed_node.cpp says.
+            check_specials(device, cell.op(CellWay::whole), changed, cell.shapes(), dy,
+                           {.strict = at == inner ? inputs.size() : 2});
+            check_specials(device, cell.op(CellWay::whole), inputs, cell.shapes(), with_one(dy, 2 * at, bad),
+                           {.strict = 2});
+        }
 }
 
 }  // namespace cuda_mixed_cell_test

@@ -148,12 +148,13 @@ TEST_CASE("mixed_node on the device: what a vertex gets back", "[cuda]") {
         INFO(c.str());
         check_equal(c.backward(device), c.backward(test_device()));
     }
-    const Feed some{{3, 5, 4, 8}, 1, 3, 2};
-    for (unsigned wanted = 0; wanted < 8; ++wanted)
-        for (const std::int32_t resume : {0, 1}) {
-            INFO("wanted " << wanted << ", resume " << resume);
-            check_equal(some.backward(device, wanted, resume), some.backward(test_device(), wanted, resume));
-        }
+    // The second has more channels than a block takes at a time.
+    for (const Feed& some : {Feed{{3, 5, 4, 8}, 1, 3, 2}, Feed{{1, 3, 2, 600}, 1, 2}})
+        for (unsigned wanted = 0; wanted < 8; ++wanted)
+            for (const std::int32_t resume : {0, 1}) {
+                INFO(some.str() << ", wanted " << wanted << ", resume " << resume);
+                check_equal(some.backward(device, wanted, resume), some.backward(test_device(), wanted, resume));
+            }
 }
 
 TEST_CASE("mixed_node on the device: sums over chunks, edges that share a gate", "[cuda]") {
@@ -282,6 +283,33 @@ TEST_CASE("mixed_node on the device and its gradients agree with the CPU", "[cud
         }
         check_on_device(device, Graph{}, inputs, shapes, 1e-5);
     }
+}
+
+TEST_CASE("mixed_node on the device: NaN and infinity where the CPU has them", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const Shape& x : {Shape{2, 9, 8, 3}, Shape{1, 7, 9, 8}})
+        for (const std::int64_t groups : {std::int64_t{1}, x[0]}) {
+            std::vector<std::vector<float>> inputs{random_values<float>(x.elements(), 1),
+                                                   random_values<float>(x.elements(), 2),
+                                                   random_values<float>(groups * 15, 3, 0.1, 1.0)};
+            std::vector<Shape> shapes{x, x, {groups, 15}};
+            for (std::uint64_t e = 0; e < 5; ++e) {
+                inputs.push_back(random_values<float>(9 * x[3], 10 + e));
+                shapes.push_back({3, 3, x[3]});
+            }
+            const auto dy = random_values<float>(x.elements(), 4);
+            const auto inner = static_cast<std::size_t>((4 * x[2] + 5) * x[3] + 1), corner = std::size_t{2};
+            for (const float bad : no_numbers)
+                for (const std::size_t at : {inner, corner}) {
+                    INFO(x.str() << ", " << groups << " draws, " << bad << " at " << at);
+                    auto changed = inputs;
+                    changed[0][at] = bad;
+                    // Kernels multiply by zeros around an image and around a thread's rows: gradients of filters and of
+                    // gamma may be NaN where the CPU has an infinity and, at a border, a number.
+                    check_specials(device, Graph{}, changed, shapes, dy, {.strict = at == inner ? shapes.size() : 2});
+                    check_specials(device, Graph{}, inputs, shapes, with_one(dy, at, bad), {.strict = 2});
+                }
+        }
 }
 
 }  // namespace cuda_mixed_node_test

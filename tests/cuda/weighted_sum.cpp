@@ -148,4 +148,22 @@ TEST_CASE("weighted_sum on the device computes the wanted gradients only, and re
             CHECK(relative_error(on(device, with_partial, resume), on(test_device(), with_partial, resume)) < 1e-6);
 }
 
+TEST_CASE("weighted_sum on the device: NaN and infinity where the CPU has them", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    const auto op = [](const auto& v) { return weighted_sum<float>({v[0], v[1]}, v[2], {1, 0}); };
+    for (const std::int64_t c : {5, 8})
+        for (const Shape& weights : {Shape{2}, Shape{7, 2}}) {
+            std::vector<std::vector<float>> inputs{random_values<float>(7 * c, 1), random_values<float>(7 * c, 2),
+                                                   random_values<float>(weights.elements(), 3, 0.1, 1.0)};
+            const std::vector<Shape> shapes{{7, c}, {7, c}, weights};
+            const auto dy = random_values<float>(7 * c, 4);
+            check_specials(device, op, {with_specials(inputs[0]), with_specials(inputs[1]), inputs[2]}, shapes,
+                           with_specials(dy));
+            for (const float bad : no_numbers) {
+                check_specials(device, op, {with_one(inputs[0], 9, bad), inputs[1], inputs[2]}, shapes, dy);
+                check_specials(device, op, inputs, shapes, with_one(dy, 9, bad));
+            }
+        }
+}
+
 }  // namespace cuda_weighted_sum_test

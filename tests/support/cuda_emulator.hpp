@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 // Runs CUDA kernels on the CPU, so that their source is tested where there is no GPU. A thread is a fibre with a stack
-// of its own; a block's threads run one after the other to the next barrier or warp primitive, in one of two orders,
-// over shared memory that starts out poisoned and ends exactly where it should, for AddressSanitizer to see. What a GPU
-// would leave undefined is an error here: a barrier that not all threads reach, a shuffle with a lane that has left, a
-// launch over the limits. Not covered: speed, memory ordering between blocks, registers.
+// of its own; a block's warps run one after the other to the next barrier, their threads one after the other to the
+// next warp primitive, in one of two orders, over shared memory that starts out poisoned and ends exactly where it
+// should, for AddressSanitizer to see. What a GPU would leave undefined is an error here: a barrier that not all
+// threads reach, a shuffle with a lane that has left, a launch over the limits. Not covered: speed, memory ordering
+// between blocks, registers.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <source_location>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <typeinfo>
 #include <vector>
 
 #include <sys/mman.h>
@@ -46,6 +51,24 @@ public:
 /// In which order blocks, warps and threads take turns. Results must not depend on it.
 enum class Order { forward, backward };
 inline thread_local Order order = Order::forward;
+
+/// A fault to plant, so that tests can show that they would find it.
+struct Fault {
+    std::string barrier = {};  ///< "file.cuh:12": threads pass the barrier there without waiting
+    std::string kernel = {};   ///< launches of this kernel get a byte less of shared memory than they ask for
+};
+/// What a run has come by, where a Fault could be planted.
+struct Seen {
+    std::set<std::string> barriers = {}, kernels = {};  ///< kernels: those with shared memory
+};
+inline thread_local const Fault* fault = nullptr;
+inline thread_local Seen* seen = nullptr;
+
+/// "file.cuh:12"
+inline std::string place_of(const std::source_location& at) {
+    const std::string_view path = at.file_name();
+    return std::string(path.substr(path.rfind('/') + 1)) + ":" + std::to_string(at.line());
+}
 
 /// A stack on which something runs, and what it takes to leave and to re-enter it.
 class Stack {
@@ -197,16 +220,24 @@ private:
         __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
 #endif
     }
-    Fibre& nth(unsigned i, unsigned threads) { return *fibres_[order == Order::forward ? i : threads - 1 - i]; }
+    static unsigned in_order(unsigned i, unsigned count) { return order == Order::forward ? i : count - 1 - i; }
+    /// A warp goes as far as it gets, to a barrier or its end, before the next one begins: nothing but barriers keeps
+    /// warps together.
     void take_turns(unsigned threads) {
+        const unsigned warps = (threads + 31) / 32;
         for (;;) {
-            for (unsigned i = 0; i < threads; ++i)
-                if (Fibre& fibre = nth(i, threads); fibre.state == Fibre::State::ready) turn(fibre);
-            bool moved = false, all_done = true;
-            for (unsigned warp = 0; warp * 32 < threads; ++warp) moved |= exchange(warp * 32, threads);
+            for (unsigned w = 0; w < warps; ++w) {
+                const unsigned first = 32 * in_order(w, warps), lanes = std::min(32u, threads - first);
+                do
+                    for (unsigned l = 0; l < lanes; ++l)
+                        if (Fibre& fibre = *fibres_[first + in_order(l, lanes)]; fibre.state == Fibre::State::ready)
+                            turn(fibre);
+                while (exchange(first, threads));
+            }
+            bool all_done = true;
             for (unsigned i = 0; i < threads; ++i) all_done &= fibres_[i]->state == Fibre::State::done;
             if (all_done) return;
-            if (!moved) release(threads);
+            release(threads);
         }
     }
     /// Lets the lanes of a warp go on that have all met at their primitive.
@@ -250,6 +281,7 @@ private:
                 throw Failure("emulator: divergent barrier, thread " + std::to_string(i) + " is " + where(fibre) +
                               " while thread 0 is " + where(leader));
         }
+        if (seen) seen->barriers.insert(place_of(leader.at));
         for (unsigned i = 0; i < threads; ++i) fibres_[i]->state = Fibre::State::ready;
     }
     static std::string where(const Fibre& fibre) {
@@ -285,6 +317,8 @@ void launch(const Body& body, std::int64_t blocks, int threads, std::size_t shar
           std::to_string(threads) + " threads, " + std::to_string(most_threads) + " are declared");
     limit(shared <= most_shared, std::to_string(shared) + " bytes of shared memory");
     limit(sizeof(Body) <= 4000, std::to_string(sizeof(Body)) + " bytes of arguments");
+    if (seen && shared > 0) seen->kernels.insert(typeid(Body).name());
+    if (fault && shared > 0 && fault->kernel == typeid(Body).name()) --shared;
     for (std::int64_t i = 0; i < blocks; ++i)
         Block::current().run(body, static_cast<unsigned>(order == Order::forward ? i : blocks - 1 - i),
                              static_cast<unsigned>(blocks), static_cast<unsigned>(threads), shared);
@@ -314,6 +348,7 @@ inline unsigned lane() {
 #define gridDim (::hwnas::emulator::Block::current().grid_extent)
 
 inline void __syncthreads(std::source_location at = std::source_location::current()) {
+    if (hwnas::emulator::fault && hwnas::emulator::fault->barrier == hwnas::emulator::place_of(at)) return;
     hwnas::emulator::Block::current().wait(hwnas::emulator::Fibre::State::at_barrier, at);
 }
 inline void __syncwarp(unsigned mask = 0xffffffffu, std::source_location at = std::source_location::current()) {
