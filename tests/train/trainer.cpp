@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "train/counting_device.hpp"
 #include "train/tiny.hpp"
 
 #include <hwnas/io/json.hpp>
@@ -346,6 +347,61 @@ TEST_CASE("trainer: a step of full size has the same bits at 1, 2 and 5 threads"
     const auto one = train(1);
     check_same(train(2), one);
     check_same(train(5), one);
+}
+
+TEST_CASE("trainer and fit: a device that is not the CPU is read at the end of an epoch and where asked", "[train]") {
+    const std::int64_t steps = 120;
+    const auto counting = std::make_shared<CountingBackend>();
+    const auto space = smallest_space();
+    const auto data = shades(steps * 2, 1);
+    std::vector<int> reads;  // since the step before
+    bool ask = false;
+    const auto on_step = [&](const TrainingProgress& progress) {
+        if (ask && progress.step == 7) CHECK(std::isfinite(progress.metrics()[0]));
+        reads.push_back(std::exchange(counting->reads, 0));
+        return true;
+    };
+    const auto check = [&](auto&& train) {
+        for (const bool asked : {false, true}) {
+            ask = asked;
+            reads.clear();
+            train(Device(counting));
+            REQUIRE(reads.size() == 2 * steps);
+            reads[0] = 0;  // the state that the training begins with
+            for (std::int64_t i = 0; i < 2 * steps; ++i) {
+                INFO("step " << i);
+                CHECK(reads[static_cast<std::size_t>(i)] == (i % steps == steps - 1 || (asked && i % steps == 6)));
+            }
+        }
+    };
+    check([&](const Device& device) {
+        tiny_trainer(space, device, {.epochs = 2, .batch = 2, .latency_weight = 0, .on_step = on_step}).fit(data);
+    });
+    const auto network_on = [&](const Device& device) {
+        return Network(space, Genotype::from_choices(space.architecture(), {0, 1, 2, 0, 1}), device, seed(1));
+    };
+    check([&](const Device& device) { fit(network_on(device), data, {.epochs = 2, .batch = 2, .on_step = on_step}); });
+
+    // A loss that is lost stops the CPU at step 100, and the other at the end of its epoch.
+    for (const bool on_cpu : {true, false}) {
+        const Device device = on_cpu ? test_device(1) : Device(counting);
+        for (const bool search : {true, false}) {
+            int seen = 0;
+            const auto count = [&](const TrainingProgress&) { return ++seen > 0; };
+            if (search) {
+                auto trainer =
+                    tiny_trainer(space, device, {.epochs = 1, .batch = 2, .latency_weight = 0, .on_step = count});
+                trainer.supernet().state().parameters[0].variable.value().assign(std::nanf(""));
+                CHECK_THROWS_WITH(trainer.fit(data), ContainsSubstring("not finite in epoch 1"));
+            } else {
+                const auto network = network_on(device);
+                network.state().parameters[0].variable.value().assign(std::nanf(""));
+                CHECK_THROWS_WITH(fit(network, data, {.epochs = 1, .batch = 2, .on_step = count}),
+                                  ContainsSubstring("not finite in epoch 1"));
+            }
+            CHECK(seen == (on_cpu ? 99 : steps - 1));
+        }
+    }
 }
 
 TEST_CASE("trainer: options that cannot work", "[train]") {

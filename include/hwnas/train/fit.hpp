@@ -134,7 +134,7 @@ FitResult fit(const BasicNetwork<T>& network, const DeviceDataset& train,
         const auto check = [&] {
             if (!std::isfinite(means(i)[0])) detail::fail_not_finite("fit", epoch, options.learning_rate);
         };
-        if (i % 100 == 0 || i == steps) check();
+        if (detail::loss_is_due(device, i, steps)) check();
         go_on = !options.on_step || options.on_step(progress);
         if (clock.due(i == steps || !go_on)) check(), clock.save(state(), progress);
     }

@@ -10,7 +10,8 @@
 
 namespace hwnas {
 
-/// Where a training stands between two steps. metrics() waits for the device: call it as rarely as you can.
+/// Where a training stands between two steps. metrics() waits for the device: call it as rarely as you can. A training
+/// on a GPU reads nothing itself but at the end of an epoch.
 struct TrainingProgress {
     int epoch = 0, epochs = 0;                     ///< the epoch of the last step, from 0; of how many
     std::int64_t step = 0, steps = 0;              ///< steps of this epoch done, and steps an epoch has
@@ -28,6 +29,12 @@ namespace detail {
     fail(
         "{}: the loss is not finite in epoch {} (learning rate {} too high, or values that are not finite in the data)",
         who, epoch + 1, learning_rate);
+}
+
+/// Whether a training looks at its loss after step `step` of an epoch, from 1: at the epoch's end, and on a CPU every
+/// 100 steps. To read what another device computes is to wait for it, and then to begin the next step late.
+inline bool loss_is_due(const Device& device, std::int64_t step, std::int64_t steps) {
+    return step == steps || (step % 100 == 0 && device.backend().cpu());
 }
 
 /// When a checkpoint is due: by time, at the end of every epoch, and where a training stops.

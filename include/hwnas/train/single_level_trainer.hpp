@@ -142,7 +142,7 @@ public:
                 if (!std::isfinite(means(in_epoch + 1)[0]))
                     detail::fail_not_finite("trainer", progress.epoch, options_.learning_rate);
             };
-            if (epoch_ends || (in_epoch + 1) % 100 == 0) check();
+            if (detail::loss_is_due(device_, in_epoch + 1, steps_)) check();
             const bool go_on = !options_.on_step || options_.on_step(progress);
             if (epoch_ends && options_.on_epoch) options_.on_epoch(progress);
             // A state that is lost must not take the place of the last good one.
