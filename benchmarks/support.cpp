@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "support.hpp"
+#include "turns.hpp"
 
 #include <charconv>
 #include <cstdlib>
@@ -27,49 +28,27 @@ double median_seconds(F&& call) {
     return samples[4];
 }
 
-/// Work that a GPU does in one go: the copies in turn, many times over, long enough to be timed by a host's clock.
-class Turns {
-public:
-    Turns(const std::vector<Copied>& copies, std::int64_t most) {
-        for (std::int64_t times = 1;; times *= 2) {
-            std::vector<GuardedCall> calls;
-            for (std::int64_t i = 0; i < times; ++i)
-                for (const auto& copy : copies) calls.insert(calls.end(), copy.calls.begin(), copy.calls.end());
-            for (std::uint32_t i = 1; i < calls.size(); ++i) calls[i].after = {i - 1};  // one after the other
-            count_ = times * static_cast<std::int64_t>(copies.size());
-            replay_ = device().backend().prepare(calls);
-            run();
-            if (run() >= 5e-3 || static_cast<std::int64_t>(calls.size()) >= most) return;
-        }
-    }
-    /// Seconds of all of it.
-    double run() const {
-        const auto start = Clock::now();
-        replay_->run();
-        device().backend().synchronize();
-        return std::chrono::duration<double>(Clock::now() - start).count();
-    }
-    double seconds_a_copy() const {
-        std::vector<double> samples;
-        for (int i = 0; i < 9; ++i) samples.push_back(run());
-        std::nth_element(samples.begin(), samples.begin() + 4, samples.end());
-        return samples[4] / static_cast<double>(count_);
-    }
-
-private:
-    std::unique_ptr<Replay> replay_;
-    std::int64_t count_ = 0;
-};
-
 /// As many copies as no cache of a GPU holds, or one.
 std::vector<Copied> copies_of(const std::function<Copied()>& make, double bytes, bool cold) {
-    constexpr double beyond_caches = 200e6;
-    const int count = cold ? std::clamp(static_cast<int>(beyond_caches / std::max(bytes, 1.0)) + 1, 2, 256) : 1;
     std::vector<Copied> copies;
-    for (int i = 0; i < count; ++i) copies.push_back(make());
+    for (int i = 0; i < copies_of_arrays(bytes, cold); ++i) copies.push_back(make());
     return copies;
 }
-constexpr std::int64_t most_calls = 4096;  // of one graph
+/// Seconds of one of the copies, which a GPU does in turn, many times over.
+double seconds_a_copy(const std::vector<Copied>& copies) {
+    std::int64_t all = 0;
+    for (const auto& copy : copies) all += static_cast<std::int64_t>(copy.calls.size());
+    return seconds_a_piece(static_cast<std::int64_t>(copies.size()), all, [&](std::int64_t times) {
+        std::vector<GuardedCall> calls;
+        for (std::int64_t i = 0; i < times; ++i)
+            for (const auto& copy : copies) calls.insert(calls.end(), copy.calls.begin(), copy.calls.end());
+        for (std::uint32_t i = 1; i < calls.size(); ++i) calls[i].after = {i - 1};  // one after the other
+        return [replay = std::shared_ptr<Replay>(device().backend().prepare(calls))] {
+            replay->run();
+            device().backend().synchronize();
+        };
+    });
+}
 
 cpu::Context& context() {
     return *device().backend().cpu();
@@ -191,7 +170,7 @@ double copy_seconds(double bytes, bool cold) {
             });
             return Copied{{{program.call(0), {}}}, std::make_shared<std::pair<Tensor<float>, Program>>(from, program)};
         };
-        entry->second = Turns(copies_of(make, bytes, cold), most_calls).seconds_a_copy();
+        entry->second = seconds_a_copy(copies_of(make, bytes, cold));
     } else if (fresh) {
         const Copy copy(bytes);
         entry->second = median_seconds([&] { copy.run(); });
@@ -222,9 +201,7 @@ void add_graph_benchmark(const std::string& name, const Work& work, std::functio
     for (const bool cold : {false, true})
         benchmark::RegisterBenchmark((name + (cold ? "/cold" : "/hot")).c_str(),
                                      [=](benchmark::State& state) {
-                                         const auto copies = copies_of(make, work.bytes, cold);
-                                         const Turns turns(copies, most_calls);
-                                         const double seconds = turns.seconds_a_copy();
+                                         const double seconds = seconds_a_copy(copies_of(make, work.bytes, cold));
                                          for (auto _ : state) state.SetIterationTime(seconds);
                                          report(state, work, seconds, cold);
                                      })

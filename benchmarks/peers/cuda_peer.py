@@ -60,7 +60,7 @@ def op(name):
             torch.backends.cudnn.benchmark = search
             try:
                 first = torch_ops.make(base, layout)
-                n, h, w, c = map(int, torch_ops.SHAPE.match(base.split("/")[2]).groups()[:4])
+                n, h, w, c = torch_ops.extents(base.split("/")[2])[:4]
                 copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * n * h * w * c)))) if temperature == "cold" else 1
                 calls = [first] + [torch_ops.make(base, layout) for _ in range(copies - 1)]
                 found[f"{label}{', cudnn.benchmark' if search else ''}"] = in_graph(calls)

@@ -5,15 +5,26 @@ import re
 import torch
 
 SHAPE = re.compile(r"n(\d+)_(\d+)x(\d+)x(\d+)(?:_to(\d+))?(?:_k(\d+))?(?:_s(\d+))?$")
+ROWS = re.compile(r"(\d+)x(\d+)$")
+
+
+def extents(shape):
+    """n, h, w, channels, outputs, kernel, stride; rows of channels are images of one pixel. ValueError: no such shape."""
+    window, rows = SHAPE.match(shape), ROWS.match(shape)
+    if not window and not rows:
+        raise ValueError(f"no shape {shape} here")
+    if rows:
+        return int(rows[1]), 1, 1, int(rows[2]), int(rows[2]), 1, 1
+    n, h, w, channels, outputs, kernel, stride = (int(g) if g else None for g in window.groups())
+    return n, h, w, channels, outputs or channels, kernel or 1, stride or 1
 
 
 def make(name, layout):
     """A function of no arguments that calls the op once, without the tape: what autograd itself would call."""
     op, direction, shape = name.split("/")
-    n, h, w, channels, outputs, kernel, stride = (int(g) if g else None for g in SHAPE.match(shape).groups())
-    kernel, stride, outputs = kernel or 1, stride or 1, outputs or channels
+    n, h, w, channels, outputs, kernel, stride = extents(shape)
     x = torch.rand(n, channels, h, w).sub_(0.5).contiguous(memory_format=layout)
-    aten, padding = torch.ops.aten, kernel // 2
+    aten, padding = torch.ops.aten, kernel // 2 if kernel % 2 else 0
 
     if op in ("depthwise_conv", "conv"):
         groups = channels if op == "depthwise_conv" else 1
@@ -31,6 +42,16 @@ def make(name, layout):
         dy = torch.rand_like(y)
         backward = lambda: aten.max_pool2d_with_indices_backward(dy, x, [kernel] * 2, [stride] * 2, [padding] * 2,
                                                                  [1, 1], False, indices)
+    elif op == "average_pool":
+        window = [kernel] * 2, [stride] * 2, [padding] * 2, False, False, None
+        forward = lambda: aten.avg_pool2d(x, *window)
+        dy = torch.rand_like(forward())
+        backward = lambda: aten.avg_pool2d_backward(dy, x, *window)
+    elif op == "softmax":
+        rows = x.reshape(n, channels)
+        forward = lambda: torch.softmax(rows, 1)
+        y, dy = forward(), torch.rand_like(rows)
+        backward = lambda: aten._softmax_backward_data(dy, y, 1, torch.float32)
     elif op == "batch_norm":
         scale, shift, dy = torch.rand(channels), torch.rand(channels), torch.rand_like(x)
         forward = lambda: torch.native_batch_norm(x, scale, shift, None, None, True, 0.1, 1e-5)

@@ -1,0 +1,105 @@
+"""What gpu_report.sh does with numbers. `names OURS.json` prints those of our benchmarks that peers may have, one a line.
+`results DIR [FILE]` puts together what lies in DIR: ours.json (Google Benchmark), cudnn.json and torch.json ({"seconds": {name:
+{plan: seconds}}}, either may be missing), gpu (a line of nvidia-smi), tests, tests.status, sanitizer; it prints a table and writes
+FILE, by default docs/results/gpu/<GPU>-<date>.json."""
+
+import datetime
+import json
+import os
+import re
+import sys
+
+PEERS = ("cudnn", "torch")
+SCALE = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
+COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "search_step/")
+
+
+def plain(name):
+    """The name as we give it, without what Google Benchmark adds."""
+    return "/".join(p for p in name.split("/") if p not in ("manual_time", "real_time") and not p.startswith("iterations"))
+
+
+def names(ours):
+    found = [plain(b["name"]) for b in ours["benchmarks"]]
+    return [name for name in found if name.startswith(COMPARED) and "_of" not in name]
+
+
+def rounds(plan):
+    """Whether a plan may round products to TF32: no baseline of ours, which do not."""
+    return "tf32" in plan
+
+
+def compare(name, seconds, peers):
+    """What the peers need for it: all plans, the best of each, the best TF32 one, and the ratio to the best of all."""
+    row, best = {}, None
+    for peer in PEERS:
+        plans = peers[peer].get("seconds", {}).get(name) or {}
+        if not plans:
+            continue
+        row[peer] = plans
+        for plan in plans:
+            if not rounds(plan) and (best is None or plans[plan] < best[0]):
+                best = (plans[plan], f"{peer}: {plan}")
+        rounded = [s for plan, s in plans.items() if rounds(plan)]
+        if rounded:
+            row["ratio_tf32"] = min(rounded) / seconds
+    if best:
+        row |= {"best": best[1], "ratio": best[0] / seconds}
+    return row
+
+
+def merge(ours, peers):
+    rows = []
+    for b in ours["benchmarks"]:
+        name = plain(b["name"])
+        row = {"name": name, "seconds": b["real_time"] * SCALE[b["time_unit"]]}
+        row |= {k: b[k] for k in ("GB/s", "of_copy", "GFLOP/s", "items_per_second") if k in b}
+        rows.append(row | compare(name, row["seconds"], peers))
+    return rows
+
+
+def table(rows):
+    """A line a benchmark: microseconds, percent of a copy, cuDNN's and PyTorch's best, how many times ours the better is."""
+    lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
+    for row in rows:
+        line = f"{row['name']:58}{row['seconds'] * 1e6:9.2f}"
+        line += f"{row['of_copy']:11.0f}" if "of_copy" in row else " " * 11
+        for peer in PEERS:
+            exact = [s for plan, s in row.get(peer, {}).items() if not rounds(plan)]
+            line += f"{min(exact) * 1e6:10.2f}" if exact else " " * 10
+        for ratio in ("ratio", "ratio_tf32"):
+            line += f"{row[ratio]:8.2f}" if ratio in row else " " * 8
+        lines.append((line + "  " + row.get("best", "")).rstrip())
+    return lines
+
+
+def results(work, out):
+    def read(name):
+        path = os.path.join(work, name)
+        return open(path).read() if os.path.exists(path) else ""
+
+    gpu = read("gpu").strip()
+    ours = json.loads(read("ours.json") or '{"benchmarks": [], "context": {}}')
+    peers = {peer: json.loads(read(f"{peer}.json") or "{}") for peer in PEERS}
+    now = datetime.datetime.now(datetime.timezone.utc)
+    result = {"gpu": gpu, "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "context": ours["context"],
+              "tests": read("tests").strip().splitlines()[-3:], "tests_exit": read("tests.status").strip(),
+              "sanitizer": read("sanitizer").splitlines(),
+              "peers": {peer: {k: v for k, v in peers[peer].items() if k != "seconds"} for peer in PEERS},
+              "results": merge(ours, peers)}
+    print("\n".join([gpu] + table(result["results"])))
+    if not out:
+        out = f"docs/results/gpu/{re.sub('[^A-Za-z0-9]+', '-', gpu.split(',')[0]).strip('-')}-{result['date'][:10]}.json"
+        os.makedirs(os.path.dirname(out), exist_ok=True)
+    with open(out, "w") as file:
+        json.dump(result, file, indent=1)
+    print("written", out)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] == "names":
+        print("\n".join(names(json.load(open(sys.argv[2])))))
+    elif len(sys.argv) in (3, 4) and sys.argv[1] == "results":
+        results(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else "")
+    else:
+        sys.exit(__doc__)
