@@ -143,10 +143,11 @@ struct ConvProductBody {
 template <class T>
 void conv_product(Context& context, const ConvProduct<T>& s, std::int64_t rows) {
     const std::int64_t per_row = s.rows.kernel * s.rows.kernel * s.rows.in_c * s.out_channels;
-    // Where weights lie as they are read, small pieces cost nothing; else each piece packs them anew.
+    // Pieces of five microseconds or more, as in row_grain(); where weights do not lie as they are read, each packs
+    // them anew.
     const bool in_place = s.rows.pointwise() && !s.rows.transposed;
     const std::int64_t grain =
-        in_place ? (std::int64_t{1} << 17) / per_row : std::max<std::int64_t>(96, (std::int64_t{1} << 20) / per_row);
+        in_place ? (std::int64_t{1} << 19) / per_row : std::max<std::int64_t>(96, (std::int64_t{1} << 20) / per_row);
     context.for_range(
         rows, std::max<std::int64_t>(16, grain),
         [&](std::int64_t begin, std::int64_t end) { dispatch_wide<T, ConvProductBody>(context.isa, s, begin, end); },

@@ -101,10 +101,11 @@ template <class T>
     for (std::int64_t i = 0; i < n; i += 64 / static_cast<std::int64_t>(sizeof(T))) __builtin_prefetch(p + i);
 }
 
-/// Rows of w c elements to a piece of work, by shape alone: about 32 KB of floats on either side, two microseconds, so
-/// that a single image is shared between threads where that pays.
+/// Rows of w c elements to a piece of work, by shape alone: about 128 KB of floats on either side, five microseconds or
+/// more. Less is not shared between threads: it ends before a second one has begun, and what that one has written the
+/// next call finds in the wrong core's cache.
 inline std::int64_t row_grain(std::int64_t w, std::int64_t c) {
-    return std::max<std::int64_t>(1, 8'192 / std::max<std::int64_t>(1, w * c));
+    return std::max<std::int64_t>(1, 32'768 / std::max<std::int64_t>(1, w * c));
 }
 
 /// Taps [first, last) of a window whose place `position` in the output lands inside [0, extent) of the input.

@@ -8,8 +8,8 @@
 
 namespace hwnas {
 
-/// A network for inference: norms folded, one batch size, memory planned; run() allocates nothing. For single small
-/// images take a device of one thread: calls of a few microseconds end before a second thread has begun.
+/// A network for inference: norms folded, one batch size, memory planned; run() allocates nothing. Threads share calls
+/// of five microseconds or more: a single small image is mostly the work of one.
 template <class T>
 class BasicPrepared {
 public:
