@@ -10,7 +10,7 @@ namespace {
 
 void inference(benchmark::State& state, const std::string& name, std::int64_t batch, int threads_used) {
     const auto space = SearchSpace::named(name);
-    const auto on = cpu::device({.threads = threads_used});
+    const auto on = cpu::device({.threads = threads_used, .isa = isa()});
     const Network network{space, mixed_genotype(space), on, seed(42)};
     const Prepared prepared(network, batch);
     prepared.input().assign(random_values(prepared.input().elements(), 1));

@@ -126,11 +126,24 @@ int threads() {
     return count;
 }
 
+cpu::Isa isa() {
+    static const cpu::Isa chosen = [] {
+        const char* text = std::getenv("HWNAS_KERNELS");
+        if (!text || !*text) return cpu::best_isa();
+        for (const auto isa : {cpu::Isa::portable, cpu::Isa::avx2, cpu::Isa::avx512})
+            if (text == cpu::isa_name(isa) && isa <= cpu::best_isa()) return isa;
+        fmt::print(stderr, "HWNAS_KERNELS is \"{}\", expected portable, avx2+fma or avx512, at most {} here\n", text,
+                   cpu::isa_name(cpu::best_isa()));
+        std::exit(2);
+    }();
+    return chosen;
+}
+
 const Device& device() {
     static const Device shared = [] {
         const char* text = std::getenv("HWNAS_DEVICE");
         const std::string_view name = text && *text ? text : "cpu";
-        if (name == "cpu") return cpu::device({.threads = threads()});
+        if (name == "cpu") return cpu::device({.threads = threads(), .isa = isa()});
         if (name == "cuda" && cuda::device_count() > 0) return cuda::device(0);
         fmt::print(stderr, "HWNAS_DEVICE is \"{}\": {}\n", name,
                    name == "cuda" ? "there is no CUDA device here" : "expected cpu or cuda");
@@ -268,7 +281,7 @@ namespace {
 [[maybe_unused]] const bool described = [] {
     benchmark::AddCustomContext("hwnas_version", version);
     benchmark::AddCustomContext("hwnas_threads", fmt::format("{}", threads()));
-    benchmark::AddCustomContext("hwnas_kernels", std::string(cpu::isa_name(cpu::best_isa())));
+    benchmark::AddCustomContext("hwnas_kernels", std::string(cpu::isa_name(isa())));
     benchmark::AddCustomContext("hwnas_device", device().backend().description());
     return true;
 }();

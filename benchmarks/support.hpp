@@ -2,6 +2,7 @@
 // What the benchmarks share: the device, seeded values, and the two rulers that a kernel is held against, a copy of as
 // many bytes and the processor's peak of multiply-adds, both measured in the same run on the same threads.
 //   HWNAS_THREADS  threads of every benchmark that does not name its own; not set: all cores
+//   HWNAS_KERNELS  portable, avx2+fma or avx512; not set: the best that runs here
 //   HWNAS_DEVICE   cpu (the default) or cuda. On a GPU, calls are timed inside captured graphs of many of them, hot
 //   (the
 //                  same arrays again and again) and cold (so many copies of them in turn that no cache holds them all)
@@ -18,6 +19,8 @@ namespace hwnas::benchmarks {
 
 /// $HWNAS_THREADS, else all cores of the machine.
 int threads();
+/// $HWNAS_KERNELS, else the best of this processor.
+cpu::Isa isa();
 /// The device of all benchmarks that do not name a number of threads: $HWNAS_DEVICE.
 const Device& device();
 bool on_gpu();

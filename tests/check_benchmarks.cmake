@@ -1,10 +1,12 @@
-# Every op has a benchmark. One benchmark of each family runs, under its name, with its counters, and they are above 0.
+# Every op has a benchmark, and a second one backward if it has a gradient. One benchmark of each family runs, under its name, with its counters, and they are above 0.
 # No times are judged.
 # -DPROGRAM=hwnas_benchmarks
 cmake_minimum_required(VERSION 3.24)
 
 # Headers of include/hwnas/ops that hold no op: reshape moves nothing, step counts steps, window computes extents.
 set(no_ops reshape step window)
+# Ops without a gradient.
+set(forward_only accuracy augment gather_batch schedule simplex_sample)
 # Headers whose benchmarks have other names.
 set(benchmarks_of_mixed_node merged_filters mixed_cell)
 
@@ -30,6 +32,9 @@ foreach(header IN LISTS headers)
   foreach(name IN LISTS wanted)
     if(NOT "\n${listed}" MATCHES "\n${name}/")
       message(FATAL_ERROR "ops/${header} has no benchmark ${name}/...; add one to benchmarks/ops_*.cpp")
+    endif()
+    if(NOT stem IN_LIST forward_only AND NOT "\n${listed}" MATCHES "\n${name}/(backward|forward_backward)/")
+      message(FATAL_ERROR "ops/${header} has no benchmark ${name}/backward/...; add one to benchmarks/ops_*.cpp")
     endif()
   endforeach()
 endforeach()
@@ -69,7 +74,7 @@ foreach(entry IN LISTS expected)
   endif()
 endforeach()
 list(JOIN names "|" filter)
-execute_process(COMMAND ${CMAKE_COMMAND} -E env HWNAS_THREADS=2 ${PROGRAM} --benchmark_filter=^\(${filter}\)$
+execute_process(COMMAND ${CMAKE_COMMAND} -E env HWNAS_THREADS=2 HWNAS_KERNELS=portable ${PROGRAM} --benchmark_filter=^\(${filter}\)$
                         --benchmark_min_time=0.001 --benchmark_format=json
                 RESULT_VARIABLE code OUTPUT_VARIABLE json ERROR_VARIABLE errors)
 if(NOT code EQUAL 0)
@@ -79,6 +84,16 @@ endif()
 string(JSON threads GET "${json}" context hwnas_threads)
 if(NOT threads EQUAL 2)
   message(FATAL_ERROR "HWNAS_THREADS=2, but the context says ${threads}")
+endif()
+string(JSON kernels GET "${json}" context hwnas_kernels)
+string(JSON device GET "${json}" context hwnas_device)
+if(NOT kernels STREQUAL portable OR NOT device MATCHES "2 threads, portable kernels")
+  message(FATAL_ERROR "HWNAS_KERNELS=portable, but the context says ${kernels} and ${device}")
+endif()
+execute_process(COMMAND ${CMAKE_COMMAND} -E env HWNAS_KERNELS=mmx ${PROGRAM} --benchmark_list_tests
+                RESULT_VARIABLE code OUTPUT_QUIET ERROR_VARIABLE errors)
+if(NOT code EQUAL 2 OR NOT errors MATCHES "HWNAS_KERNELS is .mmx., expected portable, avx2.fma or avx512")
+  message(FATAL_ERROR "HWNAS_KERNELS=mmx ends with ${code} and says: ${errors}")
 endif()
 string(JSON count LENGTH "${json}" benchmarks)
 math(EXPR last "${count} - 1")

@@ -59,23 +59,35 @@ def busy_elsewhere(seconds=0.3):
     return 1 - (after[1] - before[1]) / max(1, after[0] - before[0])
 
 
+def processor():
+    try:
+        with open("/proc/cpuinfo") as info:
+            for line in info:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
 class Missing(Exception):
     """A peer that cannot be compared with, and why."""
 
 
 class Ours:
     def __init__(self, program, threads):
-        self.program, self.parameters = program, None
+        self.program, self.parameters, self.context = program, None, {}
         self.environment = {**os.environ, "HWNAS_THREADS": str(threads)}
 
     def measure(self, work, seconds):
         command = [self.program, f"--benchmark_filter=^{re.escape(work)}/real_time$", f"--benchmark_min_time={seconds}",
                    "--benchmark_format=json"]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        entries = json.loads(done.stdout or "{}").get("benchmarks", []) if done.returncode == 0 else []
+        output = json.loads(done.stdout or "{}") if done.returncode == 0 else {}
+        entries = output.get("benchmarks", [])
         if not entries or "error_message" in entries[0]:
             sys.exit(f"compare.py: {self.program} did not run {work}: {(done.stderr or done.stdout).strip()[-300:]}")
-        self.parameters = entries[0].get("parameters")
+        self.parameters, self.context = entries[0].get("parameters"), output["context"]
         return entries[0]["real_time"] * {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}[entries[0]["time_unit"]]
 
 
@@ -253,8 +265,8 @@ def main():
         for work in works:
             compare(work, ours, torches, runtimes, options, results)
     if options.json:
-        report = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": platform.machine(),
-                  "threads": options.threads, "seconds": options.seconds, "results": results}
+        report = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "processor": processor(),
+                  "hwnas": ours.context.get("hwnas_version"), "kernels": ours.context.get("hwnas_kernels"), "threads": options.threads, "seconds": options.seconds, "results": results}
         pathlib.Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 
 
