@@ -14,6 +14,7 @@
 #include <mutex>
 #include <thread>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace app {
@@ -183,6 +184,12 @@ std::string utc_stamp() {
     ::gmtime_r(&now, &parts);
     return fmt::format("{:04}{:02}{:02}-{:02}{:02}{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
                        parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+double peak_memory_mb() {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) * 1024e-6;  // Linux counts units of 1024 bytes
 }
 
 double seconds_now() {

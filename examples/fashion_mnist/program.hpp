@@ -78,6 +78,8 @@ std::string describe(const hwnas::SearchSpace& space);
 std::string utc_stamp();
 /// Seconds of a steady clock.
 double seconds_now();
+/// What the process has held at most so far, in millions of bytes.
+double peak_memory_mb();
 
 /// The progress line of a training run: rate and time left are those of this session.
 class TrainingMeter {

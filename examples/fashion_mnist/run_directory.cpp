@@ -72,7 +72,8 @@ void write_timing(const std::filesystem::path& file, const Timing& timing) {
                           {"images", timing.images},
                           {"profile_seconds", timing.profile_seconds},
                           {"evaluation_seconds", timing.evaluation_seconds},
-                          {"sessions", timing.sessions}});
+                          {"sessions", timing.sessions},
+                          {"peak_memory_mb", timing.peak_memory_mb}});
 }
 
 Timing read_timing(const std::filesystem::path& file) {

@@ -26,11 +26,12 @@ void write_config(const std::filesystem::path& file, const SearchCommand& comman
 /// Fills config and surroundings from a config.json; throws Error naming file, key and what is allowed.
 void read_config(const std::filesystem::path& file, SearchConfig& config, Surroundings& around);
 
-/// What a search remembers between sessions beside its checkpoint: times only.
+/// What a search remembers between sessions beside its checkpoint: times, and what its process took.
 struct Timing {
     double profile_seconds = 0, search_seconds = 0, evaluation_seconds = 0;
     std::int64_t images = 0;  ///< trained on in search_seconds
     int sessions = 1;
+    double peak_memory_mb = 0;  ///< of the last session
 };
 void write_timing(const std::filesystem::path& file, const Timing& timing);
 /// Zeros where there is no such file: times are not worth an error.

@@ -190,6 +190,7 @@ public:
         Timing now = timing_;
         now.search_seconds += meter_.seconds();
         now.images += meter_.images();
+        now.peak_memory_mb = peak_memory_mb();
         return now;
     }
 
@@ -336,6 +337,7 @@ int run_search(const SearchCommand& asked) {
     const double start = seconds_now();
     const auto result = assess(config, *family, data, command.around.quiet);
     timing.evaluation_seconds = seconds_now() - start;
+    timing.peak_memory_mb = peak_memory_mb();
     keeping(run, [&] {
         for (const auto& member : result.family)
             io::write_genotype(run / "genotypes" / (member.name + ".json"), member.genotype);
@@ -357,6 +359,7 @@ int run_search(const SearchCommand& asked) {
     say("time",
         fmt::format("{} of training, {} images/s; {} of testing", hwnas::duration(timing.search_seconds),
                     hwnas::with_commas(static_cast<std::int64_t>(rate)), hwnas::duration(timing.evaluation_seconds)));
+    say("memory", fmt::format("{:.0f} MB at most", timing.peak_memory_mb));
     keeping(run, [&] { write_report(run); });
     say("report", (run / "report.html").string());
     say("next", command_line({"train", "--run", run.string(), "--profile", "A"}));

@@ -25,6 +25,18 @@
 
 namespace hwnas_test {
 
+/// Sanitizers keep memory of their own.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HWNAS_TEST_SANITIZED_PROGRAM 1
+#endif
+#endif
+#if defined(HWNAS_TEST_SANITIZED_PROGRAM) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 struct Finished {
     int code = -1;  ///< exit code, or minus the signal that killed it
     std::string out, err;

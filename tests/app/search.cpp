@@ -95,6 +95,19 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
     CHECK(result["family"][0]["accuracy"]["retrained"].is_null());
 }
 
+TEST_CASE("a search of pointwise at batch 256 takes less than 800 MB", "[app]") {
+    const TemporaryDirectory directory;
+    const auto data = hwnas_test::tiny_data(directory, 532, 40);
+    const auto finished = run(directory, {"search", "--data", data, "--no-verify", "--validation", "20", "--batch",
+                                          "256", "--epochs", "1", "--threads", "2", "--out", "run"});
+    INFO(finished.err);
+    REQUIRE(finished.code == 0);
+    const auto memory = io::read_json(directory / "run/timing.json")["peak_memory_mb"].get<double>();
+    CHECK_THAT(finished.out, Catch::Matchers::ContainsSubstring("\nmemory     "));
+    CHECK(memory > 200);  // two steps have run: their feature maps alone are more
+    if (!hwnas_test::sanitized) CHECK(memory < 800);
+}
+
 TEST_CASE("all three modes search, and config.json runs again", "[app]") {
     const TemporaryDirectory directory;
     const auto data = hwnas_test::tiny_data(directory, 60, 20);
