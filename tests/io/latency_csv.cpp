@@ -12,7 +12,8 @@ using hwnas_test::TemporaryDirectory;
 
 TEST_CASE("a column of measured networks is read", "[io]") {
     const TemporaryDirectory directory;
-    directory.put("a.csv", "arch,cpu,gpu\r\n421211,1.5,2\r\n\n000000,0,3e1\r\n012340,7,8");
+    const auto mark = GENERATE(as<std::string>(), "", "\xEF\xBB\xBF");  // as spreadsheets write it
+    directory.put("a.csv", mark + "arch,cpu,gpu\r\n421211,1.5,2\r\n\n000000,0,3e1\r\n012340,7,8");
     const auto path = directory / "a.csv";
     CHECK(io::latency_csv_columns(path) == std::vector<std::string>{"cpu", "gpu"});
     const auto samples = io::read_latency_csv(path, CodedSpace::nasbench201(), "gpu");

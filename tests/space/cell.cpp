@@ -138,9 +138,9 @@ TEST_CASE("cell: fused nodes equal the same cell op by op", "[space]") {
     const auto kernels = [&](const BasicCell<double>& cell, const auto& inputs, const auto& relaxation) {
         const auto program =
             Program::record(device, [&] { backward(sum(cell.forward(inputs, relaxation, Phase::train))); });
-        std::set<std::string> names;
-        for (std::size_t i = 0; i < program.size(); ++i) names.insert(program.kernel(i));
-        return names;
+        std::set<std::string> found;
+        for (std::size_t i = 0; i < program.size(); ++i) found.insert(program.kernel(i));
+        return found;
     };
     for (const char* name : {"paper", "pointwise"})
         for (std::uint64_t trial = 0; trial < 8; ++trial)

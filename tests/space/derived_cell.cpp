@@ -105,6 +105,20 @@ TEST_CASE("cell: a derived cell of whole nodes in float, by every kernel entry",
         }
 }
 
+// Without pools: where rounding decides which of two pixels is the larger, gradients go elsewhere.
+TEST_CASE("cell: gradients of a derived cell in float, by every kernel entry", "[space]") {
+    for (const auto isa : test_isas())
+        for (const char* space : {"paper", "pointwise"})
+            for (const std::uint64_t trial : {1, 2, 3}) {
+                INFO(space << " " << cpu::isa_name(isa) << ", graph " << trial);
+                auto options = options_for(space, trial, {.image = {28, 28, 1}, .channels = trial == 3 ? 24 : 16});
+                const auto primitives = SearchSpace::named(space).primitives();
+                for (int& choice : *options.choices)
+                    while (primitives[static_cast<std::size_t>(choice)].traits().pool) choice = (choice + 1) % 3;
+                compare<float>(options, test_device(2, isa), 1e-5, true);
+            }
+}
+
 TEST_CASE("cell: a derived node runs what its edges have chosen, and nothing else", "[space]") {
     const auto device = test_device();
     auto options = options_for("pointwise", 0, {.image = {6, 6, 1}, .channels = 2});

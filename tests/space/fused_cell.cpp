@@ -105,10 +105,20 @@ TEST_CASE("cell: fused nodes in float equal the same cell op by op, by every ker
     // Channels that are compiled in (16, 32, 64) and others, whole strips of columns and rests, more images than
     // chunks.
     const auto dense = CellGraph::dense();
-    const Case cases[] = {{dense, {3, 2, 2, 16}},  {dense, {2, 3, 28, 32}}, {dense, {2, 14, 14, 64}},
-                          {dense, {2, 5, 15, 32}}, {dense, {2, 7, 13, 64}}, {dense, {2, 4, 42, 16}},
-                          {dense, {40, 4, 3, 7}},  {dense, {2, 6, 29, 24}}, {dense, {1, 5, 5, 100}},
-                          {fan(), {3, 4, 14, 16}}, {fan(), {33, 3, 3, 3}}};
+    const Case cases[] = {{dense, {3, 2, 2, 16}},
+                          {dense, {2, 3, 28, 32}},
+                          {dense, {2, 14, 14, 64}},
+                          {dense, {2, 5, 15, 32}},
+                          {dense, {2, 7, 13, 64}},
+                          {dense, {2, 4, 42, 16}},
+                          {dense, {40, 4, 3, 7}},
+                          {dense, {2, 6, 29, 24}},
+                          {dense, {1, 5, 5, 100}},
+                          {fan(), {3, 4, 14, 16}},
+                          {fan(), {33, 3, 3, 3}},
+                          {random_graph(1), {2, 9, 17, 16}},
+                          {random_graph(2), {5, 14, 14, 40}},
+                          {random_graph(4), {2, 7, 7, 64}}};
     int compared = 0, ties = 0;
     for (const auto isa : test_isas())
         for (const auto& [graph, shape] : cases)

@@ -26,6 +26,8 @@ inline std::vector<std::string_view> csv_fields(std::string_view line) {
 /// f(line without its end, number from 1, whether it ends) for every line that is not empty.
 template <class F>
 void for_each_line(std::string_view text, F&& f) {
+    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";  // spreadsheets begin files with it
+    if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
     for (std::size_t number = 1; !text.empty(); ++number) {
         const auto end = text.find('\n');
         std::string_view line = text.substr(0, end);
