@@ -133,6 +133,10 @@ TEST_CASE("the CPU device describes itself and refuses a senseless thread count"
                       "cpu::device: -1 threads asked for, 0 (all cores) to 1024 are possible");
     CHECK_THROWS_WITH(cpu::device({.threads = 1025}),
                       "cpu::device: 1025 threads asked for, 0 (all cores) to 1024 are possible");
+    if (cpu::best_isa() < cpu::Isa::avx512)  // as in .ci/run's build for the thread sanitizer
+        CHECK_THROWS_WITH(
+            cpu::device({.isa = cpu::Isa::avx512}),
+            fmt::format("cpu::device: avx512 kernels asked for, here run {} at most", cpu::isa_name(cpu::best_isa())));
     CHECK_THROWS_WITH(Device().name(), "device: none given; pass hwnas::cpu::device() or hwnas::cuda::device(0)");
     CHECK(device == Device(device));
     CHECK_FALSE(device == cpu::device({.threads = 1}));

@@ -96,8 +96,9 @@ struct DeviceOptions {
 /// The CPU as a Backend.
 class CpuBackend final : public Backend {
 public:
-    /// Starts the threads; throws Error for more than 1024, or more than the system gives.
-    explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), options.isa) {}
+    /// Starts the threads; throws Error for more than 1024, or more than the system gives, and for kernels that this
+    /// processor cannot run.
+    explicit CpuBackend(DeviceOptions options) : context_(checked_threads(options.threads), checked(options.isa)) {}
     std::string name() const override { return "cpu"; }
     std::string description() const override {
         return fmt::format("cpu, {} thread{}, {} kernels", context_.threads(), context_.threads() == 1 ? "" : "s",
@@ -134,11 +135,16 @@ private:
                 "cpu::device: {} threads asked for, 0 (all cores) to 1024 are possible", threads);
         return threads > 0 ? threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     }
+    static Isa checked(Isa isa) {
+        require(isa <= best_isa(), "cpu::device: {} kernels asked for, here run {} at most", isa_name(isa),
+                isa_name(best_isa()));
+        return isa;
+    }
     Context context_;
 };
 
 /// This machine's CPU: `hwnas::cpu::device({.threads = 2})`. Results have the same bits at any number of threads.
-/// Throws Error for more than 1024 threads.
+/// Throws Error for more than 1024 threads, and for kernels that this processor cannot run.
 inline Device device(DeviceOptions options = {}) {
     return Device(std::make_shared<CpuBackend>(options));
 }

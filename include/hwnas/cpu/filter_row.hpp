@@ -164,7 +164,7 @@ template <class T>
 using FilterRowKernel = void (*)(const FilterRow<T>&);
 template <class T>
 FilterRowKernel<T> filter_row_kernel([[maybe_unused]] Isa isa) {
-#if defined(__x86_64__)
+#ifdef HWNAS_X86_KERNELS
     if constexpr (std::is_same_v<T, float>) {
         if (isa == Isa::avx512) return &run_avx512<FilterRowBody<T, 64, true>, FilterRow<T>>;
         if (isa == Isa::avx2) return &run_avx2<FilterRowBody<T, vector_bytes, true>, FilterRow<T>>;

@@ -10,6 +10,12 @@
 #include <string_view>
 #include <type_traits>
 
+// With HWNAS_PORTABLE_KERNELS defined for all of a program only the portable entries are compiled: a third of the time,
+// for builds that check something else than speed.
+#if defined(__x86_64__) && !defined(HWNAS_PORTABLE_KERNELS)
+#define HWNAS_X86_KERNELS
+#endif
+
 namespace hwnas::cpu {
 
 /// Instruction sets a kernel entry is compiled for.
@@ -19,9 +25,9 @@ inline std::string_view isa_name(Isa isa) {
     return isa == Isa::avx512 ? "avx512" : isa == Isa::avx2 ? "avx2+fma" : "portable";
 }
 
-/// The best entry this processor can run.
+/// The best entry this processor can run, of those that are compiled.
 inline Isa best_isa() {
-#if defined(__x86_64__)
+#ifdef HWNAS_X86_KERNELS
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq"))
         return Isa::avx512;
@@ -131,7 +137,7 @@ template <class Body, class... Args>
 void run_portable(const Args&... args) {
     Body::run(args...);
 }
-#if defined(__x86_64__)
+#ifdef HWNAS_X86_KERNELS
 template <class Body, class... Args>
 [[gnu::target("avx2,fma")]] void run_avx2(const Args&... args) {
     Body::run(args...);
@@ -146,7 +152,7 @@ template <class Body, class... Args>
 /// and not speed, has the portable entry only.
 template <class T, class Body, class... Args>
 void dispatch([[maybe_unused]] Isa isa, const Args&... args) {
-#if defined(__x86_64__)
+#ifdef HWNAS_X86_KERNELS
     if constexpr (std::is_same_v<T, float>)
         if (isa != Isa::portable) return run_avx2<Body>(args...);
 #endif
@@ -155,7 +161,7 @@ void dispatch([[maybe_unused]] Isa isa, const Args&... args) {
 /// The same for a body that is written for vectors of any size: Body<T, B>::run with B = 64 where there is AVX-512.
 template <class T, template <class, int> class Body, class... Args>
 void dispatch_wide([[maybe_unused]] Isa isa, const Args&... args) {
-#if defined(__x86_64__)
+#ifdef HWNAS_X86_KERNELS
     if constexpr (std::is_same_v<T, float>) {
         if (isa == Isa::avx512) return run_avx512<Body<T, 64>>(args...);
         if (isa == Isa::avx2) return run_avx2<Body<T, vector_bytes>>(args...);
