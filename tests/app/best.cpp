@@ -49,9 +49,10 @@ TEST_CASE("best chooses within a budget and train goes on from it", "[app]") {
     CHECK(io::read_json(directory / "run/best/1000ms-100000parameters.json") == json);
     const std::string weights = json["weights"];
     const auto network = io::load_network(directory / weights, hwnas::cpu::device({.threads = 1}));
-    CHECK(network.genotype().str() == json["genotype"]);
+    CHECK(network.genotype().str() == json["genotype"].get<std::string>());
     CHECK(network.size().parameters == json["parameters"]);
-    CHECK(io::read_genotype(directory / "run/best/1000ms-100000parameters.genotype.json").str() == json["genotype"]);
+    CHECK(io::read_genotype(directory / "run/best/1000ms-100000parameters.genotype.json").str() ==
+          json["genotype"].get<std::string>());
     CHECK(io::read_json(directory / "run/scores.json")["scores"].size() == 4);
 
     // As text; what was scored is not scored again, and is the same.

@@ -16,17 +16,18 @@ struct MultiplyBody {
                           T* const out = s.out + at;
                           std::int64_t i = 0;
                           for (; i + lanes<T> <= count; i += lanes<T>) {
-                              Vec<T> u, v;
+                              Vec<T> u, v, old;
                               load<T>(u, a + i);
                               load<T>(v, b + i);
-                              u *= v;
                               if (s.accumulate) {
-                                  load<T>(v, out + i);
-                                  u += v;
+                                  load<T>(old, out + i);
+                                  u = old + u * v;  // one expression, as below: clang fuses within one only
+                              } else {
+                                  u *= v;
                               }
                               store<T>(out + i, u);
                           }
-                          for (; i < count; ++i) out[i] = (s.accumulate ? out[i] : T(0)) + a[i] * b[i];
+                          for (; i < count; ++i) out[i] = s.accumulate ? out[i] + a[i] * b[i] : a[i] * b[i];
                       });
     }
 };

@@ -15,14 +15,15 @@ struct ScaleBody {
         for (; i + lanes<T> <= end; i += lanes<T>) {
             Vec<T> x, out;
             load<T>(x, s.x + i);
-            x *= factor;
             if (s.accumulate) {
                 load<T>(out, s.out + i);
-                x += out;
+                x = out + factor * x;  // one expression, as below: clang fuses within one only
+            } else {
+                x *= factor;
             }
             store<T>(s.out + i, x);
         }
-        for (; i < end; ++i) s.out[i] = (s.accumulate ? s.out[i] : T(0)) + s.factor * s.x[i];
+        for (; i < end; ++i) s.out[i] = s.accumulate ? s.out[i] + s.factor * s.x[i] : s.factor * s.x[i];
     }
 };
 template <class T>
