@@ -8,8 +8,8 @@
 
 namespace hwnas {
 
-/// A network for inference: norms folded, one batch size, memory planned; run() allocates nothing. Threads share calls
-/// of five microseconds or more: a single small image is mostly the work of one.
+/// A network for inference: norms folded, one batch size, memory planned; run() allocates nothing. For single small
+/// images a device of one thread is best: threads share calls of five microseconds or more, of which there are few.
 template <class T>
 class BasicPrepared {
 public:
