@@ -145,6 +145,48 @@ TEST_CASE("cuda runtime: two calls of a real step that use the same memory are i
     CHECK(ordered > 0);
     CHECK(free > 0);
 }
+TEST_CASE("cuda runtime: gradients that lie in one block of Adam's do not wait for each other, views that share do",
+          "[runtime]") {
+    const Clean clean;
+    const auto device = cuda::device(0);
+    const auto leaf = [&] { return Variable<float>::leaf(Tensor<float>::full({100}, 1.0f, device)); };
+    const auto first = leaf(), second = leaf(), third = leaf();
+    const Adam<float> adam({{"first", first}, {"second", second}, {"third", third}});
+    const auto source = Tensor<float>::full({100}, 1.0f, device);
+    const auto rate = Tensor<float>::scalar(0.1f, device);
+    const auto step = Tensor<std::int64_t>::scalar(1, device);
+    const auto block = Tensor<float>::full({8, 16}, 0.0f, device), other = Tensor<float>::full({8, 16}, 0.0f, device);
+    const auto copy = [&](const Tensor<float>& to, const Tensor<float>& from) {
+        submit(device, contract::Copy<float>{to.data(), from.data(), std::min(to.elements(), from.elements()), 0});
+    };
+    const auto program = Program::record(device, [&] {
+        copy(second.grad(), source);               // 0
+        copy(third.grad(), source);                // 1
+        copy(block.rows(2, 3), other);             // 2: rows 2 to 4
+        copy(block.rows(5, 1), other);             // 3: another row
+        copy(other.rows(0, 1), block.rows(4, 1));  // 4: reads a row that 2 writes
+        copy(source, block);                       // 5: reads all rows
+        adam.step(rate, step);                     // from 6 on: all gradients
+    });
+    program.run();
+    auto ended = ended_before(launched());
+    std::map<const void*, std::vector<const fake_cuda::Node*>> nodes;
+    for (const auto& node : launched()) nodes[node->argument].push_back(node.get());
+    const auto waits = [&](std::size_t late, std::size_t early) {
+        return ended[nodes.at(program.call(late).payload).front()].contains(
+            nodes.at(program.call(early).payload).back());
+    };
+    CHECK_FALSE(waits(1, 0));
+    CHECK_FALSE(waits(3, 2));
+    CHECK(waits(4, 2));
+    CHECK(waits(5, 2));
+    CHECK(waits(5, 3));
+    CHECK(waits(5, 0));  // which still reads what it writes
+    bool adam_found = false;
+    for (std::size_t i = 6; i < program.size(); ++i)
+        if (program.kernel(i) == std::string("adam")) adam_found = waits(i, 0) && waits(i, 1);
+    CHECK(adam_found);
+}
 TEST_CASE("cuda runtime: a kernel's limit of shared memory is raised and never lowered", "[runtime]") {
     const Clean clean;
     const auto device = cuda::device(0);
