@@ -121,7 +121,7 @@ sanitize() {
     local tool status
     for tool in memcheck racecheck initcheck synccheck; do
         status=0
-        timeout -k 2 "$1" compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "*agree*~[long]" >"$work/$tool" 2>&1 ||
+        timeout -k 2 "$1" compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "~[long]*agree*" >"$work/$tool" 2>&1 ||
             status=$?
         case $status in
             0 | 9) ;;

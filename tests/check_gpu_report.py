@@ -179,7 +179,7 @@ class Script(unittest.TestCase):
         self.assertEqual(self.names(result), ["relu/steps", "relu/depthwise", "relu/ops", "relu/imagenet"])
         self.assertEqual(result["results"][2]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
-        self.assertEqual(log.count("~[long]"), 4)  # the short list
+        self.assertEqual(log.count("~[long]*agree*"), 4)  # the short list
 
     def test_a_section_that_hangs_or_dies_takes_no_other_with_it(self):
         done, result, _ = self.run_on("steps-hangs depthwise-dies cudnn-hangs racecheck-hangs")
@@ -214,6 +214,17 @@ class Script(unittest.TestCase):
         self.assertEqual(result["sanitizer"], ["compute-sanitizer: not installed"])
         self.assertEqual(result["sections"]["sanitizer"], "not installed")
         self.assertRegex(result["sections"]["cudnn"], "^not installed")
+
+    def test_the_short_list_has_tests_of_every_op(self):
+        tests = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cuda")
+        listed = set()
+        for name in os.listdir(tests):
+            with open(os.path.join(tests, name)) as file:
+                for line in file:
+                    if line.startswith("TEST_CASE(") and "agree" in line and "[cuda]" in line and "[long]" not in line:
+                        listed.add(name)
+        self.assertLessEqual({"depthwise_conv.cpp", "conv.cpp", "batch_norm.cpp", "max_pool.cpp", "mixed_cell.cpp",
+                              "mixed_node.cpp", "gumbel_softmax.cpp", "softmax.cpp", "weighted_sum.cpp"}, listed)
 
     def test_budgets_add_up_to_eight_minutes(self):
         with open(SCRIPT) as file:

@@ -80,7 +80,8 @@ def make(name, layout):
         logits = x.reshape(n, channels).requires_grad_(direction != "forward")
         forward = lambda: torch.nn.functional.gumbel_softmax(logits, tau=0.5)
         if direction != "forward":
-            y, dy = forward(), torch.rand(n, channels)
+            with torch.enable_grad():
+                y, dy = forward(), torch.rand(n, channels)
             backward = lambda: torch.autograd.grad(y, logits, dy, retain_graph=True)
     elif op == "batch_norm":
         scale, shift, dy = torch.rand(channels), torch.rand(channels), torch.rand_like(x)
