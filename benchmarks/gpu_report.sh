@@ -151,9 +151,10 @@ measure() { # NAME FILTER
 own='n256_(28x28x16|14x14x32|7x7x64)'
 measure steps '^(search_step|train_step|search)/'
 measure depthwise "^depthwise_conv/(forward|backward_weight|backward)/$own"
-measure ops "^(conv|separable_conv|relu_conv_norm|max_pool|average_pool|node_sum|batch_norm|weighted_[a-z_]*|concat|relu|add|mixed_[a-z]*|merged_filters|depthwise_conv/backward_data|adam|gumbel_softmax|gather_batch|augment|softmax|cross_entropy|linear)/.*($own|/[0-9]+x|/[0-9]+(/|\$)|n128_28x28x1(/|\$))"
+ops=$(cut -d/ -f1 "$work/device" | grep -E '^[a-z_]+$' | grep -vE '^(depthwise_conv|search_step|train_step|search|inference|peak)$' | sort -u | paste -sd '|')
+measure ops "^(($ops)/.*(n256_|/[0-9]+(x[0-9_a-z]+)?(/|\$)|n128_28x28x1(/|\$))|depthwise_conv/backward_data/n256_)"
 if [[ -z $quick ]]; then
-    measure imagenet 'n128_(112x112|56x56|28x28x[0-9]+|14x14|7x7)'
+    measure imagenet 'n128_(112x112|56x56|28x28x[0-9][0-9]+|14x14|7x7)'
 else
     skip imagenet "left out by --quick"
 fi

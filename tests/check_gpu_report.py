@@ -107,6 +107,7 @@ BENCHMARKS = """#!/bin/sh
 echo "$HWNAS_SECTION $*" >>"$LOG"
 for a; do case $a in --benchmark_out=*) out=${a#*=} ;; esac; done
 case " $BREAK " in *" $HWNAS_SECTION-missing "*) echo 'HWNAS_DEVICE is "cuda": there is no CUDA device here'; exit 2 ;; esac
+[ "$HWNAS_SECTION" != device ] || printf 'relu/forward/n256_28x28x1/hot\nsome_op/forward/28x3/hot\nsearch_step/paper/256\n'
 [ -z "$out" ] || printf '{"context": {"a": 1}, "benchmarks": [{"name": "relu/%s", "real_time": 1, "time_unit": "us"}' \
     "$HWNAS_SECTION" >"$out"
 case " $BREAK " in *" $HWNAS_SECTION-hangs "*) sleep 600 ;; *" $HWNAS_SECTION-dies "*) kill -SEGV $$ ;; esac
@@ -148,7 +149,7 @@ class Script(unittest.TestCase):
             if cudnn:
                 program(programs, "hwnas_cudnn_peer", CUDNN_PEER)
             for tool in ("bash", "sh", "awk", "timeout", "grep", "head", "tail", "tr", "cat", "mktemp", "rm", "sleep",
-                         "dirname", "sed"):
+                         "dirname", "sed", "cut", "sort", "paste"):
                 os.symlink(shutil.which(tool), os.path.join(tools, tool))
             # A Python that finds no PyTorch.
             program(tools, "python3", f"#!/bin/sh\n[ \"$1\" != -c ] || exit 1\nexec {sys.executable} \"$@\"\n")
@@ -179,6 +180,7 @@ class Script(unittest.TestCase):
         self.assertEqual(self.names(result), ["relu/steps", "relu/depthwise", "relu/ops", "relu/imagenet"])
         self.assertEqual(result["results"][2]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
+        self.assertIn("^((relu|some_op)/.*(n256_", log)
         self.assertEqual(log.count("~[long]*agree*"), 4)  # the short list
 
     def test_a_section_that_hangs_or_dies_takes_no_other_with_it(self):
