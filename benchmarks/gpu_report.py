@@ -1,9 +1,11 @@
-"""What gpu_report.sh does with numbers. `names OURS.json` prints those of our benchmarks that peers may have, one a line.
-`results DIR [FILE]` puts together what lies in DIR: ours.json (Google Benchmark), cudnn.json and torch.json ({"seconds": {name:
-{plan: seconds}}}, either may be missing), gpu (a line of nvidia-smi), tests, tests.status, sanitizer; it prints a table and writes
-FILE, by default docs/results/gpu/<GPU>-<date>.json."""
+"""What gpu_report.sh does with numbers. `names DIR` prints those of our benchmarks that peers may have, one a line.
+`results DIR [FILE]` puts together what lies in DIR: ours*.json (Google Benchmark), cudnn.json and torch.json ({"seconds": {name:
+{plan: seconds}}}), gpu (a line of nvidia-smi), sections (name, tab, how it ended), problems, tests, sanitizer; any may be
+missing, and JSON that was cut short counts as far as it goes. It prints problems first, then a table, and writes FILE, by
+default docs/results/gpu/<GPU>-<date>.json."""
 
 import datetime
+import glob
 import json
 import os
 import re
@@ -11,7 +13,54 @@ import sys
 
 PEERS = ("cudnn", "torch")
 SCALE = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
-COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "search_step/")
+COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "gumbel_softmax/",
+            "adam/step/", "search_step/", "train_step/")
+
+
+def salvage(text):
+    """JSON; where it was cut short, what was complete: cut behind the last bracket that closes, all others closed."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    open_brackets, in_string, escaped, complete = [], False, False, "{}"
+    for i, c in enumerate(text):
+        if in_string:
+            in_string, escaped = escaped or c != '"', c == "\\" and not escaped
+        elif c == '"':
+            in_string = True
+        elif c in "{[":
+            open_brackets.append("}" if c == "{" else "]")
+        elif c in "}]":
+            if not open_brackets or open_brackets.pop() != c:
+                break
+            complete = text[:i + 1] + "".join(reversed(open_brackets))
+    try:
+        found = json.loads(complete)
+        return found if isinstance(found, dict) else {}
+    except ValueError:
+        return {}
+
+
+def read(work, name):
+    path = os.path.join(work, name)
+    if not os.path.exists(path):
+        return ""
+    with open(path, errors="replace") as file:
+        return file.read()
+
+
+def ours_of(work):
+    """All groups of our benchmarks as one."""
+    ours = {"context": {}, "benchmarks": []}
+    order = [line.split("\t")[0] for line in read(work, "sections").splitlines()]
+    rank = {f"ours.{name}.json": i for i, name in enumerate(order)}
+    names_found = [os.path.basename(path) for path in glob.glob(os.path.join(glob.escape(work), "ours*.json"))]
+    for name in sorted(names_found, key=lambda n: (rank.get(n, -1), n)):
+        group = salvage(read(work, name))
+        ours["context"] = ours["context"] or group.get("context", {})
+        ours["benchmarks"] += [b for b in group.get("benchmarks", []) if "real_time" in b]
+    return ours
 
 
 def plain(name):
@@ -74,20 +123,18 @@ def table(rows):
 
 
 def results(work, out):
-    def read(name):
-        path = os.path.join(work, name)
-        return open(path).read() if os.path.exists(path) else ""
-
-    gpu = read("gpu").strip()
-    ours = json.loads(read("ours.json") or '{"benchmarks": [], "context": {}}')
-    peers = {peer: json.loads(read(f"{peer}.json") or "{}") for peer in PEERS}
+    gpu = read(work, "gpu").strip()
+    ours = ours_of(work)
+    peers = {peer: salvage(read(work, f"{peer}.json") or "{}") for peer in PEERS}
+    problems = read(work, "problems").splitlines()
     now = datetime.datetime.now(datetime.timezone.utc)
     result = {"gpu": gpu, "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "context": ours["context"],
-              "tests": read("tests").strip().splitlines()[-3:], "tests_exit": read("tests.status").strip(),
-              "sanitizer": read("sanitizer").splitlines(),
+              "problems": problems,
+              "sections": dict(line.split("\t", 1) for line in read(work, "sections").splitlines() if "\t" in line),
+              "tests": read(work, "tests").strip().splitlines()[-3:], "sanitizer": read(work, "sanitizer").splitlines(),
               "peers": {peer: {k: v for k, v in peers[peer].items() if k != "seconds"} for peer in PEERS},
               "results": merge(ours, peers)}
-    print("\n".join([gpu] + table(result["results"])))
+    print("\n".join([f"!! {problem}" for problem in problems] + [gpu] + table(result["results"])))
     if not out:
         out = f"docs/results/gpu/{re.sub('[^A-Za-z0-9]+', '-', gpu.split(',')[0]).strip('-')}-{result['date'][:10]}.json"
         os.makedirs(os.path.dirname(out), exist_ok=True)
@@ -98,7 +145,7 @@ def results(work, out):
 
 if __name__ == "__main__":
     if len(sys.argv) == 3 and sys.argv[1] == "names":
-        print("\n".join(names(json.load(open(sys.argv[2])))))
+        print("\n".join(names(ours_of(sys.argv[2]))))
     elif len(sys.argv) in (3, 4) and sys.argv[1] == "results":
         results(sys.argv[2], sys.argv[3] if len(sys.argv) == 4 else "")
     else:

@@ -1,23 +1,37 @@
 #!/usr/bin/env bash
 # Everything that is worth knowing of the CUDA backend on the GPU at hand, in one results file: tests, compute-sanitizer,
-# kernels against copies of as many bytes, searches, cuDNN and PyTorch beside them. Within 8 minutes; needs no network.
-#   benchmarks/gpu_report.sh [--programs DIR] [--out FILE] [--quick]
+# searches, kernels against copies of as many bytes, cuDNN and PyTorch beside them. Needs no network.
+#   benchmarks/gpu_report.sh [--programs DIR] [--out FILE] [--quick] [--seconds N]
 # --programs DIR  use DIR/test_cuda, DIR/hwnas_benchmarks and libraries in DIR/lib instead of building (`--pack DIR` makes such
 #                 a directory here, for a machine with a GPU but without the libraries that building needs)
 # --out FILE      [docs/results/gpu/<GPU>-<date>.json]
 # --quick         kernels of the search's own shapes only
+# --seconds N     in all, after building; each section has its share, and what earlier ones have left [480]
 # $HWNAS_CUDA_ARCHITECTURES: what to build machine code for [90]
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# Ends with 1 where tests fail or no GPU is found, with the results file all the same.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
 
-programs= out= quick= pack=
+# Of 480 seconds; what is worth most comes first.
+budgets='device 10
+tests 90
+sanitizer 60
+steps 100
+depthwise 40
+ops 60
+imagenet 30
+cudnn 40
+torch 50'
+
+programs= out= quick= pack= seconds=480
 while (($#)); do
     case $1 in
         --programs) programs=$2; shift ;;
         --out) out=$2; shift ;;
         --pack) pack=$2; shift ;;
         --quick) quick=1 ;;
-        *) sed -n '2,10s/^# \?//p' "$0" >&2; exit 2 ;;
+        --seconds) seconds=$2; shift ;;
+        *) sed -n '2,12s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -26,7 +40,7 @@ done
 [[ -n $pack ]] || command -v nvidia-smi >/dev/null || { echo "gpu_report.sh: no NVIDIA driver here (nvidia-smi is missing)" >&2; exit 1; }
 
 build() { # preset, target
-    cmake --preset "$1" -DHWNAS_BUILD_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${HWNAS_CUDA_ARCHITECTURES:-90}" >/dev/null
+    cmake --preset "$1" -DHWNAS_BUILD_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${HWNAS_CUDA_ARCHITECTURES:-90}" >/dev/null || exit 1
     cmake --build "build/$1" -j "$(nproc)" --target "$2" >build/gpu_report.log 2>&1 || { tail -n 50 build/gpu_report.log; exit 1; }
 }
 if [[ -z $programs ]]; then
@@ -35,6 +49,7 @@ if [[ -z $programs ]]; then
     build test test_cuda
 fi
 if [[ -n $pack ]]; then
+    set -e
     mkdir -p "$pack/lib"
     cp build/release/benchmarks/hwnas_benchmarks build/test/tests/test_cuda "$pack"
     [[ ! -x build/release/benchmarks/hwnas_cudnn_peer ]] || cp build/release/benchmarks/hwnas_cudnn_peer "$pack" # not its library
@@ -52,53 +67,108 @@ else
     cudnn=build/release/benchmarks/hwnas_cudnn_peer
 fi
 
-# Peers share what is left of 8 minutes.
-begin=$SECONDS
-left() { local s=$((470 - SECONDS + begin)); echo $((s > 10 ? s : 10)); }
-
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-say() { printf '== %s (%d s)\n' "$1" "$SECONDS"; }
+problem=
+begin=$SECONDS due=0
 
-say "tests"
-status=0
-timeout 150 "$tests" "[cuda]" -r compact >"$work/tests" 2>&1 || status=$?
+# section NAME LOG COMMAND...: runs it until the section's time is over and writes down how it ended; its exit status.
+section() {
+    local name=$1 log=$2 start=$SECONDS status=0 limit
+    shift 2
+    due=$((due + $(awk -v n="$name" '$1 == n { print $2 }' <<<"$budgets")))
+    limit=$((begin + due * seconds / 480 - SECONDS))
+    printf '== %s (%d s, at most %d)\n' "$name" $((SECONDS - begin)) $((limit > 1 ? limit : 1))
+    HWNAS_SECTION=$name timeout -k 2 $((limit > 1 ? limit : 1)) "$@" >"$log" 2>&1 || status=$?
+    case $status in
+        0) note "$name" "ok, $((SECONDS - start)) s" ;;
+        124 | 137) note "$name" "timed out after $((SECONDS - start)) s" ;;
+        *) note "$name" "exit $status" ;;
+    esac
+    return "$status"
+}
+skip() { # NAME WHY: its time goes to the later ones
+    due=$((due + $(awk -v n="$1" '$1 == n { print $2 }' <<<"$budgets")))
+    note "$1" "$2"
+}
+note() {
+    printf '%s\t%s\n' "$1" "$2" >>"$work/sections"
+    printf '   %s: %s\n' "$1" "$2"
+}
+trouble() { # what has to be read first
+    printf '%s\n' "$1" >>"$work/problems"
+    printf '!! %s\n' "$1"
+    problem=1
+}
+finish() {
+    nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader 2>&1 | head -n 1 >"$work/gpu"
+    python3 benchmarks/gpu_report.py results "$work" ${out:+"$out"} || problem=1
+    [[ -z $problem ]]
+    exit
+}
+
+export HWNAS_DEVICE=cuda
+if ! section device "$work/device" "$benchmarks" --benchmark_list_tests; then
+    trouble "no GPU that can be used, although nvidia-smi is there: $(tail -n 1 "$work/device")"
+    finish
+fi
+
+section tests "$work/tests" "$tests" "[cuda]" -r compact || trouble "tests are red: $(tail -n 1 "$work/tests")"
 tail -n 3 "$work/tests"
-echo "$status" >"$work/tests.status"
 
-say "compute-sanitizer"
-: >"$work/sanitizer"
-if command -v compute-sanitizer >/dev/null; then
+# One test or two of every op, none of the long ones.
+sanitize() {
+    local tool status
     for tool in memcheck racecheck initcheck synccheck; do
-        s=0
-        timeout 40 compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "[cuda]~[long]" >"$work/$tool" 2>&1 || s=$?
-        printf '%s %s %s\n' $tool $s "$(grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$work/$tool" | tail -n 1 | tr -s '= ' ' ')" |
-            tee -a "$work/sanitizer"
+        status=0
+        timeout -k 2 "$1" compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "~[long]*agree*" >"$work/$tool" 2>&1 ||
+            status=$?
+        case $status in
+            0 | 9) ;;
+            124 | 137) echo "$tool timed out" && continue ;;
+            *) echo "$tool exit $status: $(tail -n 1 "$work/$tool")" && continue ;;
+        esac
+        echo "$tool $status $(grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$work/$tool" | tail -n 1 | tr -s '= ' ' ')"
     done
+}
+if command -v compute-sanitizer >/dev/null; then
+    export -f sanitize
+    export tests work
+    section sanitizer "$work/sanitizer" bash -c "sanitize $((15 * seconds / 480 > 1 ? 15 * seconds / 480 : 1))" || true
+    cat "$work/sanitizer"
+    if grep -q '^[a-z]*check 9' "$work/sanitizer"; then trouble "compute-sanitizer found errors"; fi
+else
+    echo "compute-sanitizer: not installed" >"$work/sanitizer"
+    skip sanitizer "not installed"
 fi
 
-say "kernels and steps"
-shapes='n256_28x28x16|n256_14x14x32|n256_7x7x64|search_step|train_step|search/|adam/step'
-[[ -n $quick ]] || shapes+='|n128_112x112|n128_56x56|n128_28x28|n128_14x14|n128_7x7'
-HWNAS_DEVICE=cuda timeout 200 "$benchmarks" --benchmark_filter="($shapes)" --benchmark_min_time=0.2 \
-    --benchmark_out="$work/ours.json" --benchmark_out_format=json | tee "$work/ours.txt" | grep -E 'step|search' || true
+# Each group is a process of its own, so that one that dies or takes too long takes no other with it.
+measure() { # NAME FILTER
+    section "$1" "$work/ours.$1.txt" "$benchmarks" --benchmark_filter="$2" --benchmark_min_time=0.2 \
+        --benchmark_out="$work/ours.$1.json" --benchmark_out_format=json || tail -n 3 "$work/ours.$1.txt"
+    grep -E '^(search|train)' "$work/ours.$1.txt" || true
+}
+own='n256_(28x28x16|14x14x32|7x7x64)'
+measure steps '^(search_step|train_step|search)/'
+measure depthwise "^depthwise_conv/(forward|backward_weight|backward)/$own"
+ops=$(cut -d/ -f1 "$work/device" | grep -E '^[a-z_]+$' | grep -vE '^(depthwise_conv|search_step|train_step|search|inference|peak)$' | sort -u | paste -sd '|')
+measure ops "^(($ops)/.*(n256_|/[0-9]+(x[0-9_a-z]+)?(/|\$)|n128_28x28x1(/|\$))|depthwise_conv/backward_data/n256_)"
+if [[ -z $quick ]]; then
+    measure imagenet 'n128_(112x112|56x56|28x28x[0-9][0-9]+|14x14|7x7)'
+else
+    skip imagenet "left out by --quick"
+fi
 
-names() { python3 benchmarks/gpu_report.py names "$work/ours.json"; }
-say "cuDNN"
+python3 benchmarks/gpu_report.py names "$work" >"$work/names" || true
 if [[ -x $cudnn ]]; then
-    names | timeout "$(($(left) / 2))" "$cudnn" "$work/cudnn.json" || echo "not all of it (exit $?)"
+    section cudnn "$work/cudnn.txt" sh -c "'$cudnn' '$work/cudnn.json' <'$work/names'" || tail -n 3 "$work/cudnn.txt"
 else
-    echo "$cudnn is missing: it is built where cuDNN stands beside the CUDA Toolkit"
+    skip cudnn "not installed: $cudnn is built where cuDNN stands beside the CUDA Toolkit"
 fi
-
-say "PyTorch"
 if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
-    names >"$work/names"
-    (cd benchmarks/peers && timeout "$(left)" python3 cuda_peer.py "$work/torch.json" <"$work/names") || echo "not all of it (exit $?)"
+    section torch "$work/torch.txt" sh -c "cd benchmarks/peers && python3 cuda_peer.py '$work/torch.json' <'$work/names'" ||
+        tail -n 3 "$work/torch.txt"
 else
-    echo "there is none that finds the GPU"
+    skip torch "not installed, or it finds no GPU"
 fi
-
-say "results"
-nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader | head -n 1 >"$work/gpu"
-python3 benchmarks/gpu_report.py results "$work" ${out:+"$out"}
+finish

@@ -136,17 +136,22 @@ void add_adam(std::int64_t parameters) {
         value.grad().assign(random_values(parameters, 2));
         return made;
     };
-    add_benchmark(fmt::format("adam/step/{}", parameters), [=](benchmark::State& state) {
+    const auto add = [&](const std::string& name, const Work& work, const std::function<Program()>& record) {
+        if (on_gpu()) return add_graph_benchmark(name, work, [record] { return copied(record()); });
+        add_benchmark(name, [=](benchmark::State& state) {
+            const auto program = record();
+            measure(state, work, [&] { program.run(); });
+        });
+    };
+    add(fmt::format("adam/step/{}", parameters), {28 * p, 12 * p}, [adam] {
         const auto optimizer = adam();
         const auto rate = Tensor<float>::scalar(1e-6f, device());
         const auto step = Tensor<std::int64_t>::scalar(3, device());
-        const auto program = Program::record(device(), [&] { optimizer.step(rate, step); });
-        measure(state, {28 * p, 12 * p}, [&] { program.run(); });
+        return Program::record(device(), [&] { optimizer.step(rate, step); });
     });
-    add_benchmark(fmt::format("adam/zero_grad/{}", parameters), [=](benchmark::State& state) {
+    add(fmt::format("adam/zero_grad/{}", parameters), {f32 * p}, [adam] {
         const auto optimizer = adam();
-        const auto program = Program::record(device(), [&] { optimizer.zero_grad(); });
-        measure(state, {f32 * p}, [&] { program.run(); });
+        return Program::record(device(), [&] { optimizer.zero_grad(); });
     });
 }
 
@@ -176,7 +181,7 @@ void add_merged_filters(std::int64_t draws, std::int64_t channels) {
 void add_mixed_cell(const Extent& x, bool fused) {
     const double n = x.elements(), inputs = 2, nodes = 4, edges = 14;
     const double flops = 18 * edges * n + 2 * inputs * static_cast<double>(x.c) * n;
-    const auto run = [=](benchmark::State& state, bool gradients, const Work& work) {
+    const auto record = [=](bool gradients) {
         const Initializer<float> init(device(), Seed{1}, Tensor<float>::scalar(0.1f, device()));
         const BasicCell<float> cell({.primitives = SearchSpace::paper().primitives(),
                                      .inputs = {{x.c, 0}, {x.c, 0}},
@@ -193,17 +198,22 @@ void add_mixed_cell(const Extent& x, bool fused) {
         const std::vector<Variable<float>> leaves{Variable<float>::leaf(random_tensor(x.shape(), 1, device())),
                                                   Variable<float>::leaf(random_tensor(x.shape(), 2, device()))};
         const auto dy = random_tensor({x.n, x.h, x.h, 4 * x.c}, 3, device());
-        const auto program = Program::record(device(), [&] {
+        return Program::record(device(), [&] {
             const auto y = cell.forward(leaves, Relaxation<float>{gamma}, Phase::train);
             if (gradients) backward(y, dy);
         });
-        measure(state, work, [&] { program.run(); });
     };
     const std::string shape = x.str() + (fused ? "" : "_op_by_op");
-    add_benchmark("mixed_cell/forward/" + shape,
-                  [=](auto& state) { run(state, false, {f32 * (inputs + nodes) * n, flops}); });
-    add_benchmark("mixed_cell/forward_backward/" + shape,
-                  [=](auto& state) { run(state, true, {f32 * 3 * (inputs + nodes) * n, 3 * flops}); });
+    const auto add = [&](const std::string& direction, bool gradients, const Work& work) {
+        const auto name = "mixed_cell/" + direction + "/" + shape;
+        if (on_gpu()) return add_graph_benchmark(name, work, [=] { return copied(record(gradients)); });
+        add_benchmark(name, [=](benchmark::State& state) {
+            const auto program = record(gradients);
+            measure(state, work, [&] { program.run(); });
+        });
+    };
+    add("forward", false, {f32 * (inputs + nodes) * n, flops});
+    add("forward_backward", true, {f32 * 3 * (inputs + nodes) * n, 3 * flops});
 }
 
 /// The nodes of such a cell alone, in one call each way or vertex by vertex.

@@ -25,7 +25,8 @@ cpu::Isa isa();
 const Device& device();
 bool on_gpu();
 
-/// Seeded values in [-1, 1): never zeros, which some processors multiply faster.
+/// Seeded values in [-1, 1): never zeros, which some processors multiply faster. On a GPU a tensor repeats the first
+/// 262,144 of them.
 std::vector<float> random_values(std::int64_t n, std::uint64_t seed);
 Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device& device);
 
@@ -69,6 +70,8 @@ struct Copied {
     std::vector<GuardedCall> calls;
     std::shared_ptr<void> owner;
 };
+/// All calls of a step; the program is kept, and `owner` with it.
+Copied copied(const Program& program, std::shared_ptr<void> owner = nullptr);
 /// Registers <name>/hot and <name>/cold for a GPU, on one and on many results of make().
 void add_graph_benchmark(const std::string& name, const Work& work, std::function<Copied()> make);
 

@@ -42,6 +42,8 @@ add_library(hwnas_cuda STATIC ${CMAKE_CURRENT_LIST_DIR}/device.cpp ${CMAKE_CURRE
                               $<TARGET_OBJECTS:hwnas_cuda_kernels>)
 add_library(hwnas::cuda ALIAS hwnas_cuda)
 set_target_properties(hwnas_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON LINKER_LANGUAGE CXX)
+list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
+target_compile_definitions(hwnas_cuda PRIVATE HWNAS_CUDA_ARCHITECTURES="${architectures}") # for a card that is none of them
 target_include_directories(hwnas_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
 target_link_libraries(hwnas_cuda PUBLIC hwnas PRIVATE $<BUILD_INTERFACE:hwnas_warnings> ${CUDA_cudart_static_LIBRARY}
                                                       rt ${CMAKE_DL_LIBS})

@@ -6,43 +6,117 @@
 #include "stream.hpp"
 
 #include <algorithm>
+#include <map>
+#include <mutex>
+#include <new>
+#include <optional>
 
 namespace hwnas::cuda {
 
-void check(cudaError_t status, const char* what) {
-    if (status != cudaSuccess) fail("cuda: {}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+namespace {
+
+/// For what cannot throw: an error that is not told must not be found by the next call either.
+void ignore(cudaError_t status) noexcept {
+    if (status != cudaSuccess) cudaGetLastError();
 }
 
-namespace {
+/// A kernel's limit of shared memory is only ever raised: a captured step may hold a launch that needed more.
+void raise_shared_limit(int device, const void* kernel, std::size_t shared) {
+    static std::mutex mutex;
+    static std::map<std::pair<int, const void*>, std::size_t> limits;
+    const std::lock_guard lock(mutex);
+    std::size_t& limit = limits[{device, kernel}];
+    if (shared <= limit) return;
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
+          "raising a kernel's limit of shared memory");
+    limit = shared;
+}
+
+/// A scope in which a device is the current one of the thread. Where it is already, nothing is done: cudaSetDevice
+/// would make a context on devices that the caller never uses.
+class OnDevice {
+public:
+    explicit OnDevice(int index) {
+        int current = 0;
+        check(cudaGetDevice(&current), "asking for the current device");
+        if (current == index) return;
+        check(cudaSetDevice(index), "choosing the device");
+        before_ = current;
+    }
+    OnDevice(int index, std::nothrow_t) noexcept {
+        int current = index;
+        ignore(cudaGetDevice(&current));
+        if (current == index) return;
+        ignore(cudaSetDevice(index));
+        before_ = current;
+    }
+    ~OnDevice() {
+        if (before_ >= 0) ignore(cudaSetDevice(before_));
+    }
+    OnDevice(const OnDevice&) = delete;
+    OnDevice& operator=(const OnDevice&) = delete;
+
+private:
+    int before_ = -1;
+};
+
+/// A stream of the current device.
+struct OwnStream {
+    OwnStream() { check(cudaStreamCreateWithFlags(&handle, cudaStreamNonBlocking), "making a stream"); }
+    ~OwnStream() { ignore(cudaStreamDestroy(handle)); }
+    OwnStream(const OwnStream&) = delete;
+    OwnStream& operator=(const OwnStream&) = delete;
+    cudaStream_t handle = nullptr;
+};
 
 /// A captured graph, ready to be launched.
 class Graph final : public Replay {
 public:
-    Graph(cudaStream_t stream, cudaGraph_t graph) : stream_(stream) {
+    /// Takes the graph over.
+    Graph(const Stream& stream, cudaGraph_t graph) : stream_(stream) {
         const cudaError_t status = cudaGraphInstantiate(&executable_, graph, 0);
-        cudaGraphDestroy(graph);
+        ignore(cudaGraphDestroy(graph));
         check(status, "instantiating the graph of a recorded step");
-        check(cudaGraphUpload(executable_, stream_), "uploading the graph of a recorded step");
+        const cudaError_t uploaded = cudaGraphUpload(executable_, stream_.handle);
+        if (uploaded != cudaSuccess) ignore(cudaGraphExecDestroy(executable_));
+        check(uploaded, "uploading the graph of a recorded step");
     }
     ~Graph() override {
-        cudaStreamSynchronize(stream_);
-        cudaGraphExecDestroy(executable_);
+        const OnDevice on(stream_.device, std::nothrow);
+        ignore(cudaStreamSynchronize(stream_.handle));
+        ignore(cudaGraphExecDestroy(executable_));
     }
     Graph(const Graph&) = delete;
     Graph& operator=(const Graph&) = delete;
-    void run() override { check(cudaGraphLaunch(executable_, stream_), "launching a recorded step"); }
+    void run() override {
+        const OnDevice on(stream_.device);
+        check(cudaGraphLaunch(executable_, stream_.handle), "launching a recorded step");
+    }
 
 private:
-    cudaStream_t stream_;
+    Stream stream_;
     cudaGraphExec_t executable_ = nullptr;
 };
+
+/// The oldest cards that the kernels are for, as 10 * major + minor.
+constexpr int oldest_capability = 75;
+
+int capability(int index) noexcept {
+    int major = 0, minor = 0;
+    ignore(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
+    ignore(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index));
+    return 10 * major + minor;
+}
 
 class CudaBackend final : public Backend {
 public:
     explicit CudaBackend(int index) : index_(index) {
-        use();
+        const OnDevice on(index_);
         check(cudaGetDeviceProperties(&properties_, index), "reading the device's properties");
-        check(cudaStreamCreateWithFlags(&stream_.handle, cudaStreamNonBlocking), "making a stream");
+        check_usable();
+        own_.emplace();
+        stream_.handle = own_->handle;
+        stream_.device = index;
         stream_.multiprocessors = properties_.multiProcessorCount;
         cudaMemPool_t pool = nullptr;
         check(cudaDeviceGetDefaultMemPool(&pool, index), "finding the device's memory pool");
@@ -50,14 +124,15 @@ public:
         check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the memory pool");
     }
     ~CudaBackend() override {
-        cudaStreamSynchronize(stream_.handle);
-        cudaStreamDestroy(stream_.handle);
+        const OnDevice on(index_, std::nothrow);
+        ignore(cudaStreamSynchronize(stream_.handle));
+        own_.reset();
     }
     std::string name() const override { return fmt::format("cuda:{}", index_); }
     std::string description() const override {
         int driver = 0, runtime = 0;
-        cudaDriverGetVersion(&driver);
-        cudaRuntimeGetVersion(&runtime);
+        ignore(cudaDriverGetVersion(&driver));
+        ignore(cudaRuntimeGetVersion(&runtime));
         return fmt::format(
             "{}, {}, compute capability {}.{}, {} multiprocessors, {:.1f} GiB, driver for CUDA {}.{}, "
             "runtime {}.{}",
@@ -66,13 +141,13 @@ public:
             runtime / 1000, runtime % 1000 / 10);
     }
     void* allocate(std::size_t bytes) override {
-        use();
+        const OnDevice on(index_);
         void* memory = nullptr;
         const cudaError_t status = cudaMallocAsync(&memory, bytes, stream_.handle);
         if (status == cudaErrorMemoryAllocation) {
-            cudaGetLastError();
+            ignore(status);
             std::size_t available = 0, total = 0;
-            cudaMemGetInfo(&available, &total);
+            ignore(cudaMemGetInfo(&available, &total));
             fail("{}: {:.1f} MB do not fit, {:.1f} of {:.1f} MB are free; use a smaller batch or fewer channels",
                  name(), static_cast<double>(bytes) / 1e6, static_cast<double>(available) / 1e6,
                  static_cast<double>(total) / 1e6);
@@ -81,8 +156,8 @@ public:
         return memory;
     }
     void release(void* pointer, std::size_t) noexcept override {
-        cudaSetDevice(index_);
-        cudaFreeAsync(pointer, stream_.handle);
+        const OnDevice on(index_, std::nothrow);
+        ignore(cudaFreeAsync(pointer, stream_.handle));
     }
     void upload(void* to, const void* from, std::size_t bytes) override {
         copy(to, from, bytes, cudaMemcpyHostToDevice, "copying to the device");
@@ -91,7 +166,7 @@ public:
         copy(to, from, bytes, cudaMemcpyDeviceToHost, "copying from the device");
     }
     void synchronize() override {
-        use();
+        const OnDevice on(index_);
         check(cudaStreamSynchronize(stream_.handle), "waiting for the device");
     }
     std::int64_t image_chunks(std::int64_t n) const override { return cuda::image_chunks(n); }
@@ -99,94 +174,134 @@ public:
         return static_cast<std::int64_t>(std::min(properties_.sharedMemPerBlockOptin, most_shared_bytes_of_any));
     }
     void run(const Call& call, const Guard& guard) override {
-        use();
-        start(call, guard);
+        const OnDevice on(index_);
+        start(stream_, call, guard);
     }
     std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>& calls) override {
-        use();
-        check(cudaStreamBeginCapture(stream_.handle, cudaStreamCaptureModeThreadLocal), "capturing a recorded step");
+        const OnDevice on(index_);
+        const OwnStream own;  // what other host threads run on the device meanwhile is not recorded
+        Stream stream = stream_;
+        stream.handle = own.handle;
+        check(cudaStreamBeginCapture(own.handle, cudaStreamCaptureModeThreadLocal), "capturing a recorded step");
         cudaGraph_t graph = nullptr;
         try {
-            capture(calls);
+            capture(stream, calls);
         } catch (...) {
-            cudaStreamEndCapture(stream_.handle, &graph);
-            cudaGraphDestroy(graph);
+            ignore(cudaStreamEndCapture(own.handle, &graph));
+            if (graph) ignore(cudaGraphDestroy(graph));
             throw;
         }
-        check(cudaStreamEndCapture(stream_.handle, &graph), "capturing a recorded step");
-        return std::make_unique<Graph>(stream_.handle, graph);
+        check(cudaStreamEndCapture(own.handle, &graph), "capturing a recorded step");
+        return std::make_unique<Graph>(stream_, graph);
     }
 
 private:
     /// Every call waits for what it has to wait for, and for nothing else: small kernels run beside large ones.
-    void capture(const std::vector<GuardedCall>& calls) {
+    void capture(const Stream& stream, const std::vector<GuardedCall>& calls) const {
         std::vector<std::vector<cudaGraphNode_t>> last(calls.size());  // nodes that a call ends with
         for (std::size_t i = 0; i < calls.size(); ++i) {
             std::vector<cudaGraphNode_t> before;
             for (const auto j : calls[i].after) before.insert(before.end(), last[j].begin(), last[j].end());
             std::sort(before.begin(), before.end());
             before.erase(std::unique(before.begin(), before.end()), before.end());
-            set_dependencies(before);
-            start(calls[i].call, calls[i].guard);
-            last[i] = dependencies();
+            set_dependencies(stream, before);
+            start(stream, calls[i].call, calls[i].guard);
+            last[i] = dependencies(stream);
         }
     }
-    void set_dependencies(std::vector<cudaGraphNode_t>& nodes) const {
+    static void set_dependencies(const Stream& stream, std::vector<cudaGraphNode_t>& nodes) {
 #if CUDART_VERSION >= 13000
-        check(cudaStreamUpdateCaptureDependencies(stream_.handle, nodes.data(), nullptr, nodes.size(),
+        check(cudaStreamUpdateCaptureDependencies(stream.handle, nodes.data(), nullptr, nodes.size(),
                                                   cudaStreamSetCaptureDependencies),
               "capturing a recorded step");
 #else
-        check(cudaStreamUpdateCaptureDependencies(stream_.handle, nodes.data(), nodes.size(),
+        check(cudaStreamUpdateCaptureDependencies(stream.handle, nodes.data(), nodes.size(),
                                                   cudaStreamSetCaptureDependencies),
               "capturing a recorded step");
 #endif
     }
-    std::vector<cudaGraphNode_t> dependencies() const {
+    static std::vector<cudaGraphNode_t> dependencies(const Stream& stream) {
         cudaStreamCaptureStatus status{};
         const cudaGraphNode_t* nodes = nullptr;
         std::size_t count = 0;
 #if CUDART_VERSION >= 13000
         const cudaGraphEdgeData* edges = nullptr;
-        check(cudaStreamGetCaptureInfo(stream_.handle, &status, nullptr, nullptr, &nodes, &edges, &count),
+        check(cudaStreamGetCaptureInfo(stream.handle, &status, nullptr, nullptr, &nodes, &edges, &count),
               "capturing a recorded step");
 #else
-        check(cudaStreamGetCaptureInfo(stream_.handle, &status, nullptr, nullptr, &nodes, &count),
+        check(cudaStreamGetCaptureInfo(stream.handle, &status, nullptr, nullptr, &nodes, &count),
               "capturing a recorded step");
 #endif
         return {nodes, nodes + count};
     }
-    void use() const { check(cudaSetDevice(index_), "choosing the device"); }
-    void start(const Call& call, const Guard& guard) const {
+    void check_usable() const {
+        const auto card = fmt::format("{}, {} with compute capability {}.{},", name(), properties_.name,
+                                      properties_.major, properties_.minor);
+        require(10 * properties_.major + properties_.minor >= oldest_capability,
+                "cuda::device: {} cannot be used, kernels need 7.5 or newer; use another or hwnas::cpu::device()",
+                card);
+        cudaFuncAttributes attributes{};
+        const cudaError_t status = cudaFuncGetAttributes(&attributes, any_kernel());
+        if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
+            ignore(status);
+            fail(
+                "cuda::device: {} cannot be used: this build has code for {}; build hwnas with "
+                "-DCMAKE_CUDA_ARCHITECTURES={}{}, or use hwnas::cpu::device()",
+                card, HWNAS_CUDA_ARCHITECTURES, properties_.major, properties_.minor);
+        }
+        check(status, "looking for the kernels of the device");
+    }
+    void start(const Stream& on_stream, const Call& call, const Guard& guard) const {
         require(!call.is_double, "{}: {} of doubles; its kernels are in float, use hwnas::cpu::device() for double",
                 name(), call.name);
-        Stream stream = stream_;
+        Stream stream = on_stream;
         stream.guard = guard;
         launcher(call.index)(stream, call.payload);
     }
     void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, const char* what) const {
-        use();
+        const OnDevice on(index_);
         check(cudaMemcpyAsync(to, from, bytes, kind, stream_.handle), what);
         check(cudaStreamSynchronize(stream_.handle), what);
     }
     int index_;
     cudaDeviceProp properties_{};
+    std::optional<OwnStream> own_;
     Stream stream_;
 };
 
 }  // namespace
 
+void check(cudaError_t status, const char* what) {
+    if (status == cudaSuccess) return;
+    ignore(status);
+    fail("cuda: {}: {} ({})", what, cudaGetErrorString(status), cudaGetErrorName(status));
+}
+
+void launch_kernel(const Stream& stream, const void* kernel, const void* body, std::int64_t blocks, int threads,
+                   std::size_t shared) {
+    constexpr std::size_t allowed_to_all = 48 * 1024;
+    if (shared > allowed_to_all) raise_shared_limit(stream.device, kernel, shared);
+    Guard guard = stream.guard;
+    void* arguments[] = {const_cast<void*>(body), &guard};
+    check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)), arguments,
+                           shared, stream.handle),
+          "launching a kernel");
+}
+
 int device_count() noexcept {
     int count = 0;
-    if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
-    cudaGetLastError();  // a machine without a driver is no error of the next call
-    return 0;
+    const cudaError_t status = cudaGetDeviceCount(&count);
+    ignore(status);  // a machine without a driver is no error of the next call
+    if (status != cudaSuccess) return 0;
+    int usable = 0;
+    while (usable < count && capability(usable) >= oldest_capability) ++usable;
+    return usable;
 }
 
 Device device(int index) {
     int count = 0;
     const cudaError_t status = cudaGetDeviceCount(&count);
-    cudaGetLastError();
+    ignore(status);
     if (status != cudaSuccess || count == 0)
         fail("cuda::device: no CUDA device can be used here ({}); use hwnas::cpu::device()",
              status == cudaSuccess ? "none found" : cudaGetErrorString(status));

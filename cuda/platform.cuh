@@ -65,12 +65,8 @@ __device__ T* shared_memory() {
 template <class Body>
 void start(const Stream& stream, const Body& body, i64 blocks, int threads = Body::threads, std::size_t shared = 0) {
     if (blocks <= 0) return;
-    if (shared > 48 * 1024)
-        check(cudaFuncSetAttribute(kernel<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)),
-              "shared memory");
-    kernel<Body>
-        <<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), shared, stream.handle>>>(body, stream.guard);
-    check(cudaGetLastError(), "launch");
+    launch_kernel(stream, reinterpret_cast<const void*>(&kernel<Body, Body::registers>), &body, blocks, threads,
+                  shared);
 }
 
 #else

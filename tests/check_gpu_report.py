@@ -1,10 +1,13 @@
-"""What benchmarks/gpu_report.py makes of results: three files put together, one of them cut short, none at all."""
+"""What benchmarks/gpu_report.py makes of results, whole, cut short and missing; and benchmarks/gpu_report.sh on made-up
+programs: sections that hang or die, red tests, no GPU."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "benchmarks", "gpu_report.py")
@@ -14,7 +17,7 @@ OURS = {"context": {"hwnas_device": "cuda:0, some GPU"}, "benchmarks": [
      "of_copy": 91.6, "GB/s": 4200.0},
     {"name": "depthwise_conv/backward/n256_28x28x16_k3/hot/iterations:1/manual_time", "real_time": 8.0, "time_unit": "us"},
     {"name": "weighted_sum/forward/n256_28x28x16_of3/hot/iterations:1/manual_time", "real_time": 7.0, "time_unit": "us"},
-    {"name": "adam/step/55066/real_time", "real_time": 3.0, "time_unit": "us"},
+    {"name": "adam/zero_grad/55066/hot/iterations:1/manual_time", "real_time": 3.0, "time_unit": "us"},
     {"name": "search_step/paper/256/real_time", "real_time": 0.5, "time_unit": "ms", "items_per_second": 512000.0}]}
 FORWARD, BACKWARD, STEP = ("depthwise_conv/forward/n256_28x28x16_k3/cold", "depthwise_conv/backward/n256_28x28x16_k3/hot",
                            "search_step/paper/256")
@@ -38,17 +41,19 @@ class Report(unittest.TestCase):
                 return json.load(file), done.stdout
 
     def test_names_are_those_that_peers_may_have(self):
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(OURS, file)
-            file.flush()
-            done = subprocess.run([sys.executable, PROGRAM, "names", file.name], capture_output=True, text=True)
+        with tempfile.TemporaryDirectory() as work:
+            with open(os.path.join(work, "ours.json"), "w") as file:
+                json.dump(OURS, file)
+            done = subprocess.run([sys.executable, PROGRAM, "names", work], capture_output=True, text=True)
         self.assertEqual(done.stdout.split(), [FORWARD, BACKWARD, STEP])
 
     def test_ratios_are_to_the_better_of_both(self):
         result, text = self.run_on(ours__json=OURS, cudnn__json=CUDNN, torch__json=TORCH, gpu="Some GPU, 580.1, 1980 MHz\n",
-                                   tests="a\nb\nc\nAll tests passed\n", tests__status="0\n", sanitizer="memcheck 0 none\n")
-        self.assertEqual([result["gpu"], result["tests"], result["tests_exit"], result["sanitizer"]],
-                         ["Some GPU, 580.1, 1980 MHz", ["b", "c", "All tests passed"], "0", ["memcheck 0 none"]])
+                                   tests="a\nb\nc\nAll tests passed\n", sanitizer="memcheck 0 none\n",
+                                   sections="tests\tok, 3 s\n")
+        self.assertEqual([result["gpu"], result["tests"], result["sections"], result["sanitizer"], result["problems"]],
+                         ["Some GPU, 580.1, 1980 MHz", ["b", "c", "All tests passed"], {"tests": "ok, 3 s"},
+                          ["memcheck 0 none"], []])
         self.assertEqual(result["peers"], {"cudnn": {"cudnn": "9.19.0"}, "torch": {"torch": "2.11", "cudnn": 91900}})
         rows = {row["name"]: row for row in result["results"]}
         self.assertEqual(len(rows), 5)
@@ -75,6 +80,159 @@ class Report(unittest.TestCase):
         self.assertFalse(any("ratio" in row for row in result["results"]))
         result, _ = self.run_on(gpu="Some GPU")
         self.assertEqual(result["results"], [])
+
+    def test_what_was_cut_short_counts_as_far_as_it_goes(self):
+        whole, peer = json.dumps(OURS), json.dumps(TORCH)
+        for cut in range(len(whole)):
+            result, _ = self.run_on(ours__json=whole[:cut], gpu="Some GPU") if cut % 97 == 0 else (None, None)
+            if result:
+                complete = whole[:cut].count("}") - 1  # the first is that of the context
+                self.assertEqual(len(result["results"]), max(0, complete))
+        result, _ = self.run_on(ours__json=OURS, torch__json=peer[:peer.index(BACKWARD) + 5])
+        self.assertEqual([row["name"] for row in result["results"] if "torch" in row], [FORWARD])
+        self.assertEqual(result["peers"]["torch"]["torch"], "2.11")
+        result, _ = self.run_on(ours__json=whole[:-30], ours__steps__json={"benchmarks": OURS["benchmarks"][-1:]},
+                                sections="steps\tok\n")
+        self.assertEqual([row["name"] for row in result["results"]][-1], STEP)
+        self.assertEqual(len(result["results"]), 5)
+
+    def test_problems_come_first(self):
+        result, text = self.run_on(gpu="Some GPU", problems="tests are red: 3 failed\n")
+        self.assertEqual([text.splitlines()[0], result["problems"]],
+                         ["!! tests are red: 3 failed", ["tests are red: 3 failed"]])
+
+
+SCRIPT = os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "gpu_report.sh")
+BENCHMARKS = """#!/bin/sh
+echo "$HWNAS_SECTION $*" >>"$LOG"
+for a; do case $a in --benchmark_out=*) out=${a#*=} ;; esac; done
+case " $BREAK " in *" $HWNAS_SECTION-missing "*) echo 'HWNAS_DEVICE is "cuda": there is no CUDA device here'; exit 2 ;; esac
+[ "$HWNAS_SECTION" != device ] || printf 'relu/forward/n256_28x28x1/hot\nsome_op/forward/28x3/hot\nsearch_step/paper/256\n'
+[ -z "$out" ] || printf '{"context": {"a": 1}, "benchmarks": [{"name": "relu/%s", "real_time": 1, "time_unit": "us"}' \
+    "$HWNAS_SECTION" >"$out"
+case " $BREAK " in *" $HWNAS_SECTION-hangs "*) sleep 600 ;; *" $HWNAS_SECTION-dies "*) kill -SEGV $$ ;; esac
+[ -z "$out" ] || echo ']}' >>"$out"
+"""
+TESTS = """#!/bin/sh
+case " $BREAK " in *" tests-red "*) echo 'Failed 3 test cases'; exit 3 ;; *" tests-hang "*) sleep 600 ;; esac
+echo 'All tests passed'
+"""
+SANITIZER = """#!/bin/sh
+echo "sanitizer $*" >>"$LOG"
+case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;; esac
+echo '========= ERROR SUMMARY: 0 errors'
+"""
+CUDNN_PEER = """#!/bin/sh
+cat >/dev/null
+printf '{"cudnn": "9", "seconds": {"relu/ops": {"a": 2e-6}' >"$1"
+case " $BREAK " in *" cudnn-hangs "*) sleep 600 ;; esac
+echo '}}' >>"$1"
+"""
+
+
+class Script(unittest.TestCase):
+    def run_on(self, broken="", seconds=24, sanitizer=True, cudnn=True):
+        with tempfile.TemporaryDirectory() as work:
+            programs = os.path.join(work, "programs")
+            tools = os.path.join(work, "tools")
+            os.makedirs(programs), os.makedirs(tools)
+
+            def program(directory, name, text):
+                path = os.path.join(directory, name)
+                with open(path, "w") as file:
+                    file.write(text)
+                os.chmod(path, 0o755)
+
+            program(programs, "hwnas_benchmarks", BENCHMARKS)
+            program(programs, "test_cuda", TESTS)
+            program(tools, "nvidia-smi", "#!/bin/sh\necho 'Some GPU, 580'\n")
+            if cudnn:
+                program(programs, "hwnas_cudnn_peer", CUDNN_PEER)
+            for tool in ("bash", "sh", "awk", "timeout", "grep", "head", "tail", "tr", "cat", "mktemp", "rm", "sleep",
+                         "dirname", "sed", "cut", "sort", "paste"):
+                os.symlink(shutil.which(tool), os.path.join(tools, tool))
+            # A Python that finds no PyTorch.
+            program(tools, "python3", f"#!/bin/sh\n[ \"$1\" != -c ] || exit 1\nexec {sys.executable} \"$@\"\n")
+            if sanitizer:
+                program(tools, "compute-sanitizer", SANITIZER)
+            out, log = os.path.join(work, "out.json"), os.path.join(work, "log")
+            begin = time.monotonic()
+            done = subprocess.run(["bash", SCRIPT, "--programs", programs, "--out", out, "--seconds", str(seconds)],
+                                  capture_output=True, text=True,
+                                  env={"PATH": tools, "BREAK": broken, "LOG": log, "TMPDIR": work})
+            self.assertLess(time.monotonic() - begin, seconds + 120)
+            self.assertTrue(os.path.exists(out), done.stdout + done.stderr)
+            with open(out) as file:
+                result = json.load(file)
+            with open(log) as file:
+                return done, result, file.read()
+
+    def names(self, result):
+        return [row["name"] for row in result["results"]]
+
+    def test_everything_runs_in_its_order(self):
+        done, result, log = self.run_on()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(list(result["sections"]), ["device", "tests", "sanitizer", "steps", "depthwise", "ops", "imagenet",
+                                                    "cudnn", "torch"])
+        self.assertEqual({how.split(",")[0] for name, how in result["sections"].items() if name != "torch"}, {"ok"})
+        self.assertEqual(result["sections"]["torch"], "not installed, or it finds no GPU")
+        self.assertEqual(self.names(result), ["relu/steps", "relu/depthwise", "relu/ops", "relu/imagenet"])
+        self.assertEqual(result["results"][2]["best"], "cudnn: a")
+        self.assertEqual(len(result["sanitizer"]), 4)
+        self.assertIn("^((relu|some_op)/.*(n256_", log)
+        self.assertEqual(log.count("~[long]*agree*"), 4)  # the short list
+
+    def test_a_section_that_hangs_or_dies_takes_no_other_with_it(self):
+        done, result, _ = self.run_on("steps-hangs depthwise-dies cudnn-hangs racecheck-hangs")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("timed out", result["sections"]["steps"])
+        self.assertRegex(result["sections"]["depthwise"], "^exit [0-9]+$")
+        self.assertIn("timed out", result["sections"]["cudnn"])
+        self.assertIn("ok", result["sections"]["ops"])
+        self.assertEqual(self.names(result), ["relu/steps", "relu/depthwise", "relu/ops", "relu/imagenet"])
+        self.assertEqual(result["results"][2]["best"], "cudnn: a")
+        self.assertIn("racecheck timed out", result["sanitizer"])
+        self.assertEqual(len(result["sanitizer"]), 4)
+
+    def test_red_tests_are_said_first_and_the_rest_runs(self):
+        done, result, _ = self.run_on("tests-red memcheck-finds")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(result["problems"], ["tests are red: Failed 3 test cases", "compute-sanitizer found errors"])
+        self.assertEqual(len(result["results"]), 4)
+        table = done.stdout[done.stdout.index("== torch" if "== torch" in done.stdout else "   torch:"):].splitlines()
+        self.assertEqual(table[1], "!! tests are red: Failed 3 test cases")
+
+    def test_no_gpu_although_there_is_a_driver(self):
+        done, result, log = self.run_on("device-missing")
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(result["problems"], ["no GPU that can be used, although nvidia-smi is there: HWNAS_DEVICE is "
+                                              '"cuda": there is no CUDA device here'])
+        self.assertEqual([result["results"], log.count("\n")], [[], 1])
+
+    def test_what_is_not_installed_is_said(self):
+        done, result, _ = self.run_on(sanitizer=False, cudnn=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(result["sanitizer"], ["compute-sanitizer: not installed"])
+        self.assertEqual(result["sections"]["sanitizer"], "not installed")
+        self.assertRegex(result["sections"]["cudnn"], "^not installed")
+
+    def test_the_short_list_has_tests_of_every_op(self):
+        tests = os.path.join(os.path.dirname(os.path.abspath(__file__)), "cuda")
+        listed = set()
+        for name in os.listdir(tests):
+            with open(os.path.join(tests, name)) as file:
+                for line in file:
+                    if line.startswith("TEST_CASE(") and "agree" in line and "[cuda]" in line and "[long]" not in line:
+                        listed.add(name)
+        self.assertLessEqual({"depthwise_conv.cpp", "conv.cpp", "batch_norm.cpp", "max_pool.cpp", "mixed_cell.cpp",
+                              "mixed_node.cpp", "gumbel_softmax.cpp", "softmax.cpp", "weighted_sum.cpp"}, listed)
+
+    def test_budgets_add_up_to_eight_minutes(self):
+        with open(SCRIPT) as file:
+            text = file.read()
+        lines = text[text.index("budgets='") + len("budgets='"):].split("'")[0].splitlines()
+        self.assertEqual(sum(int(line.split()[1]) for line in lines), 480)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """PyTorch on a GPU, for benchmarks/gpu_report.sh: reads names of our benchmarks from standard input, one a line, and
 writes {name: {configuration: seconds a call}} as JSON to the file given. Ops run inside captured graphs, hot and cold, in both
-layouts, with and without cuDNN's search; steps eagerly and compiled."""
+layouts, with and without cuDNN's search; steps eagerly, compiled in both of its modes, and in a captured graph."""
 
 import json
 import math
+import os
 import statistics
 import sys
 import time
@@ -54,40 +55,68 @@ def in_graph(calls):
 
 def op(name):
     base, temperature = name.rsplit("/", 1)
+    flat = base.split("/")[0] in torch_ops.WITHOUT_LAYOUT
     found = {}
-    for label, layout in LAYOUTS.items():
-        for search in (False, True):
+    for label, layout in list(LAYOUTS.items())[:1] if flat else LAYOUTS.items():
+        for search in (False,) if flat else (False, True):
             torch.backends.cudnn.benchmark = search
             try:
                 first = torch_ops.make(base, layout)
-                n, h, w, c = torch_ops.extents(base.split("/")[2])[:4]
-                copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * n * h * w * c)))) if temperature == "cold" else 1
+                size = torch_ops.elements(base)
+                copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * size)))) if temperature == "cold" else 1
                 calls = [first] + [torch_ops.make(base, layout) for _ in range(copies - 1)]
                 found[f"{label}{', cudnn.benchmark' if search else ''}"] = in_graph(calls)
-            except (RuntimeError, ValueError) as error:
+            except RuntimeError as error:
                 print(f"{name}: {label}: {error}", file=sys.stderr)
     return found
+
+
+def several(run, times=20):
+    def all_of_them():
+        for _ in range(times):
+            run()
+
+    return timed(all_of_them) / times
+
+
+def captured(run):
+    """Seconds of a step that was captured once, its batch's place in the data aside."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(5):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return several(graph.replay)
 
 
 def step(name):
     kind, space, batch = name.split("/")[:3]
     make = {"search_step": torch_supernet.search_step, "train_step": torch_supernet.train_step}[kind]
+    torch.backends.cudnn.benchmark = True
     found = {}
+
+    def plan(label, measure):
+        try:
+            found[label] = measure()
+        except Exception as error:  # a compiler that is not there is no reason to stop
+            print(f"{name}: {label}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
+
+    def warm(layout, mode):
+        run, _ = make(space, int(batch), layout, mode)
+        for _ in range(10):
+            run()
+        return several(run)
+
     for label, layout in LAYOUTS.items():
-        for compiled in (False, True):
-            try:
-                torch.backends.cudnn.benchmark = True
-                run, _ = make(space, int(batch), layout, compiled)
-                for _ in range(10):
-                    run()
-
-                def several():
-                    for _ in range(20):
-                        run()
-
-                found[f"{label}{', compiled' if compiled else ''}"] = timed(several) / 20
-            except Exception as error:  # a compiler that is not there is no reason to stop
-                print(f"{name}: {label}: {str(error).splitlines()[0]}", file=sys.stderr)
+        plan(label, lambda: warm(layout, None))
+        plan(f"{label}, eager in a graph", lambda: captured(make(space, int(batch), layout, None, capturable=True)[0]))
+    for label, layout in LAYOUTS.items():  # compiling takes longest
+        plan(f"{label}, compiled", lambda: warm(layout, "default"))
+        plan(f"{label}, compiled, reduce-overhead", lambda: warm(layout, "reduce-overhead"))
     return found
 
 
@@ -98,8 +127,9 @@ def main():
             results["seconds"][name] = step(name) if "_step/" in name else op(name)
         except ValueError:
             continue  # an op that only we have
-        with open(sys.argv[1], "w") as file:
+        with open(sys.argv[1] + ".new", "w") as file:
             json.dump(results, file, indent=1)
+        os.replace(sys.argv[1] + ".new", sys.argv[1])  # whole, whenever time runs out
 
 
 if __name__ == "__main__":

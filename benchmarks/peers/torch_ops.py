@@ -19,9 +19,33 @@ def extents(shape):
     return n, h, w, channels, outputs or channels, kernel or 1, stride or 1
 
 
+WITHOUT_LAYOUT = ("softmax", "gumbel_softmax", "adam")
+
+
+def elements(name):
+    """Floats of the op's input, or parameters."""
+    op, _, shape = name.split("/")
+    if op == "adam":
+        return 4 * int(shape)  # values, gradients and two moments
+    n, h, w, channels = extents(shape)[:4]
+    return n * h * w * channels
+
+
+def adam_step(count):
+    """Adam's step on one tensor, as one fused kernel, its step counter on the device."""
+    p = torch.rand(count)
+    p.grad = torch.rand(count).sub_(0.5)
+    adam = torch.optim.Adam([p], lr=1e-6, fused=p.is_cuda, capturable=p.is_cuda)
+    return adam.step
+
+
 def make(name, layout):
     """A function of no arguments that calls the op once, without the tape: what autograd itself would call."""
     op, direction, shape = name.split("/")
+    if op == "adam":
+        if direction != "step":
+            raise ValueError(f"no {direction} of adam here")
+        return adam_step(int(shape))
     n, h, w, channels, outputs, kernel, stride = extents(shape)
     x = torch.rand(n, channels, h, w).sub_(0.5).contiguous(memory_format=layout)
     aten, padding = torch.ops.aten, kernel // 2 if kernel % 2 else 0
@@ -52,6 +76,13 @@ def make(name, layout):
         forward = lambda: torch.softmax(rows, 1)
         y, dy = forward(), torch.rand_like(rows)
         backward = lambda: aten._softmax_backward_data(dy, y, 1, torch.float32)
+    elif op == "gumbel_softmax":
+        logits = x.reshape(n, channels).requires_grad_(direction != "forward")
+        forward = lambda: torch.nn.functional.gumbel_softmax(logits, tau=0.5)
+        if direction != "forward":
+            with torch.enable_grad():
+                y, dy = forward(), torch.rand(n, channels)
+            backward = lambda: torch.autograd.grad(y, logits, dy, retain_graph=True)
     elif op == "batch_norm":
         scale, shift, dy = torch.rand(channels), torch.rand(channels), torch.rand_like(x)
         forward = lambda: torch.native_batch_norm(x, scale, shift, None, None, True, 0.1, 1e-5)

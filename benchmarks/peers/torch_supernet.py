@@ -160,11 +160,19 @@ def optimizer(kind, parameters, **options):
         return kind(parameters, **options)
 
 
-def random_batches(batch, layout, count=55_000):
-    """A function that gathers the next shuffled batch of random bytes and normalises it."""
+def random_batches(batch, layout, count=55_000, capturable=False):
+    """A function that gathers the next shuffled batch of random bytes and normalises it; capturable: the place in the data lies
+    on the device, so that a captured graph goes on."""
     images = torch.randint(0, 256, (count, 1, 28, 28), dtype=torch.uint8)
     labels = torch.randint(0, 10, (count,))
     order, position = torch.randperm(count), 0
+    place, offsets = torch.zeros((), dtype=torch.int64), torch.arange(batch)
+
+    def following_on_device():
+        rows = order[place + offsets]
+        place.add_(batch).remainder_(count - batch)
+        x = images[rows].float().div_(255).sub_(0.2860).div_(0.3530)
+        return x.contiguous(memory_format=layout), labels[rows]
 
     def following():
         nonlocal position
@@ -173,15 +181,23 @@ def random_batches(batch, layout, count=55_000):
         x = images[rows].float().div_(255).sub_(0.2860).div_(0.3530)
         return x.contiguous(memory_format=layout), labels[rows]
 
-    return following
+    return following_on_device if capturable else following
 
 
-def search_step(space, batch, layout, compiled):
-    """One training step of supernet and hypernetwork, all between two batches; and the supernet's parameters."""
+def compiled_as(net, compiled):
+    """compiled: False or None, True, or a mode of torch.compile."""
+    return torch.compile(net, mode=None if compiled is True else compiled) if compiled else net
+
+
+def search_step(space, batch, layout, compiled, capturable=False):
+    """One training step of supernet and hypernetwork, all between two batches; and the supernet's parameters. capturable: it can
+    be captured as a CUDA graph."""
     net, hyper = SuperNet(space).to(memory_format=layout), HyperNet()
-    run = torch.compile(net) if compiled else net
-    adam = optimizer(torch.optim.Adam, [*net.parameters(), *hyper.parameters()], lr=1e-3)
-    simplex, following, sums = torch.distributions.Dirichlet(torch.ones(PRIMITIVES)), random_batches(batch, layout), torch.zeros(2)
+    run = compiled_as(net, compiled)
+    options = {"capturable": True} if capturable else {}
+    adam = optimizer(torch.optim.Adam, [*net.parameters(), *hyper.parameters()], lr=1e-3, **options)
+    simplex, sums = torch.distributions.Dirichlet(torch.ones(PRIMITIVES)), torch.zeros(2)
+    following = random_batches(batch, layout, capturable=capturable)
 
     def step():
         x, y = following()
@@ -197,12 +213,13 @@ def search_step(space, batch, layout, compiled):
     return step, sum(p.numel() for p in net.parameters())
 
 
-def train_step(space, batch, layout, compiled):
+def train_step(space, batch, layout, compiled, capturable=False):
     """One training step of the derived network; and its parameters."""
     net = DerivedNet(space, choices=mixed_choices()).to(memory_format=layout)
-    run = torch.compile(net) if compiled else net
-    adam = optimizer(torch.optim.AdamW, net.parameters(), lr=1e-3, weight_decay=1e-2)
-    following, sums = random_batches(batch, layout), torch.zeros(2)
+    run = compiled_as(net, compiled)
+    options = {"capturable": True} if capturable else {}
+    adam = optimizer(torch.optim.AdamW, net.parameters(), lr=1e-3, weight_decay=1e-2, **options)
+    following, sums = random_batches(batch, layout, capturable=capturable), torch.zeros(2)
 
     def step():
         x, y = following()

@@ -7,10 +7,14 @@
 
 namespace hwnas::cuda {
 
-/// Number of CUDA devices that can be used; 0 without a driver, a card or a CUDA build.
+/// Number of CUDA devices that can be used, from 0 on; 0 without a driver, a card or a CUDA build. A card older than
+/// compute capability 7.5 is not counted, nor one behind it: CUDA puts the fastest first.
 int device_count() noexcept;
 
-/// CUDA device `index`, from 0; throws Error where there is none or this build has no CUDA backend.
+/// CUDA device `index`, from 0; throws Error where there is none, this build has no CUDA backend, or no code for the
+/// card. A device may be used by several host threads at once, each with tensors of its own or after a synchronize():
+/// their calls go to one stream, in the order in which they are made. A step recorded on one thread has the calls of
+/// that thread alone. The thread's current CUDA device, which other libraries go by, is left as it was found.
 Device device(int index = 0);
 
 }  // namespace hwnas::cuda

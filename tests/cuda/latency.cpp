@@ -10,7 +10,8 @@ namespace cuda_latency_test {
 using namespace hwnas;
 using namespace hwnas::testing;
 
-TEST_CASE("profile on the device times every unit of a space, 64 images at a time unless told otherwise", "[cuda]") {
+TEST_CASE("profile on the device times every unit of a space, 64 images at a time unless told otherwise",
+          "[cuda][long]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     for (const char* name : {"pointwise", "separable"}) {
         INFO(name);

@@ -41,6 +41,32 @@ TEST_CASE("mixed_cell on the device: every length of a thread's strip", "[cuda]"
         agrees(RelaxedCell{x, 1, 2, 2}.filled());
 }
 
+TEST_CASE("mixed_cell: two blocks or more find room on a multiprocessor for every cell of `paper`", "[cell_blocks]") {
+    // Bytes of a multiprocessor and of them for a block: Table "Technical Specifications per Compute Capability"; each
+    // block takes one KB more than it asks for.
+    struct Card {
+        const char* name;
+        std::int64_t kilobytes, a_block;
+        std::vector<std::int64_t> blocks;  // at 28 x 28 x 16, 14 x 14 x 32, 7 x 7 x 64; 0: vertex by vertex
+    };
+    for (const Card& card : {Card{"9.0", 228, 227, {2, 3, 4}}, Card{"8.0", 164, 163, {1, 2, 2}},
+                             Card{"8.6", 100, 99, {1, 1, 1}}, Card{"7.5", 64, 64, {0, 1, 1}}}) {
+        INFO(card.name);
+        std::vector<std::int64_t> blocks;
+        for (const auto& [h, c] : {std::pair<std::int64_t, std::int64_t>{28, 16}, {14, 32}, {7, 64}}) {
+            const auto bytes = contract::cell_bytes(h, h, c, 14);
+            blocks.push_back(
+                bytes > card.a_block * 1024 ? 0 : std::max<std::int64_t>(1, card.kilobytes * 1024 / (bytes + 1024)));
+        }
+        CHECK(blocks == card.blocks);
+    }
+    // A row of channels is a whole sector of 32 bytes but at 28 x 28, where twice as many would not find room.
+    CHECK(contract::cell_channels(28, 28, 16) == 4);
+    CHECK(contract::cell_channels(14, 14, 32) == 8);
+    CHECK(contract::cell_channels(7, 7, 64) == 16);
+    CHECK(contract::cell_channels(32, 32, 16) == 4);
+}
+
 TEST_CASE("mixed_cell on the device: what is wanted, added to what is there", "[cuda]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     const CellCalls calls[] = {{RelaxedCell{{5, 6, 5, 9}}.filled(), 2},

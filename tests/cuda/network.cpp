@@ -55,7 +55,8 @@ double norm(const std::vector<double>& v) {
 
 }  // namespace
 
-TEST_CASE("derived networks on the device: training's gradients and prepared logits agree with the CPU", "[cuda]") {
+TEST_CASE("derived networks on the device: training's gradients and prepared logits agree with the CPU",
+          "[cuda][long]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     const SpaceOptions tiny{.image = {6, 6, 1}, .classes = 4, .channels = 4, .cells = 2, .nodes = 3},
         whole{.image = {28, 28, 1}, .classes = 10, .channels = 16};

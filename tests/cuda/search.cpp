@@ -71,7 +71,7 @@ double last_loss(const SingleLevelTrainer<SuperNet>& trainer) {
 
 }  // namespace
 
-TEST_CASE("search on the device: every step from the CPU's state gives the CPU's loss and gradients", "[cuda]") {
+TEST_CASE("search on the device: every step from the CPU's state gives the CPU's loss and gradients", "[cuda][long]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     const auto data = images();
     for (const auto& c : cases()) {
@@ -118,7 +118,7 @@ TEST_CASE("search on the device: every step from the CPU's state gives the CPU's
     }
 }
 
-TEST_CASE("search on the device: left alone it stays within the spread of seeds", "[cuda]") {
+TEST_CASE("search on the device: left alone it stays within the spread of seeds", "[cuda][long]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     if (emulated()) SKIP("200 steps take the emulator too long");
     const auto data = images();
@@ -135,18 +135,21 @@ TEST_CASE("search on the device: left alone it stays within the spread of seeds"
             .fit(data);
         return loss;
     };
-    const auto cpu = test_device(0);
-    std::vector<double> seeds;
-    for (const std::uint64_t seed : {1, 2, 3}) seeds.push_back(run(cpu, seed));
+    // The mean over the same seeds, which has less spread than one of them, lies where the CPU's seeds lie.
+    std::vector<double> seeds, found;
+    for (const std::uint64_t seed : {1, 2, 3}) {
+        seeds.push_back(run(test_device(0), seed));
+        found.push_back(run(device, seed));
+    }
     const auto [low, high] = std::minmax_element(seeds.begin(), seeds.end());
-    const double found = run(device, 1), margin = *high - *low;
+    const double mean = (found[0] + found[1] + found[2]) / 3;
     INFO("task loss of the last epoch: CPU " << seeds[0] << ", " << seeds[1] << ", " << seeds[2] << "; device "
-                                             << found);
-    CHECK(found >= *low - margin);
-    CHECK(found <= *high + margin);
+                                             << found[0] << ", " << found[1] << ", " << found[2]);
+    CHECK(mean >= *low);
+    CHECK(mean <= *high);
 }
 
-TEST_CASE("search on the device: the same bits twice, and a family that works", "[cuda]") {
+TEST_CASE("search on the device: the same bits twice, and a family that works", "[cuda][long]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     const auto data = images();
     const Case c = cases()[1];

@@ -59,6 +59,12 @@ public:
         auto& known = outside_[reinterpret_cast<std::uintptr_t>(address)];
         known = std::max(known, bytes);
     }
+    void reach(const void* address, std::size_t bytes) override {
+        const auto value = reinterpret_cast<std::uintptr_t>(address);
+        if (placed(value)) return;
+        auto& known = reached_[value];
+        known = std::max(known, bytes);
+    }
     void* resolve(void* address) const override { return sealed_ ? moved(address) : address; }
     bool finished() const override { return sealed_; }
     void append(const Device& device, const Call& call, Guard guard) override {
@@ -135,7 +141,7 @@ private:
         std::vector<MemoryUse> uses;
         const auto use = [&](const void* pointer, bool writes) {
             if (!pointer) return;
-            auto [begin, end] = range(pointer);
+            auto [begin, end] = reached(pointer);
             if (begin == end) begin = 0, end = ~std::uintptr_t{0};  // anything
             if (placed(begin)) {
                 const std::uintptr_t bytes = end - begin;
@@ -175,10 +181,20 @@ private:
         return widest;
     }
 
+    /// The same for calls that may run side by side. What belongs to one tensor of a block of many (Adam's) is no
+    /// reason to wait for a call that has another: a pointer reaches what the longest tensor does that begins where it
+    /// points. Nothing is known of a pointer into the midst of a tensor.
+    std::pair<std::uintptr_t, std::uintptr_t> reached(const void* pointer) const {
+        const auto value = reinterpret_cast<std::uintptr_t>(pointer);
+        const auto known = reached_.find(value);
+        if (known == reached_.end() || known->second == 0) return range(pointer);
+        return {value, value + known->second};
+    }
+
     Device device_;
     MemoryPlan plan_;
-    std::vector<PlacedBuffer> buffers_;  // by address
-    std::map<std::uintptr_t, std::size_t> outside_;
+    std::vector<PlacedBuffer> buffers_;                        // by address
+    std::map<std::uintptr_t, std::size_t> outside_, reached_;  // bytes, by address
     std::vector<std::shared_ptr<Place>> places_;
     std::set<const Place*> known_;
     std::vector<ScheduledCall> entries_;

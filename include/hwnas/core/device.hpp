@@ -141,6 +141,9 @@ public:
     virtual void vacate(void* address, std::size_t bytes) noexcept = 0;
     /// Notes that the step uses memory from outside.
     virtual void touch(const void* address, std::size_t bytes, const std::shared_ptr<Place>& place) = 0;
+    /// Notes the memory of a tensor or view of which a call may be given the address: all that the call reaches from
+    /// it.
+    virtual void reach(const void* address, std::size_t bytes) = 0;
     virtual void* resolve(void* address) const = 0;  ///< the final address of a place, once finished()
     /// Whether the step is complete, so that addresses are final.
     virtual bool finished() const = 0;

@@ -114,7 +114,11 @@ public:
         return storage_->device();
     }
     /// Address of the first element, on the device; only valid to read on the host where the device is a CPU.
-    T* data() const { return reinterpret_cast<T*>(static_cast<char*>(storage_->address()) + offset_); }
+    T* data() const {
+        T* const memory = reinterpret_cast<T*>(static_cast<char*>(storage_->address()) + offset_);
+        if (const auto& recording = Recording::active()) recording->reach(memory, bytes());
+        return memory;
+    }
     /// Its memory, shared with copies and views.
     const std::shared_ptr<Storage>& storage() const { return storage_; }
 

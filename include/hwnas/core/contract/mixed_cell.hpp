@@ -21,10 +21,25 @@ struct CellEdges {
 constexpr i64 cell_strips(i64 h) {
     return h > 16 ? 2 : 1;
 }
-/// Channels of an image that are computed together: a power of two, as many as 256 threads have columns and strips for.
+/// Bytes that threads share for the backward pass of so many channels, which needs more than the forward pass:
+/// gradients of all nodes and one vertex with a border of zeros, the taps of its pool, and filters, sums and the warps'
+/// parts of them.
+constexpr i64 cell_bytes_of(i64 h, i64 w, i64 channels, i64 edges) {
+    const i64 plane = (h + 2) * (w + 2) * channels, warps = (channels * w * cell_strips(h) + 31) / 32;
+    return 4 * ((max_cell_nodes + 1) * plane + (12 + 10) * edges * channels + max_cell_nodes * 10 * warps * channels) +
+           (plane + 15) / 16 * 16;
+}
+/// What two groups of threads may share on one multiprocessor of compute capability 9.0: of 228 KB, a KB each is the
+/// system's.
+inline constexpr i64 cell_bytes_of_two = 113 * 1024;
+/// Channels of an image that are computed together: a power of two, as many as 256 threads have columns and strips for
+/// and two groups of threads memory: one waits at its barriers while the other works.
 constexpr i64 cell_channels(i64 h, i64 w, i64 c) {
+    constexpr i64 dense = max_cell_inputs * max_cell_nodes + max_cell_nodes * (max_cell_nodes - 1) / 2;
     i64 channels = 1;
-    while (channels < 32 && channels < c && 2 * channels * w * cell_strips(h) <= 256) channels *= 2;
+    while (channels < 32 && channels < c && 2 * channels * w * cell_strips(h) <= 256 &&
+           cell_bytes_of(h, w, 2 * channels, dense) <= cell_bytes_of_two)
+        channels *= 2;
     return channels;
 }
 /// Groups of so many channels, the last of which may have fewer.
@@ -32,13 +47,9 @@ constexpr i64 cell_groups(i64 h, i64 w, i64 c) {
     const i64 channels = cell_channels(h, w, c);
     return (c + channels - 1) / channels;
 }
-/// Bytes that threads have to share for the backward pass, which needs more than the forward pass: gradients of all
-/// nodes and one vertex with a border of zeros, the taps of its pool, and filters, sums and the warps' parts of them.
+/// Bytes that threads have to share for a cell.
 constexpr i64 cell_bytes(i64 h, i64 w, i64 c, i64 edges) {
-    const i64 channels = cell_channels(h, w, c), plane = (h + 2) * (w + 2) * channels,
-              warps = (channels * w * cell_strips(h) + 31) / 32;
-    return 4 * ((max_cell_nodes + 1) * plane + (12 + 10) * edges * channels + max_cell_nodes * 10 * warps * channels) +
-           (plane + 15) / 16 * 16;
+    return cell_bytes_of(h, w, cell_channels(h, w, c), edges);
 }
 
 /// u[k] = what node k sums, [n, h, w, c].
