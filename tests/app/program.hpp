@@ -138,24 +138,27 @@ inline long rows_of(const std::filesystem::path& file) {
     return std::max<long>(0, std::count(text.begin(), text.end(), '\n') - 1);
 }
 
-/// Fashion-MNIST in form: images of 8 x 8, `train` and `test` of them (multiples of 10), one bright row or column a
-/// class.
-inline std::string tiny_data(const TemporaryDirectory& directory, std::uint32_t train, std::uint32_t test) {
+/// Fashion-MNIST in form: images of `side` x `side`, `train` and `test` of them (multiples of 10), one bright row or
+/// column a class.
+inline std::string tiny_data(const TemporaryDirectory& directory, std::uint32_t train, std::uint32_t test,
+                             std::uint32_t side = 8) {
     std::filesystem::create_directories(directory / "data");
     for (const auto& [stem, count] : {std::pair{std::string("train"), train}, {std::string("t10k"), test}}) {
         std::string labels, images;
         for (std::uint32_t n = 0; n < count; ++n) {
             const int label = static_cast<int>(n % 10);
             labels += static_cast<char>(label);
-            for (int y = 0; y < 8; ++y)
-                for (int x = 0; x < 8; ++x) {
+            for (int y = 0; y < static_cast<int>(side); ++y)
+                for (int x = 0; x < static_cast<int>(side); ++x) {
                     const bool bright = label < 5 ? y == label + 1 : x == label - 4;
                     images += static_cast<char>(
                         (bright ? 180 : 0) +
-                        static_cast<int>((n * 7919u + static_cast<unsigned>(y * 8 + x) * 104'729u) % 60));
+                        static_cast<int>(
+                            (n * 7919u + (static_cast<unsigned>(y) * side + static_cast<unsigned>(x)) * 104'729u) %
+                            60));
                 }
         }
-        directory.put("data/" + stem + "-images-idx3-ubyte", idx({count, 8, 8}, images));
+        directory.put("data/" + stem + "-images-idx3-ubyte", idx({count, side, side}, images));
         directory.put("data/" + stem + "-labels-idx1-ubyte", idx({count}, labels));
     }
     return (directory / "data").string();

@@ -97,7 +97,7 @@ TEST_CASE("a search stopped by Ctrl-C and by a kill ends with the same bytes as 
 
 TEST_CASE("a search of pointwise at batch 256 takes less than 800 MB", "[app]") {
     const TemporaryDirectory directory;
-    const auto data = hwnas_test::tiny_data(directory, 532, 40);
+    const auto data = hwnas_test::tiny_data(directory, 540, 40, 28);
     const auto finished = run(directory, {"search", "--data", data, "--no-verify", "--validation", "20", "--batch",
                                           "256", "--epochs", "1", "--threads", "2", "--out", "run"});
     INFO(finished.err);
