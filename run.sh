@@ -154,11 +154,19 @@ build() { # preset, target...
     # The presets say Ninja; make serves where it is missing, and a build directory stays with what it began with.
     generator=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "build/$preset/CMakeCache.txt" 2>/dev/null) || generator=
     if [ -z "$generator" ] && ! have ninja; then generator="Unix Makefiles"; fi
-    # What is run here needs the CUDA backend where there is a card, and machine code for that card only.
+    # What is run here needs the CUDA backend where there is a card, and machine code for that card only; tests are built with
+    # it wherever there is nvcc, for 9.0, whose registers they check, and for the card.
     cuda=
-    if [ "$preset" = release ]; then
-        if [ -e /dev/nvidiactl ]; then cuda="-DHWNAS_BUILD_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=native"; else cuda=-DHWNAS_BUILD_CUDA=OFF; fi
-    fi
+    case $preset in
+        release)
+            cuda=-DHWNAS_BUILD_CUDA=OFF
+            [ ! -e /dev/nvidiactl ] || cuda="-DHWNAS_BUILD_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=native"
+            ;;
+        test)
+            card=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sed -n '1s/\.//p') || card=
+            case $card in "" | 90 | *[!0-9]*) ;; *) cuda="-DCMAKE_CUDA_ARCHITECTURES=90;$card" ;; esac
+            ;;
+    esac
     # shellcheck disable=SC2086 # two words
     logged cmake --preset "$preset" $cuda ${generator:+-G "$generator"} ||
         die "configuring failed (whole output: build/build.log). Where apt does not help: install Eigen 3.4, fmt 9," \

@@ -14,7 +14,7 @@
 //   mixed_cell forward       4 (A + 4) n        2 * 9 * 14 n + 2 * 2 C n     A = 2 inputs of n elements, 4 nodes of n
 //     forward_backward       4 * 3 (2 + 4) n    three times that   all nodes kept on chip: 18 arrays of n in all
 //   mixed_cell, mixed_node _nodes forward   4 (2 + 3 * 4) n    the nodes and their concatenation, on a GPU
-//     forward_backward       4 (3 * 2 + 7 * 4) n    in one call each way, or vertex by vertex
+//     forward_backward       4 (3 * 2 + 7 * 4) n    in one call each way, or node by node (_nodes_by_source: by source)
 #include "ops.hpp"
 
 namespace hwnas::benchmarks {
@@ -216,17 +216,17 @@ void add_mixed_cell(const Extent& x, bool fused) {
     add("forward_backward", true, {f32 * 3 * (inputs + nodes) * n, 3 * flops});
 }
 
-/// The nodes of such a cell alone, in one call each way or vertex by vertex.
-void add_cell_nodes(const Extent& x, bool whole) {
+/// The nodes of such a cell alone, in one call each way or in a schedule of MixedNodes, by default the device's.
+void add_cell_nodes(const Extent& x, bool whole, std::optional<MixedSchedule> schedule = {}) {
     constexpr int inputs = 2, nodes = 4, edges = 14;
     const double n = x.elements(), flops = 18 * edges * n;
     std::vector<Input> operands{{x.shape()}, {x.shape()}, {{1, 3 * edges}}};
     operands.resize(operands.size() + edges, {{3, 3, x.c}, Role::parameter});
     add_op({.name = whole ? "mixed_cell" : "mixed_node",
-            .shape = x.str() + "_nodes",
+            .shape = x.str() + (schedule ? "_nodes_by_source" : "_nodes"),
             .inputs = operands,
             .apply =
-                [whole, c = x.c](const auto& v) {
+                [whole, schedule, c = x.c](const auto& v) {
                     const auto graph = CellGraph::dense(nodes, inputs);
                     std::vector<FilterTerm<float>> terms;
                     std::vector<MixedEdge> mixed;
@@ -237,7 +237,7 @@ void add_cell_nodes(const Extent& x, bool whole) {
                     }
                     const auto filters = merged_filters(terms, v[2], edges, c);
                     if (whole) return concat(mixed_cell<float>(mixed, {v[0], v[1]}, nodes, filters, v[2]));
-                    MixedNodes<float> sums(mixed, filters, v[2]);
+                    MixedNodes<float> sums(mixed, filters, v[2], schedule);
                     sums.push(0, v[0]), sums.push(1, v[1]);
                     std::vector<Variable<float>> all;
                     for (int k = 0; k < nodes; ++k) {
@@ -266,7 +266,8 @@ void add_cell_nodes(const Extent& x, bool whole) {
     for (const std::int64_t n : on_gpu() ? std::vector<std::int64_t>{256} : std::vector<std::int64_t>{128, 2})
         for (const Extent& x : {Extent{n, 28, 16}, Extent{n, 14, 32}, Extent{n, 7, 64}, Extent{n, 28, 12}}) {
             add_mixed_cell(x, true);
-            if (on_gpu()) add_cell_nodes(x, true), add_cell_nodes(x, false);
+            if (!on_gpu()) continue;
+            add_cell_nodes(x, true), add_cell_nodes(x, false), add_cell_nodes(x, false, MixedSchedule::by_source);
         }
     add_mixed_cell({on_gpu() ? 256 : 128, 28, 16}, false);
     return true;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // search_step/<space>/<batch>: one step of SingleLevelTrainer as a search runs it, all between two batches: the next
 // batch gathered and normalised, S, the hypernetwork, Gumbel-Softmax, forward, all loss terms, backward, Adam, metrics.
-// train_step/<space>/<batch>: one step of fit() on a fixed derived network that uses all primitives of its space.
+// train_step/<space>/<batch>: one step of fit() on a fixed derived network that uses all primitives of its space;
+// train_step/pointwise/128/channels:<C>: of one whose cells begin with C channels, instead of 16.
 // search/<space>/<batch>/epochs:20, on a GPU: a whole search.
 // items_per_second: images. of_floor: percent of what arithmetic alone would allow; the forward pass is counted three
 // times, since either gradient costs as much.
@@ -71,8 +72,7 @@ void search_step(benchmark::State& state, const std::string& name, std::int64_t 
     report_floor(state, state.iterations() * batch, 6 * relaxed_macs(space), threads());
 }
 
-void train_step(benchmark::State& state, const std::string& name, std::int64_t batch) {
-    const auto space = space_of(name);
+void train_step(benchmark::State& state, const SearchSpace& space, std::int64_t batch) {
     const Network network{space, mixed_genotype(space), device(), seed(42)};
     fit(network, random_images(), {.epochs = endless, .batch = batch, .on_step = counted(state)});
     count(state, batch, network.size().parameters);
@@ -106,9 +106,15 @@ void search(benchmark::State& state, const std::string& name, std::int64_t batch
                 fmt::format("search_step/{}/{}", space, batch), [=](auto& state) { search_step(state, space, batch); },
                 benchmark::kMillisecond);
             add_benchmark(
-                fmt::format("train_step/{}/{}", space, batch), [=](auto& state) { train_step(state, space, batch); },
-                benchmark::kMillisecond);
+                fmt::format("train_step/{}/{}", space, batch),
+                [=](auto& state) { train_step(state, space_of(space), batch); }, benchmark::kMillisecond);
         }
+    for (const std::int64_t channels :
+         on_gpu() ? std::vector<std::int64_t>{} : std::vector<std::int64_t>{8, 10, 12, 20, 24, 30, 32})
+        add_benchmark(
+            fmt::format("train_step/pointwise/128/channels:{}", channels),
+            [=](auto& state) { train_step(state, SearchSpace::named("pointwise", {.channels = channels}), 128); },
+            benchmark::kMillisecond);
     return true;
 }();
 

@@ -299,6 +299,8 @@ namespace {
 /// What the results are of, into the head of every report.
 [[maybe_unused]] const bool described = [] {
     benchmark::AddCustomContext("hwnas_version", version);
+    benchmark::AddCustomContext("hwnas_compiler",
+                                fmt::format("{}, {}", hwnas::detail::compiler_name(), hwnas::detail::build_name()));
     benchmark::AddCustomContext("hwnas_threads", fmt::format("{}", threads()));
     benchmark::AddCustomContext("hwnas_kernels", std::string(cpu::isa_name(isa())));
     benchmark::AddCustomContext("hwnas_device", device().backend().description());

@@ -72,14 +72,15 @@ private:
     }
 };
 
-/// out [rows, out_c] (+)= gathered matrix x weights (+ bias), in tiles of BN output channels.
+/// out [rows, out_c] (+)= gathered matrix x weights (+ bias), in tiles of BN output channels; with `mask`, which lies
+/// as out, what is added is 0 where that is not above 0.
 template <int BN, int TM, int V>
 struct ConvRowsKernel {
     static constexpr int threads = 128, registers = 104, depth = 16, column_groups = BN / 4;
     static constexpr int row_groups = threads / column_groups, BM = row_groups * TM, stride = BM + 4;
     static constexpr std::size_t shared_bytes = sizeof(float) * depth * (stride + BN);
     float* out;
-    const float *w, *bias;
+    const float *w, *bias, *mask;
     ConvSource source;
     i64 rows;
     i32 out_c, column_tiles;
@@ -143,40 +144,46 @@ private:
         return w[(static_cast<i64>(tap) * out_c + channel) * source.in_c + column - tap * source.in_c];
     }
     __device__ void write(i64 r, i32 channel, const float (&values)[4]) const {
-        float* const to = out + r * out_c + channel;
+        const i64 at = r * out_c + channel;
+        float* const to = out + at;
         if (packed && channel < out_c) {
             auto pack = accumulate ? load<4>(to) : bias ? load<4>(bias + channel) : zeros<4>();
+            const auto gate = mask ? load<4>(mask + at) : zeros<4>();
 #pragma unroll
-            for (int c = 0; c < 4; ++c) pack[c] += values[c];
+            for (int c = 0; c < 4; ++c) pack[c] += !mask || gate[c] > 0.0f ? values[c] : 0.0f;
             store(to, pack);
             return;
         }
 #pragma unroll
         for (int c = 0; c < 4; ++c)
-            if (channel + c < out_c) to[c] = (accumulate ? to[c] : bias ? bias[channel + c] : 0.0f) + values[c];
+            if (channel + c < out_c)
+                to[c] = (accumulate ? to[c]
+                         : bias     ? bias[channel + c]
+                                    : 0.0f) +
+                        (!mask || mask[at + c] > 0.0f ? values[c] : 0.0f);
     }
 };
 
 template <int BN, int TM>
 void start_conv_rows(const Stream& stream, const ConvSource& source, float* out, const float* w, const float* bias,
-                     i64 rows, i32 out_c, bool accumulate) {
+                     const float* mask, i64 rows, i32 out_c, bool accumulate) {
     const i32 tiles = static_cast<i32>(blocks_of(out_c, BN));
-    const bool packed = packs(4, out_c, out, bias);
+    const bool packed = packs(4, out_c, out, bias, mask);
     const auto go = [&]<int V>() {
         using Kernel = ConvRowsKernel<BN, TM, V>;
-        start(stream, Kernel{out, w, bias, source, rows, out_c, tiles, accumulate, packed},
+        start(stream, Kernel{out, w, bias, mask, source, rows, out_c, tiles, accumulate, packed},
               blocks_of(rows, Kernel::BM) * tiles, Kernel::threads, Kernel::shared_bytes);
     };
     packs(4, source.in_c, source.in) ? go.template operator()<4>() : go.template operator()<1>();
 }
 inline void start_conv_rows(const Stream& stream, const ConvSource& source, float* out, const float* w,
-                            const float* bias, i64 rows, i32 out_c, bool accumulate) {
+                            const float* bias, const float* mask, i64 rows, i32 out_c, bool accumulate) {
     if (out_c <= 16)
-        start_conv_rows<16, 4>(stream, source, out, w, bias, rows, out_c, accumulate);
+        start_conv_rows<16, 4>(stream, source, out, w, bias, mask, rows, out_c, accumulate);
     else if (out_c <= 32)
-        start_conv_rows<32, 8>(stream, source, out, w, bias, rows, out_c, accumulate);
+        start_conv_rows<32, 8>(stream, source, out, w, bias, mask, rows, out_c, accumulate);
     else
-        start_conv_rows<64, 8>(stream, source, out, w, bias, rows, out_c, accumulate);
+        start_conv_rows<64, 8>(stream, source, out, w, bias, mask, rows, out_c, accumulate);
 }
 /// f(first image, images) over runs of images whose pixels 32 bits can count.
 template <class F>
@@ -196,7 +203,7 @@ inline void launch(const Stream& stream, const contract::ConvForward<float>& s) 
     for_countable_images(s.window, [&](i64 first, i64 images) {
         const contract::Window& v = s.window;
         start_conv_rows(stream, conv_source(v, s.x + first * v.h * v.w * v.c, v.c, false, s.rectify != 0),
-                        s.y + first * v.oh * v.ow * s.out_channels, s.w, s.bias, images * v.oh * v.ow,
+                        s.y + first * v.oh * v.ow * s.out_channels, s.w, s.bias, nullptr, images * v.oh * v.ow,
                         static_cast<i32>(s.out_channels), false);
     });
 }
@@ -204,8 +211,9 @@ inline void launch(const Stream& stream, const contract::ConvBackwardData<float>
     for_countable_images(s.window, [&](i64 first, i64 images) {
         const contract::Window& v = s.window;
         start_conv_rows(stream, conv_source(v, s.dy + first * v.oh * v.ow * s.out_channels, s.out_channels, true),
-                        s.dx + first * v.h * v.w * v.c, s.w, nullptr, images * v.h * v.w, static_cast<i32>(v.c),
-                        s.accumulate != 0);
+                        s.dx + first * v.h * v.w * v.c, s.w, nullptr,
+                        s.rectified ? s.rectified + first * v.h * v.w * v.c : nullptr, images * v.h * v.w,
+                        static_cast<i32>(v.c), s.accumulate != 0);
     });
 }
 

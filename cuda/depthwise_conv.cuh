@@ -1,20 +1,39 @@
 // SPDX-License-Identifier: MIT
-// Depthwise convolution kernels. 3x3, 5x5 and 7x7 at strides 1 and 2: a thread has one channel, whose filter it keeps
-// in registers, and marches down a few columns; a row that it reads goes at once into all sums it belongs to, and the
-// next row is on its way meanwhile. A dilation at stride 1 is the same on interleaved images. The gradient of the data
-// at stride 1 is the same kernel with the filter turned round; at stride 2 a row of dy spreads over the rows of dx. The
-// gradient of the filter is in depthwise_weight.cuh, both at once in depthwise_backward.cuh. Padding counts as zeros.
-// Other windows: plain loops over the taps inside.
+// Depthwise convolution kernels. 3x3, 5x5 and 7x7 at strides 1 and 2: a thread has one channel or a pack of them, whose
+// filters it keeps in registers, and marches down a few columns; a row that it reads goes at once into all sums it
+// belongs to, and the next row is on its way meanwhile. A dilation at stride 1 is the same on interleaved images. The
+// gradient of the data at stride 1 is the same kernel with the filter turned round; at stride 2 a row of dy spreads
+// over the rows of dx. The gradient of the filter is in depthwise_weight.cuh, both at once in depthwise_backward.cuh.
+// Padding counts as zeros. Other windows: plain loops over the taps inside.
 #pragma once
 
 #include "depthwise_backward.cuh"
 
 namespace hwnas::cuda {
 
-/// Sums over windows of size K: out at place p is in at p S - padding + a step, times tap a, forwards.
+/// Whether there is a kernel of four channels a thread, and from how many elements of output on it is the faster one.
+/// What a thread has under way is its next row, of S columns for each that it writes. At 3x3, stride 1, resident
+/// threads times that is 8 x 128 x 16 bytes a multiprocessor with one channel a thread, 5 x 128 x 32 with two, and with
+/// four 4 x 128 x 64 bytes, 32 KB; at 5x5 10 KB with one channel and 24 KB with four. 4.8 TB/s, of which half is read,
+/// times 700 ns of latency ask for 13 KB: two channels have that at 3x3, one has not at 5x5. So many do not stay beside
+/// a filter in registers, so it lies in shared memory, each thread's own, 16 bytes a read: of the 128 bytes a clock
+/// that L1 gives, reads of rows and filter take 15 bytes an output at 3x3, 33 at 5x5 (0.5 outputs a multiprocessor's
+/// clock and 4 of 128 bytes at the memory's peak), 58 at 7x7, where products are the limit anyway and 16 bytes would
+/// gain nothing. A quarter of the threads has to fill the card all the same, each with eight rows at least: 8.7 million
+/// elements on 132 multiprocessors at 3x3.
+template <int K>
+inline constexpr bool by_four_channels = K <= 5;
+
+/// Sums over windows of size K: out at place p is in at p S - padding + a step, times tap a, forwards. With four
+/// channels a thread the filters are in shared memory, which each thread has `K * K` packs of.
 template <int K, int S, int V>
 struct DepthwiseMarch {
-    static constexpr int threads = Strips::threads, resident = K == 7 ? (S == 1 ? 4 : 3) : K == 5 || V == 2 ? 5 : 8;
+    static constexpr int threads = Strips::threads, resident = V == 4             ? (S == 2   ? 4
+                                                                                     : K == 3 ? 4
+                                                                                              : 3)
+                                                               : K == 7           ? (S == 1 ? 4 : 3)
+                                                               : K == 5 || V == 2 ? 5
+                                                                                  : 8;
     static constexpr int registers = most_registers(threads, resident);
     static constexpr int columns = S == 1 ? 4 : 2, width = S * (columns - 1) + K, depth = (K - 1) / S + 1;
     float* out;
@@ -24,13 +43,18 @@ struct DepthwiseMarch {
     int padding;
     i32 turned, accumulate;
 
+    static constexpr std::size_t shared_bytes() { return V == 4 ? K * K * threads * sizeof(Pack<V>) : 0; }
     __device__ void operator()() const {
         const auto place = strips.mine();
         if (!place.inside) return;
         const int step = to.step, channel = place.pack * V;
-        Pack<V> filter[K * K];
+        constexpr bool shared = V == 4;
+        Pack<V> filter[shared ? 1 : K * K], *const taps = shared ? shared_memory<Pack<V>>() + threadIdx.x : nullptr;
 #pragma unroll
-        for (int k = 0; k < K * K; ++k) filter[k] = load<V>(w + (turned ? K * K - 1 - k : k) * to.c + channel);
+        for (int k = 0; k < K * K; ++k) {
+            const auto tap = load<V>(w + (turned ? K * K - 1 - k : k) * to.c + channel);
+            (shared ? taps[k * threads] : filter[shared ? 0 : k]) = tap;  // a thread's own: no barrier
+        }
         // At place p arrive the last S rows that it sees.
         const int first = place.row - (depth - 1) * step, row = first * S - padding + (K - S) * step,
                   column = place.column * S - padding;
@@ -43,21 +67,24 @@ struct DepthwiseMarch {
         Pack<V> x[width], next[width], sum[depth][columns] = {};  // sum[d] belongs to the place d steps below
         reader.next(x);
         if (S == 1 && accumulate) before.next(sum[depth - 1]);
-#pragma unroll(S == 1 ? 2 : 1)
+#pragma unroll(S == 1 && !shared ? 2 : 1)
         for (int p = first; p < place.end; p += step) {
 #pragma unroll
             for (int e = 0; e < S; ++e) {
                 reader.next(next);
+                if constexpr (shared) keep_order();
 #pragma unroll
                 for (int d = 0; d < depth; ++d) {
                     const int a = K - S + e - d * S;
                     if (a < 0) continue;
 #pragma unroll
-                    for (int b = 0; b < K; ++b)
+                    for (int b = 0; b < K; ++b) {
+                        const Pack<V> tap = shared ? taps[(a * K + b) * threads] : filter[shared ? 0 : a * K + b];
 #pragma unroll
                         for (int j = 0; j < columns; ++j)
 #pragma unroll
-                            for (int v = 0; v < V; ++v) sum[d][j][v] += x[S * j + b][v] * filter[a * K + b][v];
+                            for (int v = 0; v < V; ++v) sum[d][j][v] += x[S * j + b][v] * tap[v];
+                    }
                 }
 #pragma unroll
                 for (int j = 0; j < width; ++j) x[j] = next[j];
@@ -191,9 +218,16 @@ template <int K, int S>
 void march(const Stream& stream, float* out, const float* in, const float* w, i64 n, const Lines& from, const Lines& to,
            int padding, i32 turned, i32 accumulate) {
     const auto run = [&]<int V>() {
-        const Strips strips(stream, n, to.h, to.w, to.c / V, DepthwiseMarch<K, S, V>::columns, to.step);
-        start_strips(stream, DepthwiseMarch<K, S, V>{out, in, w, strips, from, to, padding, turned, accumulate});
+        using Kernel = DepthwiseMarch<K, S, V>;
+        const Strips strips(stream, n, to.h, to.w, to.c / V, Kernel::columns, to.step);
+        const Kernel kernel{out, in, w, strips, from, to, padding, turned, accumulate};
+        start(stream, kernel, strips.blocks(), strips.block(), Kernel::shared_bytes());
     };
+    if constexpr (by_four_channels<K>) {
+        using Kernel = DepthwiseMarch<K, S, 4>;
+        const i64 least = i64{Kernel::resident} * Kernel::threads * stream.multiprocessors * 8 * 4 * Kernel::columns;
+        if (packs(4, to.c, out, in, w) && n * to.h * to.w * to.c >= least) return run.template operator()<4>();
+    }
     if (K == 3 && packs(2, to.c, out, in, w))
         run.template operator()<K == 3 ? 2 : 1>();
     else

@@ -101,11 +101,12 @@ private:
 /// The oldest cards that the kernels are for, as 10 * major + minor.
 constexpr int oldest_capability = 75;
 
-int capability(int index) noexcept {
-    int major = 0, minor = 0;
+bool usable(int index) noexcept {
+    int major = 0, minor = 0, pools = 0;
     ignore(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
     ignore(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index));
-    return 10 * major + minor;
+    ignore(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index));
+    return 10 * major + minor >= oldest_capability && pools != 0;
 }
 
 class CudaBackend final : public Backend {
@@ -240,6 +241,12 @@ private:
         require(10 * properties_.major + properties_.minor >= oldest_capability,
                 "cuda::device: {} cannot be used, kernels need 7.5 or newer; use another or hwnas::cpu::device()",
                 card);
+        int pools = 0;
+        check(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index_), "asking for memory pools");
+        require(pools != 0,
+                "cuda::device: {} cannot be used, its driver has no memory pools (some virtual GPUs have none); use "
+                "another or hwnas::cpu::device()",
+                card);
         cudaFuncAttributes attributes{};
         const cudaError_t status = cudaFuncGetAttributes(&attributes, any_kernel());
         if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
@@ -293,9 +300,9 @@ int device_count() noexcept {
     const cudaError_t status = cudaGetDeviceCount(&count);
     ignore(status);  // a machine without a driver is no error of the next call
     if (status != cudaSuccess) return 0;
-    int usable = 0;
-    while (usable < count && capability(usable) >= oldest_capability) ++usable;
-    return usable;
+    int found = 0;
+    while (found < count && usable(found)) ++found;
+    return found;
 }
 
 Device device(int index) {

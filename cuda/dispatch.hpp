@@ -14,9 +14,9 @@ using Launcher = void (*)(const Stream& stream, const void* call);
 /// What runs a call that has number `index` in contract::Calls<float>.
 Launcher launcher(int index);
 
-/// The most bytes of shared memory that a block gets on the devices we build for: on those from 80 on at least, where
-/// 75 has 64 KB, and on any. Kernels of which Backend::shared_bytes() decides may use the latter.
-inline constexpr std::size_t most_shared_bytes = 99 * 1024, most_shared_bytes_of_any = 227 * 1024;
+/// The most bytes of shared memory that a block gets on all devices we build for, and on any of them. Kernels of which
+/// Backend::shared_bytes() decides may use the latter.
+inline constexpr std::size_t most_shared_bytes = 64 * 1024, most_shared_bytes_of_any = 227 * 1024;
 
 /// Chunks that a sum over n images is cut into: enough for every multiprocessor to have one.
 constexpr contract::i64 image_chunks(contract::i64 n) {

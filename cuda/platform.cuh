@@ -33,7 +33,7 @@ constexpr int resident_blocks() {
     if constexpr (requires { Body::resident; }) return Body::resident;
     return 0;
 }
-/// Shared memory that a block may have: as much as any device has only if the kernel says so by `shared_limit`.
+/// Shared memory that a block may have: more than all devices have only if the kernel says so by `shared_limit`.
 template <class Body>
 constexpr std::size_t shared_limit() {
     if constexpr (requires { Body::shared_limit; }) return Body::shared_limit;
@@ -118,6 +118,47 @@ __device__ Pack<V> zeros() {
 #pragma unroll
     for (int i = 0; i < V; ++i) pack.v[i] = 0.0f;
     return pack;
+}
+
+/// The compiler would make all loads from shared memory at once and keep the multiples of a stride from one use to the
+/// next, for which it has not got the registers: loads stay on their side of keep_order(), and of a number that has
+/// been through forgotten() it knows nothing.
+__device__ inline void keep_order() {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" ::: "memory");
+#endif
+}
+__device__ inline int forgotten(int number) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" : "+r"(number));
+#endif
+    return number;
+}
+
+/// Copies V floats, 1 or 4, to shared memory while the thread goes on: they are there once it has been through
+/// copies_arrive(), for others behind a barrier after that. A multiprocessor then waits for memory without registers.
+template <int V>
+__device__ void copy_async(float* to, const float* from) {
+#if defined(HWNAS_CUDA_EMULATED)
+    if (emulator::card.copies_later) return emulator::copy_later(to, from, V * sizeof(float));
+#endif
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    const auto address = static_cast<unsigned>(__cvta_generic_to_shared(to));
+    if constexpr (V == 4)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(address), "l"(from) : "memory");
+#else
+    store(to, load<V>(from));
+#endif
+}
+/// Waits for this thread's copies.
+__device__ inline void copies_arrive() {
+#if defined(HWNAS_CUDA_EMULATED)
+    emulator::copy_now();
+#elif defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_all;" ::: "memory");
+#endif
 }
 
 /// Whether rows of c floats may be read V at a time from every given address; null addresses do not matter.

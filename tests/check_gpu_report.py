@@ -119,7 +119,8 @@ echo 'All tests passed'
 """
 SANITIZER = """#!/bin/sh
 echo "sanitizer $*" >>"$LOG"
-case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;; esac
+case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;;
+*" $2-breaks "*) echo 'Error: no device'; exit 1 ;; esac
 echo '========= ERROR SUMMARY: 0 errors'
 """
 CUDNN_PEER = """#!/bin/sh
@@ -173,25 +174,28 @@ class Script(unittest.TestCase):
     def test_everything_runs_in_its_order(self):
         done, result, log = self.run_on()
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        self.assertEqual(list(result["sections"]), ["device", "tests", "sanitizer", "steps", "depthwise", "ops", "imagenet",
+        self.assertEqual(list(result["sections"]), ["device", "tests", "sanitizer", "steps", "inference", "depthwise", "ops", "imagenet",
                                                     "cudnn", "torch"])
         self.assertEqual({how.split(",")[0] for name, how in result["sections"].items() if name != "torch"}, {"ok"})
         self.assertEqual(result["sections"]["torch"], "not installed, or it finds no GPU")
-        self.assertEqual(self.names(result), ["relu/steps", "relu/depthwise", "relu/ops", "relu/imagenet"])
-        self.assertEqual(result["results"][2]["best"], "cudnn: a")
+        self.assertEqual(self.names(result), ["relu/steps", "relu/inference", "relu/depthwise", "relu/ops", "relu/imagenet"])
+        self.assertEqual(result["results"][3]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
         self.assertIn("^((relu|some_op)/.*(n256_", log)
         self.assertEqual(log.count("~[long]*agree*"), 4)  # the short list
 
     def test_a_section_that_hangs_or_dies_takes_no_other_with_it(self):
+        done, result, _ = self.run_on("steps-hangs cudnn-hangs racecheck-hangs")
+        self.assertEqual([done.returncode, result["problems"]], [0, []], done.stdout + done.stderr)
         done, result, _ = self.run_on("steps-hangs depthwise-dies cudnn-hangs racecheck-hangs")
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex("\n".join(result["problems"]), "^benchmarks of depthwise ended with [0-9]+: .*$")
         self.assertIn("timed out", result["sections"]["steps"])
         self.assertRegex(result["sections"]["depthwise"], "^exit [0-9]+$")
         self.assertIn("timed out", result["sections"]["cudnn"])
         self.assertIn("ok", result["sections"]["ops"])
-        self.assertEqual(self.names(result), ["relu/steps", "relu/depthwise", "relu/ops", "relu/imagenet"])
-        self.assertEqual(result["results"][2]["best"], "cudnn: a")
+        self.assertEqual(self.names(result), ["relu/steps", "relu/inference", "relu/depthwise", "relu/ops", "relu/imagenet"])
+        self.assertEqual(result["results"][3]["best"], "cudnn: a")
         self.assertIn("racecheck timed out", result["sanitizer"])
         self.assertEqual(len(result["sanitizer"]), 4)
 
@@ -199,9 +203,19 @@ class Script(unittest.TestCase):
         done, result, _ = self.run_on("tests-red memcheck-finds")
         self.assertEqual(done.returncode, 1)
         self.assertEqual(result["problems"], ["tests are red: Failed 3 test cases", "compute-sanitizer found errors"])
-        self.assertEqual(len(result["results"]), 4)
+        self.assertEqual(len(result["results"]), 5)
         table = done.stdout[done.stdout.index("== torch" if "== torch" in done.stdout else "   torch:"):].splitlines()
         self.assertEqual(table[1], "!! tests are red: Failed 3 test cases")
+
+    def test_what_was_not_through_is_not_taken_for_red(self):
+        hang = " ".join(f"{tool}-hangs" for tool in ("memcheck", "racecheck", "initcheck", "synccheck"))
+        done, result, _ = self.run_on("tests-hang " + hang)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(result["problems"], ["tests were not through in their time: ",
+                                              "no tool of compute-sanitizer was through in its time"])
+        self.assertEqual(len(result["results"]), 5)
+        done, result, _ = self.run_on("memcheck-breaks")
+        self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer does not run here"]])
 
     def test_no_gpu_although_there_is_a_driver(self):
         done, result, log = self.run_on("device-missing")

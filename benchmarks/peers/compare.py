@@ -59,6 +59,16 @@ def busy_elsewhere(seconds=0.3):
     return 1 - (after[1] - before[1]) / max(1, after[0] - before[0])
 
 
+def commit():
+    """The commit of this checkout, None outside git; + where files differ from it."""
+    def git(*arguments):
+        return subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True).stdout
+    try:
+        return git("rev-parse", "--short", "HEAD").strip() + "+" * bool(git("status", "--porcelain", "-uno").strip())
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def processor():
     try:
         with open("/proc/cpuinfo") as info:
@@ -264,10 +274,12 @@ def main():
         ours = Ours(str(options.program), options.threads)
         for work in works:
             compare(work, ours, torches, runtimes, options, results)
-    if options.json:
-        report = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "processor": processor(),
-                  "hwnas": ours.context.get("hwnas_version"), "kernels": ours.context.get("hwnas_kernels"), "threads": options.threads, "seconds": options.seconds, "results": results}
-        pathlib.Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+            if options.json:  # what is there, should the next peer never end
+                report = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "processor": processor(),
+                          "hwnas": ours.context.get("hwnas_version"), "commit": commit(),
+                          "compiler": ours.context.get("hwnas_compiler"), "kernels": ours.context.get("hwnas_kernels"),
+                          "threads": options.threads, "seconds": options.seconds, "results": results}
+                pathlib.Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":

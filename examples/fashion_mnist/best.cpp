@@ -157,6 +157,8 @@ int run_best(const BestCommand& command) {
           {"predicted", choice.predicted_ms},
           {"measured", optional(choice.measured_ms)},
           {"measured_limit", optional(choice.measured_limit_ms)},
+          {"sessions", choice.sessions},
+          {"disturbed_sessions", choice.disturbed_sessions},
           {"margin", choice.margin},
           {"device", table.device},
           {"batch", table.batch},
@@ -176,8 +178,13 @@ int run_best(const BestCommand& command) {
     say("size", fmt::format("{} parameters, {} multiply-adds", hwnas::with_commas(choice.parameters),
                             hwnas::with_commas(choice.macs)));
     if (choice.basis == hwnas::LatencyBasis::measured)
-        say("latency", fmt::format("{:.4f} ms measured, below {:.4f} with 95 % confidence; {:.4f} predicted",
-                                   *choice.measured_ms, *choice.measured_limit_ms, choice.predicted_ms));
+        say("latency",
+            fmt::format("{:.4f} ms measured, below {:.4f} with 99 % confidence{}; {:.4f} predicted",
+                        *choice.measured_ms, *choice.measured_limit_ms,
+                        choice.disturbed_sessions > 0
+                            ? fmt::format(" ({} of {} sessions disturbed)", choice.disturbed_sessions, choice.sessions)
+                            : "",
+                        choice.predicted_ms));
     else
         say("latency", fmt::format("{:.4f} ms predicted, not measured: the table is of {}; a margin of {:g} % was kept",
                                    choice.predicted_ms, table.device, 100 * choice.margin));

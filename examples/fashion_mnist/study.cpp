@@ -112,6 +112,9 @@ fs::path Study::result_file(const std::string& job) const {
 fs::path Study::sealed_file(const std::string& job) const {
     return directory_ / "sealed" / file_name(job);
 }
+fs::path Study::unfinished_file(const std::string& job) const {
+    return (directory_ / "unfinished" / file_name(job)).replace_extension(".safetensors");
+}
 bool Study::done(const std::string& job) const {
     std::error_code ignored;
     return fs::exists(result_file(job), ignored);
@@ -135,6 +138,9 @@ void Study::run(const StudyJob& job) {
                                            {"device", searched_.family.supernet().device().backend().description()},
                                            {"seconds", seconds_now() - start},
                                            {"result", std::move(found)}});
+    // Not before: a stop while a trained network is judged would cost the training.
+    std::error_code ignored;
+    fs::remove(unfinished_file(job.name), ignored);
 }
 
 int run_study(const StudyCommand& command) {
@@ -150,6 +156,7 @@ int run_study(const StudyCommand& command) {
     io::make_directories(directory / "jobs");
     io::make_directories(directory / "weights");
     io::make_directories(directory / "sealed");
+    io::make_directories(directory / "unfinished");
     const io::DirectoryLock lock(directory);
     std::error_code ignored;
     if (fs::exists(directory / "study.json", ignored))
@@ -203,7 +210,7 @@ int run_study(const StudyCommand& command) {
         try {
             study.run(*job);
         } catch (const StudyInterrupted&) {
-            complain(fmt::format("interrupted in {}, which starts over; go on with: {}", job->name, way_on()));
+            complain(fmt::format("interrupted in {}; go on with: {}", job->name, way_on()));
             return exit_interrupted;
         }
         ++finished;

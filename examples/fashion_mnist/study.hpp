@@ -32,7 +32,8 @@ struct StudyJob {
     std::function<hwnas::io::Json()> run;
 };
 
-/// Thrown out of a job that Ctrl-C stopped: it leaves no result and starts over.
+/// Thrown out of a job that Ctrl-C stopped: it leaves no result. One that trains goes on from its checkpoint, one that
+/// scores keeps its scores, another starts over.
 struct StudyInterrupted {};
 
 /// The jobs and what they share. Choosing uses one half of the held-out images and judging the other. A network that is
@@ -46,6 +47,8 @@ public:
     fs::path result_file(const std::string& job) const;
     /// Where the test accuracy of a retrained network waits for the last job.
     fs::path sealed_file(const std::string& job) const;
+    /// Where a job keeps a training that goes on.
+    fs::path unfinished_file(const std::string& job) const;
     /// Runs one job and writes its result; its needs must be done.
     void run(const StudyJob& job);
     /// What all results so far say, and the same as text.
@@ -76,6 +79,8 @@ private:
     double budget_at(double percentile) const;
     std::optional<hwnas::Device> local() const;
     hwnas::MeasureOptions timing() const;
+    /// Tells slow moments of the machine, all through the study.
+    hwnas::SpeedReference& speed(const hwnas::Device& device);
 
     Searched searched_;
     fs::path directory_;
@@ -83,6 +88,7 @@ private:
     bool quick_timing_, quiet_;
     hwnas::Dataset choose_, judge_;
     std::vector<StudyJob> jobs_;
+    std::optional<hwnas::SpeedReference> speed_;
     std::vector<std::string> trainings_;  ///< jobs whose networks the test images are for
 };
 

@@ -66,6 +66,15 @@ hwnas::MeasureOptions Study::timing() const {
             .repeats = quick_timing_ ? 5 : 200,
             .seconds = quick_timing_ ? 0.5 : 60.0};
 }
+hwnas::SpeedReference& Study::speed(const hwnas::Device& device) {
+    if (!speed_) {
+        speed_.emplace(hwnas::Network(searched_.family.supernet().space(), random_genotype(0), device));
+        // What is usual, before anything is judged by it.
+        const int sessions = quick_timing_ ? 2 : 30;
+        hwnas::measure_sessions({}, *speed_, {sessions, quick_timing_ ? 0 : 0.5, sessions}, timing());
+    }
+    return *speed_;
+}
 double Study::budget_at(double percentile) const {
     std::vector<double> predicted;
     for (int i = 0; i < scale_.population; ++i)
@@ -120,24 +129,27 @@ Json Study::budget_job(double percentile) {
     hwnas::BestOptions options{.candidates = scale_.candidates, .progress = [&](const hwnas::ScoringProgress&) {
                                    if (stop_requested()) throw StudyInterrupted{};
                                }};
-    if (quick_timing_) options.sessions = 3, options.measure.repeats = 20;
+    if (quick_timing_) options.sessions = {3, 0, 3}, options.measure.repeats = 20;
     Json json = {{"percentile", percentile}, {"budget_ms", budget}};
     try {
         const auto choice = family.best({.latency_ms = budget}, choose_, options);
         const double chosen_in = seconds_now() - start;
         const auto device = local();
-        std::optional<double> again;
-        if (device)
-            again =
-                hwnas::measure(hwnas::Network(family.supernet().space(), choice.genotype, *device), timing()).median;
+        std::optional<hwnas::RepeatedMeasurement> again;
+        if (device) {
+            const hwnas::Network network(family.supernet().space(), choice.genotype, *device);
+            again = hwnas::measure_sessions({&network}, speed(*device), options.sessions, timing())[0];
+        }
         json["family"] = {{"genotype", choice.genotype.str()},
                           {"chosen", choice.accuracy},
                           {"judged", score(choice.genotype, judge_)},
                           {"basis", hwnas::latency_basis_name(choice.basis)},
                           {"predicted_ms", choice.predicted_ms},
                           {"measured_ms", choice.measured_ms ? Json(*choice.measured_ms) : Json(nullptr)},
-                          {"measured_again_ms", again ? Json(*again) : Json(nullptr)},
-                          {"within", again ? Json(*again <= budget) : Json(nullptr)},
+                          {"measured_again_ms", again ? Json(again->median) : Json(nullptr)},
+                          {"sessions_again", again ? Json(again->sessions) : Json(nullptr)},
+                          {"disturbed_again", again ? Json(again->disturbed) : Json(nullptr)},
+                          {"within", again ? Json(again->median <= budget) : Json(nullptr)},
                           {"parameters", choice.parameters},
                           {"scored", choice.scored},
                           {"seconds", chosen_in}};
@@ -191,6 +203,39 @@ Json Study::choice_job() {
         {"genotype", choice.genotype.str()}, {"chosen", choice.accuracy}, {"judged", score(choice.genotype, judge_)}};
 }
 
+namespace {
+/// The checkpoint of a job that trains: a stop costs nothing, a kill a minute. `what` tells the training, `so_far` what
+/// it has found before.
+class Unfinished {
+public:
+    Unfinished(fs::path file, Json what) : file_(std::move(file)), what_(std::move(what)) {}
+    bool there() const {
+        std::error_code ignored;
+        return fs::exists(file_, ignored);
+    }
+    void save(const std::vector<hwnas::NamedTensor>& state, const Json& so_far) const {
+        io::save_checkpoint(file_, state, {{"training", what_.dump()}, {"so_far", so_far.dump()}});
+    }
+    /// What it had found before the training that is in the checkpoint, null without one.
+    Json so_far() const {
+        if (!there()) return nullptr;
+        const auto metadata = reading(file_, way_out, [&] { return io::checkpoint_metadata(file_); });
+        const auto found = metadata.find("so_far");
+        if (metadata.count("training") == 0 || metadata.at("training") != what_.dump() || found == metadata.end())
+            hwnas::fail("{}: is of another training; {}", file_.string(), way_out);
+        return io::detail::parse_json<Json>(found->second, file_.string());
+    }
+    void load(const std::vector<hwnas::NamedTensor>& state) const {
+        reading(file_, way_out, [&] { return io::load_checkpoint(file_, state); });
+    }
+
+private:
+    static constexpr std::string_view way_out = "remove it, and the job starts over";
+    fs::path file_;
+    Json what_;
+};
+}  // namespace
+
 /// A network from scratch on the training images, judged on the other half of the held-out ones.
 Json Study::train_job(const hwnas::Genotype& genotype, std::int64_t channels, const std::string& recipe_name,
                       int epochs, int seed, const std::string& name) {
@@ -203,12 +248,26 @@ Json Study::train_job(const hwnas::Genotype& genotype, std::int64_t channels, co
         meter.step(progress);
         return !stop_requested();
     };
+    const Unfinished unfinished(unfinished_file(name), {{"genotype", genotype.str()},
+                                                        {"channels", channels},
+                                                        {"recipe", recipe_name},
+                                                        {"epochs", epochs},
+                                                        {"seed", seed},
+                                                        {"train_images", searched_.data.train.count}});
+    double seconds_before = 0;
+    options.on_begin = [&](const auto& state) {
+        const auto before = unfinished.so_far();
+        if (before.is_null()) return;
+        seconds_before = before["seconds"];
+        unfinished.load(state);
+    };
+    options.on_checkpoint = [&](const auto& state, const auto&) {
+        unfinished.save(state, {{"seconds", seconds_before + meter.seconds()}});
+    };
     const auto fitted = hwnas::fit(network, searched_.family.train_data(), options);
     meter.finish();
     if (!fitted.finished) throw StudyInterrupted{};
-    std::string file = name;
-    std::replace(file.begin(), file.end(), '/', '-');
-    const fs::path weights = directory_ / "weights" / (file + ".safetensors");
+    const fs::path weights = directory_ / "weights" / unfinished_file(name).filename();
     io::save_network(weights, network, {{"name", name}});
     io::write_json(sealed_file(name),
                    {{"schema", "hwnas-study-test/1"},
@@ -227,7 +286,7 @@ Json Study::train_job(const hwnas::Genotype& genotype, std::int64_t channels, co
             {"train", fitted.metric},
             {"judged", hwnas::evaluate(network, judge_).metric},
             {"recalibrated_judged", same_width ? Json(score(genotype, judge_)) : Json(nullptr)},
-            {"seconds", meter.seconds()},
+            {"seconds", seconds_before + meter.seconds()},
             {"weights", fs::relative(weights, directory_).string()}};
 }
 
@@ -238,10 +297,20 @@ Json Study::search_job(int number) {
     auto config = searched_.config;
     config.complexity_weight = 0, config.condition = "complexity";
     config.seed += 1'000 + static_cast<std::uint64_t>(number);
-    double kappa = 2;
+    const Unfinished unfinished(
+        unfinished_file(fmt::format("search/{}", number + 1)),
+        {{"budget_ms", budget}, {"seed", config.seed}, {"train_images", searched_.data.train.count}});
+    double kappa = 2, seconds_before = 0;
     const double start = seconds_now();
     Json best = nullptr, tries = Json::array();
-    for (int i = 0; i < scale_.tries; ++i) {
+    bool resumed = unfinished.there();
+    if (const auto before = unfinished.so_far(); !before.is_null())
+        kappa = before["latency_weight"], seconds_before = before["seconds"], tries = before["tries"];
+    const auto note = [&](const Json& found) {
+        if (found["within"] && (best.is_null() || best["predicted_ms"] < found["predicted_ms"])) best = found;
+    };
+    for (const auto& found : tries) note(found);
+    while (static_cast<int>(tries.size()) < scale_.tries) {
         config.latency_weight = kappa;
         auto options = trainer_options(config);
         TrainingMeter meter(quiet_);
@@ -249,29 +318,36 @@ Json Study::search_job(int number) {
             meter.step(progress);
             return !stop_requested();
         };
+        options.on_checkpoint = [&](const auto& state, const auto&) {
+            unfinished.save(
+                state,
+                {{"latency_weight", kappa}, {"seconds", seconds_before + seconds_now() - start}, {"tries", tries}});
+        };
         auto trainer = make_trainer(config, searched_.family.supernet().space(), searched_.family.supernet().device(),
                                     searched_.family.latency()->table(), std::move(options));
-        const auto family = trainer.fit(searched_.data.train);
+        trainer.begin(searched_.data.train);
+        if (resumed) unfinished.load(trainer.state());
+        resumed = false;
+        const auto family = trainer.fit();
         meter.finish();
         if (!trainer.finished()) throw StudyInterrupted{};
         const auto s = hwnas::uniform_complexity(family.architecture().k());
         hwnas::FamilyMember m = member(family.at(s));
         family.score(m, judge_);
-        const Json found = {{"latency_weight", kappa},
-                            {"genotype", m.genotype.str()},
-                            {"predicted_ms", m.predicted_ms},
-                            {"judged", *m.accuracy},
-                            {"within", m.predicted_ms <= budget}};
-        tries.push_back(found);
         const bool within = m.predicted_ms <= budget;
-        if (within && (best.is_null() || best["predicted_ms"] < m.predicted_ms)) best = found;
+        tries.push_back({{"latency_weight", kappa},
+                         {"genotype", m.genotype.str()},
+                         {"predicted_ms", m.predicted_ms},
+                         {"judged", *m.accuracy},
+                         {"within", within}});
+        note(tries.back());
         if (within && m.predicted_ms >= 0.9 * budget) break;
         kappa *= within ? 0.5 : 4;
     }
     return {{"budget_ms", budget},
             {"best", std::move(best)},
             {"tries", std::move(tries)},
-            {"seconds", seconds_now() - start}};
+            {"seconds", seconds_before + seconds_now() - start}};
 }
 
 /// Opens the test accuracies, when all training is done.

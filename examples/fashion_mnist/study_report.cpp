@@ -4,6 +4,10 @@
 
 #include <hwnas/report/table.hpp>
 
+#include <algorithm>
+#include <optional>
+#include <set>
+
 namespace app {
 
 using hwnas::io::Json;
@@ -23,7 +27,35 @@ Spread spread_of(const std::vector<double>& values) {
 }
 Json spread_json(const std::vector<double>& values) {
     const auto s = spread_of(values);
-    return {{"mean", s.mean}, {"deviation", s.deviation}, {"count", s.count}};
+    return {{"mean", s.mean},
+            {"deviation", s.deviation},
+            {"standard_error", s.count > 0 ? s.deviation / std::sqrt(static_cast<double>(s.count)) : 0.0},
+            {"count", s.count}};
+}
+/// A network trained from scratch at its own width. chosen: its accuracy on the images that choose, for one of the
+/// front.
+struct Trained {
+    std::optional<double> chosen;
+    double predicted_ms, parameters, accuracy;
+};
+/// By how much the one of the front that would have been chosen, of those that cost no more, is above each random
+/// network; and how many of these nothing of the front is as cheap as.
+Json gains_of_front(const std::vector<Trained>& networks, double Trained::* cost) {
+    std::vector<double> gains;
+    int without = 0;
+    for (const auto& random : networks) {
+        if (random.chosen) continue;
+        const Trained* best = nullptr;
+        for (const auto& other : networks)
+            if (other.chosen && other.*cost <= random.*cost && (!best || *other.chosen > *best->chosen)) best = &other;
+        if (best)
+            gains.push_back(best->accuracy - random.accuracy);
+        else
+            ++without;
+    }
+    auto json = spread_json(gains);
+    json["without"] = without;
+    return json;
 }
 std::string shown_spread(const Json& spread) {
     return fmt::format("{:.2f} +- {:.2f} % ({})", 100 * spread["mean"].get<double>(),
@@ -47,6 +79,9 @@ Json Study::summary() const {
     int budgets = 0, kept = 0, infeasible = 0, close = 0;
     std::vector<double> gains;
     std::vector<double> recalibrated, retrained;
+    std::vector<Trained> trained;
+    const Json front = done("front") ? result("front")["networks"] : Json::array();
+    std::set<std::string> seen;  // a small front has some of its networks twice among the jobs
     std::map<std::string, std::vector<double>> groups;
     for (const auto& job : jobs_) {
         if (!done(job.name)) continue;
@@ -63,7 +98,13 @@ Json Study::summary() const {
         }
         if (job.name.rfind("rank/", 0) == 0) {
             const auto r = result(job.name);
+            if (!seen.insert(r["genotype"]).second) continue;
             recalibrated.push_back(r["recalibrated_judged"]), retrained.push_back(accuracy(job.name));
+            std::optional<double> chosen;
+            if (job.name.rfind("rank/front/", 0) == 0)
+                for (const auto& member : front)
+                    if (member["genotype"] == r["genotype"]) chosen = member["chosen"].get<double>();
+            trained.push_back({chosen, r["predicted_ms"], r["parameters"], accuracy(job.name)});
         }
         const auto last = job.name.rfind('/');
         if (job.name.rfind("recipe/", 0) == 0)
@@ -80,6 +121,9 @@ Json Study::summary() const {
     if (recalibrated.size() >= 2)
         json["rank"] = {{"networks", recalibrated.size()},
                         {"kendall_recalibrated_retrained", hwnas::kendall(recalibrated, retrained)}};
+    if (trained.size() >= 2)
+        json["front_over_random"] = {{"at_no_more_latency", gains_of_front(trained, &Trained::predicted_ms)},
+                                     {"at_no_more_parameters", gains_of_front(trained, &Trained::parameters)}};
     json["retrained"] = Json::object();
     for (const auto& [name, values] : groups) json["retrained"][name] = spread_json(values);
     json["searches"] = Json::array();
@@ -115,6 +159,16 @@ std::string Study::table() const {
                                100 * b["gain_over_best_random"]["mean"].get<double>(),
                                b["within_0.3_points_of_best_random"].get<int>(), b["done"].get<int>())});
     }
+    if (json.contains("front_over_random"))
+        for (const auto& [name, cost] :
+             {std::pair{"at_no_more_latency", "latency"}, {"at_no_more_parameters", "parameters"}}) {
+            const auto& gain = json["front_over_random"][name];
+            if (gain["count"] == 0) continue;
+            table.add({fmt::format("front at no more {}", cost),
+                       fmt::format("{:+.2f} points over {} random networks, standard error {:.2f}; {} without",
+                                   100 * gain["mean"].get<double>(), gain["count"].get<int>(),
+                                   100 * gain["standard_error"].get<double>(), gain["without"].get<int>())});
+        }
     for (const auto& [name, spread] : json["retrained"].items()) table.add({name, shown_spread(spread)});
     for (const auto& search : json["searches"])
         table.add({fmt::format("search for {:.4g} ms", search["budget_ms"].get<double>()),

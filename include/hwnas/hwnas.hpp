@@ -12,6 +12,7 @@
 #include <hwnas/core/error.hpp>
 #include <hwnas/core/random.hpp>
 #include <hwnas/core/shape.hpp>
+#include <hwnas/core/text.hpp>
 // devices
 #include <hwnas/cpu/device.hpp>
 #include <hwnas/cuda.hpp>

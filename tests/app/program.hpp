@@ -4,6 +4,7 @@
 
 #include "io/idx_file.hpp"
 #include "support/catch.hpp"
+#include "support/sanitized.hpp"
 
 #include <hwnas/io/file.hpp>
 #include <hwnas/io/json.hpp>
@@ -25,13 +26,7 @@
 
 namespace hwnas_test {
 
-/// Sanitizers keep memory of their own.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define HWNAS_TEST_SANITIZED_PROGRAM 1
-#endif
-#endif
-#if defined(HWNAS_TEST_SANITIZED_PROGRAM) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef HWNAS_TEST_SANITIZED
 inline constexpr bool sanitized = true;
 #else
 inline constexpr bool sanitized = false;

@@ -377,27 +377,4 @@ TEST_CASE("a training that is stopped and killed goes on to the same weights", "
           "parts/b.checkpoint.safetensors, give the path of a file NAME.checkpoint.safetensors\n");
 }
 
-TEST_CASE("the option --checkpoint-every takes seconds, minutes and hours, and a run keeps it", "[app][resume]") {
-    const TemporaryDirectory directory;
-    const auto data = hwnas_test::tiny_data(directory, 60, 20);
-    for (const auto& [text, seconds] : {std::pair{"90s", 90.0}, {"10m", 600.0}, {"1.5h", 5'400.0}, {"0", 0.0}}) {
-        const auto finished =
-            run(directory, {"search", "--data", data, "--no-verify", "--validation", "20", "--batch", "4", "--epochs",
-                            "1", "--quiet", "--channels", "4", "--out", text, "--checkpoint-every", text});
-        INFO(finished.err);
-        REQUIRE(finished.code == 0);
-        const auto config = io::read_json(directory / text / "config.json");
-        CHECK(config["options"]["checkpoint_every"] == seconds);
-    }
-    for (const std::string text : {"60", "1d", "-1s", "s", "1e9h", "nans", "5 m"})
-        CHECK(run(directory, {"search", "--checkpoint-every", text}).err ==
-              fmt::format("fashion_mnist: --checkpoint-every: \"{}\" is no time like 90s, 10m or 1h, at most 10000h\n",
-                          text));
-    auto config = io::read_json(directory / "90s/config.json");
-    config["options"]["checkpoint_every"] = -5;
-    io::write_json(directory / "90s/config.json", config);
-    CHECK(run(directory, {"search", "--resume", "90s"}).err ==
-          "fashion_mnist: 90s/config.json: key \"checkpoint_every\" is -5 seconds, allowed are 0 to 36000000\n");
-}
-
 }  // namespace app_resume_test

@@ -4,6 +4,10 @@
 
 #include <hwnas/io/json.hpp>
 
+#include <algorithm>
+#include <map>
+#include <numeric>
+
 namespace app_study_test {
 
 namespace {
@@ -91,11 +95,40 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     const auto summary = io::read_json(directory / "run/study-quick/summary.json");
     CHECK(summary["images"] == "test");
     CHECK(summary["budgets"]["done"] == 2);
-    CHECK(summary["rank"]["networks"] == 5);
     CHECK(summary["retrained"]["size/3000/family"]["count"] == 2);
     CHECK(summary["retrained"]["recipe/full"]["count"] == 1);
     const auto opened = io::read_json(directory / "run/study-quick/jobs/test.json")["result"]["accuracy"];
     CHECK(summary["retrained"]["recipe/full"]["mean"] == opened["recipe/full"]);
+
+    // Networks that the front has fewer of than there are jobs count once; each random one meets the one of
+    // the front that other images would choose.
+    std::map<std::string, double> chosen;
+    for (const auto& member : io::read_json(directory / "run/study-quick/jobs/front.json")["result"]["networks"])
+        chosen[member["genotype"]] = member["chosen"];
+    std::map<std::string, std::pair<io::Json, double>> front, random;
+    for (const auto& [job, accuracy] : opened.items()) {
+        if (job.rfind("rank/", 0) != 0) continue;
+        auto file = job;
+        std::replace(file.begin(), file.end(), '/', '-');
+        const auto result = io::read_json(directory / ("run/study-quick/jobs/" + file + ".json"))["result"];
+        (job.rfind("rank/front", 0) == 0 ? front : random)[result["genotype"]] = {result, accuracy.get<double>()};
+    }
+    CHECK(summary["rank"]["networks"] == front.size() + random.size());
+    for (const auto& [cost, name] : {std::pair{"predicted_ms", "latency"}, {"parameters", "parameters"}}) {
+        std::vector<double> gains;
+        for (const auto& [_, some] : random) {
+            double best = -1, of_best = 0;
+            for (const auto& [genotype, other] : front)
+                if (other.first[cost].get<double>() <= some.first[cost].get<double>() && chosen.at(genotype) > best)
+                    best = chosen.at(genotype), of_best = other.second;
+            if (best >= 0) gains.push_back(of_best - some.second);
+        }
+        const auto found = summary["front_over_random"][fmt::format("at_no_more_{}", name)];
+        CHECK(found["count"] == gains.size());
+        CHECK(found["without"] == random.size() - gains.size());
+        const double sum = std::accumulate(gains.begin(), gains.end(), 0.0);
+        CHECK(std::abs(found["mean"].get<double>() * static_cast<double>(gains.size()) - sum) < 1e-9);
+    }
     const auto tested = run(directory, {"evaluate", "--weights", "run/study-quick/weights/recipe-full.safetensors",
                                         "--data", (directory / "data").string(), "--no-verify"});
     CHECK_THAT(tested.out, ContainsSubstring(fmt::format("{:.2f} %", 100 * opened["recipe/full"].get<double>())));
@@ -111,6 +144,45 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     CHECK((io::read_file(directory / "run/study-quick/weights/size-3000-random-1.safetensors") == weights));
     const auto nothing = run(directory, study({}));
     CHECK_THAT(nothing.out, ContainsSubstring("0 done now, 0 open of "));
+
+    // A training that is stopped goes on from where it was, and ends with the same bits.
+    const auto unfinished = directory / "run/study-quick/unfinished/size-3000-random-1.safetensors";
+    CHECK_FALSE(std::filesystem::exists(unfinished));
+    bool caught = false;
+    for (int wait = 10; wait < 2'000 && !caught; wait += 10) {  // until it is caught in the middle
+        std::filesystem::remove(directory / "run/study-quick/jobs/size-3000-random-1.json");
+        Child training(directory, study({"--only", "size/3000/random/1"}));
+        std::this_thread::sleep_for(std::chrono::milliseconds(wait));
+        training.signal(SIGINT);
+        training.wait();
+        caught = std::filesystem::exists(unfinished);
+    }
+    REQUIRE(caught);
+    const auto half_way = io::read_file(unfinished);
+    // Where its result cannot be written, the training is kept.
+    const auto in_the_way = directory / "run/study-quick/jobs/.size-3000-random-1.json.tmp";
+    std::filesystem::create_directory(in_the_way);
+    const auto unwritten = run(directory, study({"--only", "size/3000/random/1"}));
+    CHECK(unwritten.code == 1);
+    CHECK_THAT(unwritten.err, ContainsSubstring("size-3000-random-1.json"));
+    CHECK(std::filesystem::exists(unfinished));
+    std::filesystem::remove(in_the_way);
+    const auto resumed = run(directory, study({"--only", "size/3000/random/1"}));
+    INFO(resumed.err);
+    REQUIRE(resumed.code == 0);
+    CHECK((io::read_file(directory / "run/study-quick/weights/size-3000-random-1.safetensors") == weights));
+    CHECK_FALSE(std::filesystem::exists(unfinished));
+    // One of another training is not taken for it.
+    std::filesystem::remove(directory / "run/study-quick/jobs/size-3000-random-2.json");
+    const auto other = directory / "run/study-quick/unfinished/size-3000-random-2.safetensors";
+    io::write_file_atomic(other, half_way);
+    const auto mistaken = run(directory, study({"--only", "size/3000/random/2"}));
+    CHECK(mistaken.code == 1);
+    CHECK_THAT(mistaken.err, ContainsSubstring("size-3000-random-2.safetensors: is of another training; remove it, and "
+                                               "the job starts over\n"));
+    io::write_file_atomic(other, half_way.substr(0, half_way.size() / 2));
+    CHECK_THAT(run(directory, study({"--only", "size/3000/random/2"})).err,
+               ContainsSubstring("remove it, and the job starts over\n"));
 }
 
 TEST_CASE("study says what is wrong", "[app]") {

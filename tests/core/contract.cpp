@@ -77,6 +77,8 @@ std::map<std::string, std::size_t> first_numbers() {
         FIRST(MixedSourceReduce, c),
         FIRST(MixedCellForward, n),
         FIRST(MixedCellBackward, n),
+        FIRST(MixedNodeForward, n),
+        FIRST(MixedVertexBackward, n),
         FIRST(NodeSum, n),
         FIRST(Augment, n),
 #undef FIRST

@@ -42,6 +42,7 @@ TEST_CASE("conv on the device agrees with the CPU at every kind of window", "[cu
         check_case(device, window, out_channels[turn % 7], turn % 2 == 1);
         ++turn;
     }
+    check_case(device, {{2, 5, 6, 3}}, 40, false);  // weights in tiles of other shapes
 }
 
 TEST_CASE("1x1 conv on the device agrees with the CPU at every channel count", "[cuda]") {

@@ -54,6 +54,45 @@ TEST_CASE("depthwise_conv on the device: every kernel of its own, all paddings",
         }
 }
 
+TEST_CASE("depthwise_conv on the device: one gradient alone", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const int kernel : {2, 3, 5, 7})
+        for (const int stride : {1, 2}) {
+            const std::vector<Shape> shapes{{2, 9, 11, 5}, {kernel, kernel, 5}};
+            const auto op = [&](const auto& v) {
+                return depthwise_conv(v[0], v[1], {.stride = stride, .padding = kernel / 2});
+            };
+            std::vector<std::vector<double>> values;
+            for (const auto& shape : shapes) values.push_back(random_values<double>(shape.elements(), 1));
+            const auto expected = run_op<double>(op, values, shapes, test_device());
+            for (const std::size_t wanted : {0u, 1u}) {
+                INFO("kernel " << kernel << ", stride " << stride << ", gradient " << wanted);
+                std::vector<Variable<float>> v;
+                for (std::size_t i = 0; i < 2; ++i) {
+                    const auto value =
+                        Tensor<float>::from(std::vector<float>(values[i].begin(), values[i].end()), shapes[i], device);
+                    v.push_back(i == wanted ? Variable<float>::leaf(value) : Variable<float>(value));
+                }
+                const auto y = op(v);
+                backward(y, test_seed<float>(y.shape(), device));
+                CHECK(relative_error(v[wanted].grad().to_vector(), expected.gradients[wanted]) < 2e-6);
+            }
+        }
+}
+
+TEST_CASE("depthwise_conv on the device: four channels a thread, where tensors fill the device", "[cuda]") {
+    const auto found = narrow_device_under_test();
+    if (!found) SKIP("no CUDA device");
+    // Emulated, of a tensor's elements 16 or, at stride 2, 8 a thread have to give all resident threads eight rows.
+    std::vector<WindowCase> cases{{{1, 38, 37, 48}},         {{1, 32, 36, 68}, 3, 1, 0},     {{2, 17, 31, 64}, 3, 1, 2},
+                                  {{1, 33, 40, 52}, 5},      {{1, 41, 40, 40}, 3, 1, -1, 2}, {{1, 41, 61, 56}, 3, 2},
+                                  {{1, 60, 45, 52}, 5, 2, 1}};
+    if (!emulated())
+        cases = {{{128, 112, 112, 32}},      {{64, 56, 57, 100}},        {{128, 28, 28, 240}, 5},
+                 {{64, 112, 112, 96}, 3, 2}, {{64, 112, 112, 64}, 5, 2}, {{32, 112, 112, 48}, 3, 1, -1, 2}};
+    for (const auto& c : cases) check_window(*found, c);
+}
+
 TEST_CASE("depthwise_conv on the device: extreme aspect ratios and many images", "[cuda]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     for (const int kernel : {3, 5, 7})

@@ -9,6 +9,9 @@ namespace hwnas::testing {
 
 /// None: there is no such device, skip. Defined in emulated.cpp and gpu.cpp.
 std::optional<Device> device_under_test();
+/// The same device where, emulated, it has a single multiprocessor: kernels for tensors that fill a card then run on
+/// small ones.
+std::optional<Device> narrow_device_under_test();
 /// Whether kernels are emulated: then shapes had better be small.
 bool emulated();
 

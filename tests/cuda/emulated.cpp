@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The emulated device: every call is run in both orders of the emulator, and what it writes must have the same bits.
+// With HWNAS_EMULATED_CARD=7.5 in the environment it has the limits of the oldest cards, and says at the end which
+// kernels were not launched.
 #include "cuda/device_under_test.hpp"
 
 #include "../../cuda/dispatch.hpp"
@@ -13,6 +15,7 @@ namespace {
 
 class EmulatedBackend final : public Backend {
 public:
+    explicit EmulatedBackend(int multiprocessors) : multiprocessors_(multiprocessors) {}
     std::string name() const override { return "emulated cuda"; }
     std::string description() const override { return "CUDA kernels run by the emulator"; }
     void* allocate(std::size_t bytes) override {
@@ -28,7 +31,7 @@ public:
     void upload(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     void download(void* to, const void* from, std::size_t bytes) override { std::memcpy(to, from, bytes); }
     std::int64_t image_chunks(std::int64_t n) const override { return cuda::image_chunks(n); }
-    std::int64_t shared_bytes() const override { return cuda::most_shared_bytes_of_any; }
+    std::int64_t shared_bytes() const override { return static_cast<std::int64_t>(emulator::card.shared_bytes); }
     /// A recorded step runs in an order as far from the recorded one as what has to wait for what allows.
     std::unique_ptr<Replay> prepare(const std::vector<GuardedCall>& calls) override {
         class Reordered final : public Replay {
@@ -71,7 +74,7 @@ public:
             if (std::none_of(written.begin(), written.end(), [&](const auto& w) { return w.begin == block->first; }))
                 written.push_back({block->first, {block->first, block->first + block->second}, {}});
         }
-        const cuda::Stream stream{.guard = guard};
+        const cuda::Stream stream{.guard = guard, .multiprocessors = multiprocessors_};
         launch(emulator::Order::forward, call, stream);
         for (auto& w : written) {
             w.after.assign(w.begin, w.begin + w.before.size());
@@ -90,12 +93,42 @@ private:
         emulator::order = emulator::Order::forward;
     }
     std::map<std::byte*, std::size_t> blocks_;
+    int multiprocessors_;
 };
+
+/// At the end of a run of all cases: which kernels none of them launches.
+struct Coverage {
+    ~Coverage() {
+        std::string missed;
+        int sharing = 0;
+        for (const auto& [kernel, use] : emulator::kernels()) {
+            const auto name = emulator::readable(kernel);
+            sharing += use == emulator::Use::sharing;
+            if (use == emulator::Use::none && name.starts_with("hwnas::cuda::"))
+                missed += fmt::format("\nno case launches {}", name);
+        }
+        if (missed.empty()) missed = fmt::format("every kernel was launched, {} with shared memory", sharing);
+        fmt::print("{}\n", missed);
+    }
+};
+
+Device emulated_device(int multiprocessors) {
+    if (const char* card = std::getenv("HWNAS_EMULATED_CARD")) {
+        require(std::string_view(card) == "7.5", "HWNAS_EMULATED_CARD={}: 7.5 is the one that is not the newest", card);
+        emulator::card = {.shared_bytes = 64 * 1024, .copies_later = false};
+        static const Coverage coverage;
+    }
+    return Device(std::make_shared<EmulatedBackend>(multiprocessors));
+}
 
 }  // namespace
 
 std::optional<Device> device_under_test() {
-    static const Device device(std::make_shared<EmulatedBackend>());
+    static const Device device(emulated_device(cuda::Stream{}.multiprocessors));
+    return device;
+}
+std::optional<Device> narrow_device_under_test() {
+    static const Device device(emulated_device(1));
     return device;
 }
 bool emulated() {

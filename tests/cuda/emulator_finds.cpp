@@ -10,7 +10,16 @@ using emulator::Order;
 
 namespace {
 
-enum class Bug { none, no_barrier, divergent_barrier, beyond_shared, unwritten_read, lane_left };
+enum class Bug {
+    none,
+    no_barrier,
+    divergent_barrier,
+    beyond_shared,
+    unwritten_read,
+    lane_left,
+    copied,
+    copy_not_awaited
+};
 
 /// Reverses the elements of each block through shared memory.
 struct Reverse {
@@ -22,7 +31,11 @@ struct Reverse {
         float* const tile = cuda::shared_memory<float>();
         const unsigned i = threadIdx.x;
         const std::size_t first = static_cast<std::size_t>(blockIdx.x) * blockDim.x;
-        if (bug != Bug::unwritten_read || i != 5) tile[bug == Bug::beyond_shared ? i + 1 : i] = x[first + i];
+        if (bug == Bug::copied || bug == Bug::copy_not_awaited) {
+            cuda::copy_async<1>(tile + i, x + first + i);
+            if (bug == Bug::copied) cuda::copies_arrive();
+        } else if (bug != Bug::unwritten_read || i != 5)
+            tile[bug == Bug::beyond_shared ? i + 1 : i] = x[first + i];
         if (bug == Bug::divergent_barrier && i % 2)
             __syncthreads();
         else if (bug != Bug::no_barrier)
@@ -58,6 +71,10 @@ TEST_CASE("emulator: a missing barrier makes the orders differ", "[emulated]") {
 TEST_CASE("emulator: an unwritten read makes the orders differ", "[emulated]") {
     const auto a = run(Bug::unwritten_read, Order::forward), b = run(Bug::unwritten_read, Order::backward);
     CHECK(std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) != 0);
+}
+TEST_CASE("emulator: an asynchronous copy is not there before the thread has waited for it", "[emulated]") {
+    CHECK(run(Bug::copied, Order::forward) == run(Bug::none, Order::forward));
+    CHECK(run(Bug::copy_not_awaited, Order::forward) != run(Bug::none, Order::forward));
 }
 TEST_CASE("emulator: a divergent barrier is an error that says where", "[emulated]") {
     CHECK_THROWS_WITH(run(Bug::divergent_barrier, Order::forward),

@@ -11,6 +11,9 @@ std::optional<Device> device_under_test() {
     static const Device device = cuda::device(0);
     return device;
 }
+std::optional<Device> narrow_device_under_test() {
+    return device_under_test();
+}
 bool emulated() {
     return false;
 }

@@ -6,6 +6,7 @@
 #include <hwnas/ops/scale.hpp>
 
 #include "cuda/device_under_test.hpp"
+#include "cuda/mixed_node_calls.hpp"
 
 namespace cuda_mixed_node_test {
 
@@ -14,80 +15,28 @@ using namespace hwnas::testing;
 
 namespace {
 
-using Tensors = std::vector<std::vector<float>>;
+constexpr MixedSchedule schedules[] = {MixedSchedule::by_source, MixedSchedule::by_node};
 
-/// What a vertex and `count` nodes that it feeds look like; edge 2 has no pool, edge 3 does nothing, edge 4 is a pool.
-struct Feed {
-    Shape x;
-    std::int64_t groups;
-    int count;
-    std::int64_t chunks = 1;
-    std::uint32_t accumulate = 0;
-    std::string str() const {
-        return fmt::format("{}, {} draws, {} nodes, {} chunks, accumulate {:#x}", x, groups, count, chunks, accumulate);
-    }
-    std::int64_t edges() const { return count + 2; }
-    Tensor<float> tensor(const Shape& shape, std::uint64_t seed, const Device& device) const {
-        return random_tensor<float>(shape, seed, device);
-    }
-    Tensor<float> filters(const Device& device) const {
-        const std::int64_t size = 9 * x[3];
-        auto values = random_values<float>(groups * edges() * size, 1);
-        for (std::int64_t g = 0; g < groups; ++g)
-            for (const std::int64_t edge : {3, 4})
-                if (edge < edges())
-                    std::fill_n(values.begin() + static_cast<std::ptrdiff_t>((g * edges() + edge) * size), size, 0.0f);
-        return Tensor<float>::from(values, {groups, edges(), size}, device);
-    }
-    Tensor<float> gamma(const Device& device) const {
-        auto values = random_values<float>(groups * 20, 2);
-        for (std::int64_t g = 0; g < groups; ++g) values[static_cast<std::size_t>(g * 20 + 3)] = 0;
-        return Tensor<float>::from(values, {groups, 20}, device);
-    }
-    template <class S>
-    void fill(S& s) const {
-        s.n = x[0], s.h = x[1], s.w = x[2], s.c = x[3];
-        s.groups = groups, s.gamma_stride = 20, s.edges = edges(), s.count = count;
-        for (int j = 0; j < count; ++j) s.edge[j] = j + 1, s.column[j] = j == 1 ? -1 : j + 1;
-    }
-    Tensors forward(const Device& device) const {
-        contract::MixedSourceForward<float> s{};
-        fill(s);
-        const auto source = tensor(x, 3, device), pooled = tensor(x, 4, device), f = filters(device), g = gamma(device);
-        s.x = source.data(), s.pooled = pooled.data(), s.filters = f.data(), s.gamma = g.data();
-        s.accumulate = accumulate;
-        std::vector<Tensor<float>> u;
-        for (int j = 0; j < count; ++j) {
-            u.push_back(tensor(x, 5 + static_cast<std::uint64_t>(j), device));
-            s.u[j] = u.back().data();
-        }
-        submit(device, s);
-        Tensors all;
-        for (const auto& sum : u) all.push_back(sum.to_vector());
-        return all;
-    }
-    /// wanted: bit 0 dx, bit 1 dpooled, bit 2 partial.
-    Tensors backward(const Device& device, unsigned wanted = 7, std::int32_t resume = 0) const {
-        contract::MixedSourceBackward<float> s{};
-        fill(s);
-        s.chunks = chunks;
-        const auto source = tensor(x, 3, device), pooled = tensor(x, 4, device), f = filters(device), g = gamma(device),
-                   dx = tensor(x, 50, device), dpooled = tensor(x, 51, device),
-                   partial = tensor({chunks, count, 9 * x[3] + 1}, 52, device);
-        if (wanted & 1) s.dx = dx.data();
-        if (wanted & 2) s.dpooled = dpooled.data();
-        if (wanted & 4) s.partial = partial.data();
-        s.x = source.data(), s.pooled = pooled.data(), s.filters = f.data(), s.gamma = g.data();
-        s.accumulate = accumulate != 0, s.resume = resume;
-        std::vector<Tensor<float>> du;
-        for (int j = 0; j < count; ++j) {
-            du.push_back(tensor(x, 5 + static_cast<std::uint64_t>(j), device));
-            s.du[j] = du.back().data();
-        }
-        submit(device, s);
-        return {dx.to_vector(), dpooled.to_vector(), partial.to_vector()};
-    }
-};
+/// Rows of one band and of several, of several bands a block, of tiles; with and without whole packs of channels. What
+/// a block of the device has room for.
+std::vector<Pass> passes(const Device& device) {
+    std::vector<Pass> all;
+    const std::vector<Feed> feeds{
+        {{1, 2, 2, 1}, 1, 1},         {{2, 2, 2, 3}, 1, 2, 2, 1},   {{3, 5, 4, 8}, 1, 3, 2},
+        {{3, 7, 7, 16}, 3, 4, 3, 1},  {{2, 15, 3, 17}, 2, 5, 2, 1}, {{2, 8, 15, 4}, 1, 6, 1, 1},
+        {{1, 9, 60, 12}, 1, 5},       {{3, 3, 2, 128}, 1, 4, 2, 1}, {{1, 2, 130, 5}, 1, 3, 1, 1},
+        {{11, 9, 5, 4}, 1, 16, 4},    {{6, 5, 5, 5}, 6, 3, 6, 1},   {{1, 8, 41, 16}, 1, 2, 1, 0},
+        {{300, 2, 2, 2}, 1, 2, 7, 1}, {{1, 28, 28, 16}, 1, 4},      {{2, 14, 14, 32}, 1, 2, 1}};
+    for (const auto& feed : feeds) all.push_back({feed});
+    if (!emulated())
+        for (const std::int64_t n : {64, 128, 256, 300})
+            for (const Shape& x :
+                 {Shape{n, 28, 28, 16}, Shape{n, 14, 14, 32}, Shape{n, 7, 7, 64}, Shape{n, 32, 32, 16}})
+                all.push_back({{x, 1, 4, std::min<std::int64_t>(n, 256), 1}}), all.push_back({{x, n, 3, n}});
+    std::erase_if(all,
+                  [&](const Pass& pass) { return contract::band_bytes(pass.x[3]) > device.backend().shared_bytes(); });
+    return all;
+}
 void check_equal(const Tensors& found, const Tensors& expected) {
     REQUIRE(found.size() == expected.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
@@ -99,6 +48,7 @@ void check_equal(const Tensors& found, const Tensors& expected) {
 /// Two vertices feed two nodes, the first node feeds the second: five edges of convolution, identity and pool.
 /// v: x0, x1, gamma [G, 15], five filters.
 struct Graph {
+    MixedSchedule schedule = MixedSchedule::by_source;
     template <class T>
     Variable<T> operator()(const std::vector<Variable<T>>& v) const {
         const int from[] = {0, 1, 0, 1, 2}, to[] = {2, 2, 3, 3, 3};
@@ -107,7 +57,7 @@ struct Graph {
             terms.push_back({e, 3 * e, v[3 + static_cast<std::size_t>(e)]}), terms.push_back({e, 3 * e + 1, {}});
         std::vector<MixedEdge> edges;
         for (int e = 0; e < 5; ++e) edges.push_back({from[e], to[e], 3 * e + 2});
-        MixedNodes<T> mixed(edges, merged_filters(terms, v[2], 5, v[0].shape()[3]), v[2]);
+        MixedNodes<T> mixed(edges, merged_filters(terms, v[2], 5, v[0].shape()[3]), v[2], schedule);
         mixed.push(0, v[0]), mixed.push(1, v[1]);
         const auto first = mixed.sum(2);
         mixed.push(2, first);
@@ -155,6 +105,44 @@ TEST_CASE("mixed_node on the device: what a vertex gets back", "[cuda]") {
                 INFO(some.str() << ", wanted " << wanted << ", resume " << resume);
                 check_equal(some.backward(device, wanted, resume), some.backward(test_device(), wanted, resume));
             }
+}
+
+TEST_CASE("mixed_node on the device: a node in one pass", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const auto& pass : passes(device)) {
+        REQUIRE(contract::fits_bands(pass.x[2], pass.x[3]));
+        for (const std::uint32_t taps : {0u, 0xAAAAu, 0xFFFFu}) {
+            INFO(pass.str() << ", taps " << taps);
+            const auto found = pass.node(device, taps), expected = pass.node(test_device(), taps);
+            check_equal(found, expected);
+            for (std::size_t i = 1; i < found.size(); ++i) CHECK(found[i] == expected[i]);
+        }
+    }
+}
+
+TEST_CASE("mixed_node on the device: a vertex in one pass", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const auto& pass : passes(device)) {
+        INFO(pass.str());
+        check_equal(pass.vertex(device), pass.vertex(test_device()));
+    }
+    for (const Pass& some :
+         {Pass{{{3, 9, 4, 8}, 1, 3, 2}}, Pass{{{1, 9, 60, 12}, 1, 6}}, Pass{{{2, 5, 3, 5}, 1, 2, 2, 1}}})
+        for (const unsigned wanted : {0u, 1u, 4u, 5u})
+            for (const std::int32_t resume : {0, 1}) {
+                INFO(some.str() << ", wanted " << wanted << ", resume " << resume);
+                check_equal(some.vertex(device, wanted, resume), some.vertex(test_device(), wanted, resume));
+            }
+}
+
+TEST_CASE("mixed_node: two blocks of a pass find room on a multiprocessor of compute capability 9.0", "[cell_blocks]") {
+    for (const auto& [w, c] : {std::pair<std::int64_t, std::int64_t>{28, 16}, {14, 32}, {7, 64}}) {
+        CHECK(contract::fits_bands(w, c));
+        CHECK(2 * (contract::band_bytes(c) + 1024) <= 228 * 1024);
+    }
+    CHECK(contract::band_columns(32, 16) == 28);
+    CHECK(!contract::fits_bands(28, 64));  // neighbours would be a third of the threads
+    CHECK(mixed_schedule(test_device(), {2, 28, 28, 16}) == MixedSchedule::by_source);
 }
 
 TEST_CASE("mixed_node on the device: sums over chunks, edges that share a gate", "[cuda]") {
@@ -244,22 +232,41 @@ TEST_CASE("mixed_node on the device: an edge that does nothing is not touched by
     }
 }
 
+TEST_CASE("mixed_node on the device: a pass of a node leaves out what does nothing", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const std::int32_t accumulate : {0, 1}) {
+        contract::MixedNodeForward<float> s{};
+        const Shape shape{1, 4, 4, 8};
+        const auto x = Tensor<float>::full(shape, NAN, device), u = Tensor<float>::full(shape, 3, device),
+                   filters = Tensor<float>::full({1, 1, 72}, 0, device), gamma = Tensor<float>::full({1, 1}, 0, device);
+        s.n = 1, s.h = s.w = 4, s.c = 8, s.groups = s.gamma_stride = s.edges = 1, s.count = 1;
+        s.u = u.data(), s.x[0] = x.data(), s.filters = filters.data(), s.gamma = gamma.data();
+        s.accumulate = accumulate;
+        submit(device, s);
+        CHECK(u.to_vector() == std::vector<float>(128, accumulate ? 3.0f : 0.0f));
+    }
+}
+
 TEST_CASE("mixed_node on the device: edges side by side, none of which has a pool", "[cuda]") {
     HWNAS_DEVICE_UNDER_TEST(device);
     // v: x, gamma, two filters; the vertex feeds node 1 twice, then node 2.
-    const auto nodes = [](const auto& v) {
+    auto schedule = MixedSchedule::by_source;
+    const auto nodes = [&](const auto& v) {
         using T = typename std::decay_t<decltype(v)>::value_type::value_type;
         const auto filters = merged_filters<T>({{0, 0, v[2]}, {1, 1, v[3]}, {2, 2, {}}}, v[1], 3, 5);
-        MixedNodes<T> mixed({{0, 1, -1}, {0, 1, -1}, {0, 2, -1}}, filters, v[1]);
+        MixedNodes<T> mixed({{0, 1, -1}, {0, 1, -1}, {0, 2, -1}}, filters, v[1], schedule);
         mixed.push(0, v[0]);
         const auto first = mixed.sum(1);
         return add(first, mixed.sum(2));
     };
     for (const std::int64_t groups : {1, 3})
-        check_on_device(device, nodes,
-                        {random_values<double>(3 * 7 * 6 * 5, 1), random_values<double>(groups * 3, 2),
-                         random_values<double>(45, 3), random_values<double>(45, 4)},
-                        {{3, 7, 6, 5}, {groups, 3}, {3, 3, 5}, {3, 3, 5}});
+        for (const auto which : schedules) {
+            schedule = which;
+            check_on_device(device, nodes,
+                            {random_values<double>(3 * 7 * 6 * 5, 1), random_values<double>(groups * 3, 2),
+                             random_values<double>(45, 3), random_values<double>(45, 4)},
+                            {{3, 7, 6, 5}, {groups, 3}, {3, 3, 5}, {3, 3, 5}});
+        }
 }
 
 TEST_CASE("mixed_node on the device and its gradients agree with the CPU", "[cuda]") {
@@ -281,7 +288,7 @@ TEST_CASE("mixed_node on the device and its gradients agree with the CPU", "[cud
             inputs.push_back(random_values<double>(9 * x[3], 10 + e));
             shapes.push_back({3, 3, x[3]});
         }
-        check_on_device(device, Graph{}, inputs, shapes, 1e-5);
+        for (const auto schedule : schedules) check_on_device(device, Graph{schedule}, inputs, shapes, 1e-5);
     }
 }
 
@@ -300,14 +307,19 @@ TEST_CASE("mixed_node on the device: NaN and infinity where the CPU has them", "
             const auto dy = random_values<float>(x.elements(), 4);
             const auto inner = static_cast<std::size_t>((4 * x[2] + 5) * x[3] + 1), corner = std::size_t{2};
             for (const float bad : no_numbers)
-                for (const std::size_t at : {inner, corner}) {
-                    INFO(x.str() << ", " << groups << " draws, " << bad << " at " << at);
+                for (const auto& [at, schedule] : {std::pair{inner, schedules[0]},
+                                                   {corner, schedules[0]},
+                                                   {inner, schedules[1]},
+                                                   {corner, schedules[1]}}) {
+                    INFO((schedule == MixedSchedule::by_node ? "by node, " : "by source, ")
+                         << x.str() << ", " << groups << " draws, " << bad << " at " << at);
                     auto changed = inputs;
                     changed[0][at] = bad;
                     // Kernels multiply by zeros around an image and around a thread's rows: gradients of filters and of
                     // gamma may be NaN where the CPU has an infinity and, at a border, a number.
-                    check_specials(device, Graph{}, changed, shapes, dy, {.strict = at == inner ? shapes.size() : 2});
-                    check_specials(device, Graph{}, inputs, shapes, with_one(dy, at, bad), {.strict = 2});
+                    check_specials(device, Graph{schedule}, changed, shapes, dy,
+                                   {.strict = at == inner ? shapes.size() : 2});
+                    check_specials(device, Graph{schedule}, inputs, shapes, with_one(dy, at, bad), {.strict = 2});
                 }
         }
 }

@@ -187,6 +187,44 @@ TEST_CASE("cuda runtime: gradients that lie in one block of Adam's do not wait f
         if (program.kernel(i) == std::string("adam")) adam_found = waits(i, 0) && waits(i, 1);
     CHECK(adam_found);
 }
+TEST_CASE("cuda runtime: a warm step of a search or a training launches its graph, an epoch clears and reads its sums",
+          "[runtime]") {
+    const Clean clean;
+    fake_cuda::state().cards[0].memory = 1'000'000'000;
+    const auto device = cuda::device(0);
+    const auto space = SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 4, .cells = 2});
+    const auto data = dataset_from_tensors(std::vector<std::uint8_t>(40 * 64, 7), std::vector<std::int32_t>(40, 1),
+                                           {.name = "grey", .image = {8, 8, 1}, .classes = 4});
+    std::vector<std::vector<std::string>> steps;
+    const auto on_step = [&](const TrainingProgress&) {
+        auto& calls = fake_cuda::state().calls;
+        std::erase(calls, "cudaGetDevice");
+        steps.push_back(std::exchange(calls, {}));
+        return true;
+    };
+    const auto check_steps = [&](std::size_t epochs) {
+        REQUIRE(steps.size() == epochs * 5);
+        for (std::size_t i = 1; i < steps.size(); ++i) {  // the first one records
+            INFO("step " << i);
+            std::vector<std::string> expected{"cudaGraphLaunch"};
+            const auto copy = {"cudaMemcpyAsync", "cudaStreamSynchronize"};
+            if (i % 5 == 0) expected.insert(expected.begin(), copy.begin(), copy.end());  // an epoch clears its sums
+            if (i % 5 == 4) expected.insert(expected.end(), copy.begin(), copy.end());    // and reads them
+            CHECK(steps[i] == expected);
+        }
+        steps.clear();
+    };
+    SingleLevelTrainer<SuperNet>(SuperNet(space, device, seed(1)), HyperNet(space, device, seed(1)), std::nullopt,
+                                 {.epochs = 2, .batch = 8, .latency_weight = 0, .on_step = on_step})
+        .fit(data);
+    check_steps(2);
+    const auto& architecture = space.architecture();
+    const Network network{
+        space, Genotype::from_choices(architecture, std::vector<int>(static_cast<std::size_t>(architecture.rows()), 0)),
+        device, seed(1)};
+    fit(network, data, {.epochs = 2, .batch = 8, .on_step = on_step});
+    check_steps(2);
+}
 TEST_CASE("cuda runtime: a kernel's limit of shared memory is raised and never lowered", "[runtime]") {
     const Clean clean;
     const auto device = cuda::device(0);
@@ -344,6 +382,11 @@ TEST_CASE("cuda runtime: a card too old or without code says so, with the way ou
     CHECK(message_of([] { cuda::device(0); }) ==
           "cuda::device: cuda:0, Other with compute capability 8.6, cannot be used: this build has code for 90, 100; "
           "build hwnas with -DCMAKE_CUDA_ARCHITECTURES=86, or use hwnas::cpu::device()");
+    cards = {{.name = "Virtual", .has_pools = false}};
+    CHECK(cuda::device_count() == 0);
+    CHECK(message_of([] { cuda::device(0); }) ==
+          "cuda::device: cuda:0, Virtual with compute capability 9.0, cannot be used, its driver has no memory pools "
+          "(some virtual GPUs have none); use another or hwnas::cpu::device()");
     CHECK(fake_cuda::last_error() == cudaSuccess);
     CHECK(fake_cuda::state().alive() == 0);
     cards = {};

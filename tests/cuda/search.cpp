@@ -65,8 +65,10 @@ void assign(const NamedTensor& to, const NamedTensor& from) {
 bool is_moment(const NamedTensor& named, const char* which) {
     return named.name.find(std::string("/adam_") + which + "/") != std::string::npos;
 }
-double last_loss(const SingleLevelTrainer<SuperNet>& trainer) {
-    return values(trainer.state().back())[0];
+/// The loss of the last step, and what of it the task has: the rest, of which complexity is most, hides it.
+std::array<double, 2> last_losses(const SingleLevelTrainer<SuperNet>& trainer) {
+    const auto sums = values(trainer.state().back());
+    return {sums[0], sums[2]};
 }
 
 }  // namespace
@@ -80,6 +82,7 @@ TEST_CASE("search on the device: every step from the CPU's state gives the CPU's
              on_device = trainer_on(device, c, one_step_at_a_time(c));
         on_cpu.begin(data);
         on_device.begin(data);
+        std::map<std::string, std::vector<double>> differences;  // of a gradient, step by step
         for (int step = 0; step < (emulated() ? 3 : 20); ++step) {
             INFO("step " << step);
             const auto expected = on_cpu.state(), found = on_device.state();
@@ -95,7 +98,9 @@ TEST_CASE("search on the device: every step from the CPU's state gives the CPU's
             on_cpu.fit();
             on_device.fit();
             CHECK(on_device.steps_done() == on_cpu.steps_done());
-            CHECK(std::abs(last_loss(on_device) - last_loss(on_cpu)) <= 1e-6 * std::abs(last_loss(on_cpu)));
+            const auto loss = last_losses(on_device), expected_loss = last_losses(on_cpu);
+            for (std::size_t i = 0; i < loss.size(); ++i)
+                CHECK(std::abs(loss[i] - expected_loss[i]) <= 1e-6 * std::abs(expected_loss[i]));
             double largest = 0;
             for (const auto& named : expected)
                 if (is_moment(named, "m"))
@@ -109,11 +114,27 @@ TEST_CASE("search on the device: every step from the CPU's state gives the CPU's
                     difference += (a[j] - b[j]) * (a[j] - b[j]);
                     norm += b[j] * b[j];
                 }
-                INFO(expected[i].name << ": |a - b| " << std::sqrt(difference) << ", |b| " << std::sqrt(norm)
-                                      << ", largest gradient " << largest);
                 // A gradient that is nothing but what rounding left of larger ones has no digits to compare.
-                CHECK(std::sqrt(difference) <= std::max(1e-5 * std::sqrt(norm), 2e-7 * largest));
+                const double size = std::max(std::sqrt(norm), 0.02 * largest);
+                INFO(expected[i].name << ": |a - b| " << std::sqrt(difference) << ", |b| " << std::sqrt(norm));
+                REQUIRE(std::isfinite(difference));
+                if (norm > 0)
+                    differences[expected[i].name].push_back(std::sqrt(difference) / size);
+                else
+                    CHECK(std::sqrt(difference) <= 1e-5 * size);
             }
+        }
+        // Where rounding turns the sign of what a ReLU sees, or a pool chooses another pixel, all gradients below move:
+        // at full size hardly a step is without. Two CPUs, portable and AVX-512 kernels, differ in these searches by up
+        // to 1.2e-3 in the worst step of a tensor, 1.5e-4 in its middle one and 2e-5 in its best (docs/cuda.md). What
+        // is wrong in the device's arithmetic is there in every step.
+        for (auto& [name, all] : differences) {
+            std::sort(all.begin(), all.end());
+            INFO(name << ": best, middle and worst step " << all.front() << ", " << all[all.size() / 2] << ", "
+                      << all.back());
+            CHECK(all.front() <= (emulated() ? 1e-5 : 1e-4));
+            CHECK(all[all.size() / 2] <= (emulated() ? 1e-5 : 6e-4));
+            CHECK(all.back() <= (emulated() ? 1e-5 : 5e-3));
         }
     }
 }
@@ -135,18 +156,16 @@ TEST_CASE("search on the device: left alone it stays within the spread of seeds"
             .fit(data);
         return loss;
     };
-    // The mean over the same seeds, which has less spread than one of them, lies where the CPU's seeds lie.
+    // Two CPUs, AVX2 and AVX-512 kernels, end at .006767 and .006768, .013469 and .013479, .004946 and .004941.
     std::vector<double> seeds, found;
     for (const std::uint64_t seed : {1, 2, 3}) {
         seeds.push_back(run(test_device(0), seed));
         found.push_back(run(device, seed));
     }
     const auto [low, high] = std::minmax_element(seeds.begin(), seeds.end());
-    const double mean = (found[0] + found[1] + found[2]) / 3;
     INFO("task loss of the last epoch: CPU " << seeds[0] << ", " << seeds[1] << ", " << seeds[2] << "; device "
                                              << found[0] << ", " << found[1] << ", " << found[2]);
-    CHECK(mean >= *low);
-    CHECK(mean <= *high);
+    for (std::size_t i = 0; i < seeds.size(); ++i) CHECK(std::abs(found[i] - seeds[i]) <= 0.25 * (*high - *low));
 }
 
 TEST_CASE("search on the device: the same bits twice, and a family that works", "[cuda][long]") {

@@ -38,7 +38,7 @@ TEST_CASE("family: control along rays and over random S", "[family]") {
         REQUIRE(ray.counts.size() == 11);
         at_uniform += ray.counts.front();
         CHECK(ray.counts.back() <= 1);
-        CHECK(ray.spearman <= 0);
+        CHECK_FALSE(ray.spearman > 0);  // NaN where the count never changes
     }
     CHECK(at_uniform == searched().architecture().rows());
     for (const auto& [primitive, spearman] : report.spearman) CHECK(spearman < -0.5);

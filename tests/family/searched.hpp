@@ -21,7 +21,7 @@ inline const Family& searched() {
         const auto device = test_device(1);
         auto trainer = tiny_trainer(
             space, device,
-            {.epochs = 12, .batch = 32, .hyper_learning_rate = 1e-2, .complexity_weight = 3, .latency_weight = 0.05},
+            {.epochs = 12, .batch = 32, .hyper_learning_rate = 1e-2, .complexity_weight = 6, .latency_weight = 0.05},
             table_of_here(space, device));
         return trainer.fit(shades(512, 1));
     }();

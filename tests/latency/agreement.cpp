@@ -46,6 +46,11 @@ TEST_CASE("rank correlations, ties included", "[latency]") {
     }
     CHECK_THROWS_WITH(spearman({1, 2}, {1}), "spearman: 2 values against 1");
     CHECK_THROWS_WITH(kendall({1, 2}, {1}), "kendall: 2 values against 1");
+    const double none = std::numeric_limits<double>::quiet_NaN();
+    CHECK_THROWS_WITH(spearman({1, none}, {1, 2}), "spearman: value 1 is nan against 2; leave it out");
+    CHECK_THROWS_WITH(kendall({1, 2}, {HUGE_VAL, 2}), "kendall: value 0 is 1 against inf; leave it out");
+    CHECK_THROWS_WITH(validate_latency({1, 2}, {1, 2}, {1, none}),
+                      "validate latency: sample 1 took nan ms the second time");
 }
 
 TEST_CASE("a validation says how good and how bad", "[latency]") {

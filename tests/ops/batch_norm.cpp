@@ -73,9 +73,11 @@ std::vector<std::vector<double>> affine_inputs(const Shape& x) {
 }  // namespace
 
 TEST_CASE("batch_norm and its gradients equal plain loops", "[ops]") {
-    const Shape shapes[] = {{2, 1},        {37, 1},         {5, 3},        {3, 1, 3, 8},   {2, 9, 1, 12},
-                            {1, 1, 7, 17}, {2, 5, 4, 31},   {2, 3, 3, 64}, {2, 4, 2, 100}, {60'001, 1},
-                            {9'001, 12},   {5, 41, 23, 17}, {300, 256}};
+    const Shape shapes[] = {{2, 1},         {37, 1},         {5, 3},         {3, 1, 3, 8},   {2, 9, 1, 12},
+                            {1, 1, 7, 17},  {2, 5, 4, 31},   {2, 3, 3, 64},  {2, 4, 2, 100}, {60'001, 1},
+                            {9'001, 12},    {5, 41, 23, 17}, {300, 256},     {2, 9, 9, 10},  {3, 14, 13, 30},
+                            {1, 9, 7, 40},  {2, 5, 4, 60},   {1, 9, 5, 120}, {2, 9, 5, 47},  {3, 7, 4, 66},
+                            {1, 5, 5, 111}, {1, 4, 3, 516}};
     for (const auto& shape : shapes)
         for (const Phase phase : {Phase::train, Phase::eval}) {
             INFO("x " << shape.str() << (phase == Phase::train ? ", train" : ", eval"));

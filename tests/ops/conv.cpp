@@ -84,6 +84,8 @@ TEST_CASE("relu_conv and its gradients equal relu, then conv", "[ops]") {
                        {{11, 14, 15, 32}, {1, 1, 32, 24}},  // pixels in several pieces
                        {{2, 5, 5, 130}, {1, 1, 130, 17}},
                        {{1, 1, 3, 20}, {1, 1, 20, 10}},
+                       {{3, 5, 5, 20}, {1, 1, 20, 10}},
+                       {{2, 9, 7, 30}, {1, 1, 30, 30}},
                        {{2, 8, 9, 12}, {1, 1, 12, 8}, {.stride = 2, .padding = 0}},
                        {{2, 8, 8, 1}, {3, 3, 1, 16}},
                        {{2, 6, 7, 5}, {3, 3, 5, 7}, {.stride = 2}},
@@ -124,6 +126,9 @@ TEST_CASE("conv of images of few channels equals a plain loop at every window", 
     check_case({{1, 6, 5, 1}, 3, 1, 0}, 16, false);
     check_case({{1, 7, 8, 2}, 3, 1, -1, 2}, 16, false);  // dilated: by the general kernels
     check_case({{1, 1, 1, 1}, 7}, 16, true);
+    check_case({{2, 16, 29, 1}}, 10, true);  // channels that fill no vectors
+    check_case({{1, 9, 30, 3}, 3, 2}, 30, false);
+    check_case({{1, 8, 15, 2}, 5}, 7, true);
 }
 
 TEST_CASE("conv with more weights than one panel holds", "[ops]") {

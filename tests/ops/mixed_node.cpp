@@ -18,7 +18,7 @@ namespace {
 /// Two vertices feed two nodes, the first node feeds the second: five edges of convolution, identity and pool.
 /// Inputs: x0, x1, gamma [G, 15], five filters.
 struct Graph {
-    bool fused;
+    std::optional<MixedSchedule> schedule;  ///< none: op by op
     template <class T>
     Variable<T> operator()(const std::vector<Variable<T>>& v) const {
         const int from[] = {0, 1, 0, 1, 2}, to[] = {2, 2, 3, 3, 3};
@@ -30,7 +30,8 @@ struct Graph {
         const auto filters = merged_filters(terms, gamma, 5, v[0].shape()[3]);
         std::vector<MixedEdge> edges;
         for (int e = 0; e < 5; ++e) edges.push_back({from[e], to[e], 3 * e + 2});
-        MixedNodes<T> mixed(edges, filters, gamma);
+        const bool fused = schedule.has_value();
+        MixedNodes<T> mixed(edges, filters, gamma, schedule);
         for (int i = 0; i < 2 && fused; ++i) mixed.push(i, vertices[static_cast<std::size_t>(i)]);
         for (int node = 2; node < 4; ++node) {
             std::vector<Variable<T>> xs;
@@ -51,6 +52,7 @@ struct Graph {
         return add(vertices[3], scale(vertices[2], 0.5));
     }
 };
+constexpr MixedSchedule schedules[] = {MixedSchedule::by_source, MixedSchedule::by_node};
 struct Case {
     Shape x;
     std::int64_t groups;
@@ -76,7 +78,8 @@ TEST_CASE("mixed_node and its gradients equal the sum op by op", "[ops]") {
     for (const auto& c : cases) {
         INFO(fmt::format("{}, {} draws", c.x, c.groups));
         const auto inputs = c.inputs();
-        check_op(Graph{true}, inputs, c.shapes(), run_op<double>(Graph{false}, inputs, c.shapes(), test_device(1)));
+        const auto expected = run_op<double>(Graph{}, inputs, c.shapes(), test_device(1));
+        for (const auto schedule : schedules) check_op(Graph{schedule}, inputs, c.shapes(), expected);
     }
 }
 
@@ -85,7 +88,8 @@ TEST_CASE("mixed_node: one-hot gamma, and edges that are nothing", "[ops]") {
     auto inputs = c.inputs();
     // convolution, identity, pool, nothing at all, convolution
     inputs[2] = {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0};
-    check_op(Graph{true}, inputs, c.shapes(), run_op<double>(Graph{false}, inputs, c.shapes(), test_device(1)));
+    const auto expected = run_op<double>(Graph{}, inputs, c.shapes(), test_device(1));
+    for (const auto schedule : schedules) check_op(Graph{schedule}, inputs, c.shapes(), expected);
 }
 
 TEST_CASE("mixed_node gradients agree with finite differences", "[ops][gradcheck]") {
@@ -95,9 +99,11 @@ TEST_CASE("mixed_node gradients agree with finite differences", "[ops][gradcheck
                                            distinct_tensor<double>({2, 3, 4, 2}, 2, device, 0.02),
                                            random_tensor<double>({groups, 15}, 3, device, 0.1, 1)};
         for (std::uint64_t e = 0; e < 5; ++e) inputs.push_back(random_tensor<double>({3, 3, 2}, 10 + e, device));
-        const auto result = gradcheck(Graph{true}, inputs);
-        INFO(result.message);
-        CHECK(result.passed);
+        for (const auto schedule : schedules) {
+            const auto result = gradcheck(Graph{schedule}, inputs);
+            INFO(result.message);
+            CHECK(result.passed);
+        }
     }
 }
 
@@ -106,34 +112,119 @@ TEST_CASE("mixed_node: two uses add up, a recorded step repeats", "[ops]") {
     const auto inputs = c.inputs();
     const auto shapes = c.shapes();
     const auto device = test_device(2);
-    const auto once = run_op<float>(Graph{true}, inputs, shapes, device),
-               twice = run_op<float>(Graph{true}, inputs, shapes, device, 2);
-    for (std::size_t i = 0; i < inputs.size(); ++i) {  // sums in another order: not the same bits
-        auto doubled = once.gradients[i];
-        for (float& x : doubled) x *= 2;
-        CHECK(relative_error(twice.gradients[i], doubled) <= 1e-6);
+    for (const auto schedule : schedules) {
+        const auto once = run_op<float>(Graph{schedule}, inputs, shapes, device),
+                   twice = run_op<float>(Graph{schedule}, inputs, shapes, device, 2);
+        for (std::size_t i = 0; i < inputs.size(); ++i) {  // sums in another order: not the same bits
+            auto doubled = once.gradients[i];
+            for (float& x : doubled) x *= 2;
+            CHECK(relative_error(twice.gradients[i], doubled) <= 1e-6);
+        }
+        CHECK(run_op<float>(Graph{schedule}, inputs, shapes, device, 1, true) == once);
+        CHECK(run_op<float>(Graph{schedule}, inputs, shapes, device, 2, true) == twice);
     }
-    CHECK(run_op<float>(Graph{true}, inputs, shapes, device, 1, true) == once);
-    CHECK(run_op<float>(Graph{true}, inputs, shapes, device, 2, true) == twice);
+}
+
+/// A cell made up at random: up to 3 inputs and 5 nodes, some edges missing, some there twice, some without a pool,
+/// gamma even or one-hot, inputs that are constants. Its inputs: vertices, gamma [G, 3 edges], a filter an edge.
+struct RandomCell {
+    int vertices = 0, nodes = 0;
+    std::vector<MixedEdge> edges = {};
+    Shape x = {};
+    std::int64_t draws = 1;
+    bool one_hot = false, constant = false;
+    explicit RandomCell(std::uint64_t number) {
+        std::uint64_t next = 0;
+        const auto below = [&](int most) {
+            return static_cast<int>(random::words_at(Seed{number}.stream("random cell"), next++, 0).w[0] %
+                                    static_cast<std::uint32_t>(most));
+        };
+        vertices = 1 + below(3), nodes = 1 + below(5);
+        x = {1 + below(3), 2 + below(15), 2 + below(9), 1 + below(9)};
+        draws = below(3) == 0 ? x[0] : 1;
+        one_hot = below(3) == 0, constant = below(4) == 0;
+        for (int to = vertices; to < vertices + nodes; ++to)
+            for (int from = 0; from < to; ++from)
+                for (int times = from == to - 1 ? 1 + below(2) : below(4) - 1; times > 0; --times)
+                    edges.push_back({from, to, below(4) == 0 ? -1 : 3 * static_cast<int>(edges.size()) + 2});
+    }
+    std::vector<Shape> shapes() const {
+        std::vector<Shape> all(static_cast<std::size_t>(vertices), x);
+        all.push_back({draws, 3 * static_cast<std::int64_t>(edges.size())});
+        all.resize(all.size() + edges.size(), Shape{3, 3, x[3]});
+        return all;
+    }
+    std::vector<std::vector<double>> values() const {
+        std::vector<std::vector<double>> all;
+        for (const auto& shape : shapes()) all.push_back(random_values<double>(shape.elements(), all.size() + 1));
+        auto& gamma = all[static_cast<std::size_t>(vertices)];
+        for (std::size_t i = 0; i < gamma.size() && one_hot; ++i) gamma[i] = (i / 3 * 5 + 1) % 4 == i % 3 ? 1 : 0;
+        return all;
+    }
+    auto op(MixedSchedule schedule) const {
+        return [cell = *this, schedule](const auto& v) {
+            using T = typename std::decay_t<decltype(v)>::value_type::value_type;
+            const auto first = static_cast<std::size_t>(cell.vertices);
+            std::vector<FilterTerm<T>> terms;
+            for (std::size_t e = 0; e < cell.edges.size(); ++e) {
+                const int edge = static_cast<int>(e);
+                terms.push_back({edge, 3 * edge, v[first + 1 + e]}), terms.push_back({edge, 3 * edge + 1, {}});
+            }
+            const auto filters = merged_filters(terms, v[first], static_cast<int>(cell.edges.size()), v[0].shape()[3]);
+            MixedNodes<T> sums(cell.edges, filters, v[first], schedule);
+            std::vector<Variable<T>> all(v.begin(), v.begin() + cell.vertices);
+            if (cell.constant) all[0] = Variable<T>(all[0].value());
+            Variable<T> y;
+            for (int k = 0; k < cell.vertices + cell.nodes; ++k) {
+                if (k >= cell.vertices) {
+                    all.push_back(sums.sum(k));
+                    y = y.defined() ? add(scale(y, 0.7), all.back()) : all.back();
+                }
+                sums.push(k, all[static_cast<std::size_t>(k)]);
+            }
+            for (int i = 0; i < cell.vertices; ++i) y = add(y, scale(v[static_cast<std::size_t>(i)], 0.1));
+            return y;  // of every input, also of those that lead nowhere
+        };
+    }
+};
+
+TEST_CASE("mixed_node: node by node and source by source agree on cells made up at random", "[ops]") {
+    for (std::uint64_t number = 0; number < 60; ++number) {
+        const RandomCell cell(number);
+        INFO("cell " << number << ": " << cell.x.str() << ", " << cell.vertices << " inputs, " << cell.nodes
+                     << " nodes, " << cell.edges.size() << " edges, " << cell.draws << " draws");
+        const auto inputs = cell.values();
+        const auto on = [&](MixedSchedule schedule) {
+            return run_op<double>(cell.op(schedule), inputs, cell.shapes(), test_device(2));
+        };
+        const auto found = on(MixedSchedule::by_node), expected = on(MixedSchedule::by_source);
+        CHECK(relative_error(found.y, expected.y) <= 1e-10);
+        for (std::size_t i = 0; i < inputs.size(); ++i) {
+            INFO("gradient of input " << i);
+            CHECK(relative_error(found.gradients[i], expected.gradients[i]) <= 1e-10);
+        }
+    }
 }
 
 TEST_CASE("mixed_node: a constant vertex takes no gradient from filters and gamma", "[ops]") {
     const auto device = test_device();
     const Shape x{3, 5, 6, 4};
-    const auto gradients = [&](bool constant) {
+    const auto gradients = [&](bool constant, MixedSchedule schedule) {
         const auto tensor = random_tensor<double>(x, 1, device);
         const Variable<double> vertex = constant ? Variable<double>(tensor) : Variable<double>::leaf(tensor);
         const auto gamma = Variable<double>::leaf(random_tensor<double>({1, 3}, 2, device, 0.2, 1.0)),
                    w = Variable<double>::leaf(random_tensor<double>({3, 3, 4}, 3, device));
         const auto filters = merged_filters<double>({{0, 0, w}, {0, 1, {}}}, gamma, 1, 4);
-        MixedNodes<double> nodes({{0, 1, 2}}, filters, gamma);
+        MixedNodes<double> nodes({{0, 1, 2}}, filters, gamma, schedule);
         nodes.push(0, vertex);
         backward(nodes.sum(1), random_tensor<double>(x, 4, device));
         return std::make_pair(w.grad().to_vector(), gamma.grad().to_vector());
     };
-    const auto found = gradients(true), expected = gradients(false);
-    CHECK(found == expected);
-    for (const double v : found.second) CHECK(v != 0);
+    for (const auto schedule : schedules) {
+        const auto found = gradients(true, schedule), expected = gradients(false, schedule);
+        CHECK(found == expected);
+        for (const double v : found.second) CHECK(v != 0);
+    }
 }
 
 TEST_CASE("mixed_node says what clashes", "[ops]") {

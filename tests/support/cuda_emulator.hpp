@@ -7,11 +7,14 @@
 // between blocks, registers.
 #pragma once
 
+#include "support/stack.hpp"
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <set>
 #include <source_location>
@@ -21,11 +24,8 @@
 #include <typeinfo>
 #include <vector>
 
-#include <sys/mman.h>
+#include <cxxabi.h>
 
-#if !defined(__x86_64__)
-#include <ucontext.h>
-#endif
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -52,6 +52,28 @@ public:
 enum class Order { forward, backward };
 inline thread_local Order order = Order::forward;
 
+/// The card whose limits hold: what a block gets of shared memory, and whether asynchronous copies to it are.
+struct Card {
+    std::size_t shared_bytes = 227 * 1024;
+    bool copies_later = true;
+};
+inline Card card;
+
+/// The kernels that this program has, and whether each was launched, with shared memory or without.
+enum class Use { none, alone, sharing };
+inline std::map<std::string, Use>& kernels() {
+    static std::map<std::string, Use> all;
+    return all;
+}
+template <class Body>
+inline Use& use = kernels()[typeid(Body).name()];
+/// A kernel's name as the source has it.
+inline std::string readable(const std::string& kernel) {
+    const std::unique_ptr<char, decltype(&std::free)> text(
+        abi::__cxa_demangle(kernel.c_str(), nullptr, nullptr, nullptr), &std::free);
+    return text ? text.get() : kernel;
+}
+
 /// A fault to plant, so that tests can show that they would find it.
 struct Fault {
     std::string barrier = {};  ///< "file.cuh:12": threads pass the barrier there without waiting
@@ -70,56 +92,6 @@ inline std::string place_of(const std::source_location& at) {
     return std::string(path.substr(path.rfind('/') + 1)) + ":" + std::to_string(at.line());
 }
 
-/// A stack on which something runs, and what it takes to leave and to re-enter it.
-class Stack {
-public:
-    explicit Stack(std::size_t bytes) : bytes_(bytes) {
-        memory_ = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory_ == MAP_FAILED) throw std::bad_alloc();
-    }
-    ~Stack() { munmap(memory_, bytes_); }
-    Stack(const Stack&) = delete;
-    Stack& operator=(const Stack&) = delete;
-    char* begin() const { return static_cast<char*>(memory_); }
-    std::size_t bytes() const { return bytes_; }
-
-private:
-    void* memory_;
-    std::size_t bytes_;
-};
-
-#if defined(__x86_64__)
-using Resume = void*;
-/// Leaves the running stack, noting where in `from`, for the one that `to` notes.
-__attribute__((naked, noinline)) inline void change_stack(Resume*, Resume) {
-    asm("pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
-        "movq %rsp, (%rdi)\n movq %rsi, %rsp\n"
-        "popq %r15\n popq %r14\n popq %r13\n popq %r12\n popq %rbx\n popq %rbp\n ret");
-}
-inline Resume prepare_stack(const Stack& stack, void (*entry)()) {
-    void** top = reinterpret_cast<void**>(stack.begin() + stack.bytes()) - 3;
-    top[0] = nullptr;  // entry() never returns; the stack is aligned as behind a call
-    top[-1] = reinterpret_cast<void*>(entry);
-    for (int i = 2; i <= 7; ++i) top[-i] = nullptr;
-    return top - 7;
-}
-#else
-using Resume = std::shared_ptr<ucontext_t>;
-inline void change_stack(Resume* from, const Resume& to) {
-    if (!*from) *from = std::make_shared<ucontext_t>();
-    swapcontext(from->get(), to.get());
-}
-inline Resume prepare_stack(const Stack& stack, void (*entry)()) {
-    auto context = std::make_shared<ucontext_t>();
-    getcontext(context.get());
-    context->uc_stack.ss_sp = stack.begin();
-    context->uc_stack.ss_size = stack.bytes();
-    context->uc_link = nullptr;
-    makecontext(context.get(), entry, 0);
-    return context;
-}
-#endif
-
 /// One thread of the block that runs.
 struct Fibre {
     enum class State { ready, at_barrier, at_warp, done };
@@ -133,6 +105,12 @@ struct Fibre {
     std::source_location at;
     unsigned char value[8] = {};     // what the lane brings to it
     unsigned char* taken = nullptr;  // and where the 32 values of its warp go
+    struct Copy {
+        void* to;
+        const void* from;
+        std::size_t bytes;
+    };
+    std::vector<Copy> copies;  // that are on their way
 };
 
 /// The block that runs: its fibres take turns until all are done.
@@ -166,6 +144,7 @@ public:
             fibre.thread_index = {i, 0, 0};
             fibre.resume = prepare_stack(*fibre.stack, &Block::enter);
             fibre.fake_stack = nullptr;
+            fibre.copies.clear();
             fibre.state = Fibre::State::ready;
         }
         take_turns(threads);
@@ -315,13 +294,26 @@ void launch(const Body& body, std::int64_t blocks, int threads, std::size_t shar
     limit(blocks > 0 && blocks < std::int64_t{1} << 31, std::to_string(blocks) + " blocks");
     limit(threads > 0 && threads <= most_threads && threads <= 1024,
           std::to_string(threads) + " threads, " + std::to_string(most_threads) + " are declared");
-    limit(shared <= most_shared, std::to_string(shared) + " bytes of shared memory");
+    limit(shared <= std::min(most_shared, card.shared_bytes), std::to_string(shared) + " bytes of shared memory");
     limit(sizeof(Body) <= 4000, std::to_string(sizeof(Body)) + " bytes of arguments");
+    use<Body> = std::max(use<Body>, shared > 0 ? Use::sharing : Use::alone);
     if (seen && shared > 0) seen->kernels.insert(typeid(Body).name());
     if (fault && shared > 0 && fault->kernel == typeid(Body).name()) --shared;
     for (std::int64_t i = 0; i < blocks; ++i)
         Block::current().run(body, static_cast<unsigned>(order == Order::forward ? i : blocks - 1 - i),
                              static_cast<unsigned>(blocks), static_cast<unsigned>(threads), shared);
+}
+
+/// A copy to shared memory that nobody sees before the thread has waited for it.
+inline void copy_later(void* to, const void* from, std::size_t bytes) {
+    if (reinterpret_cast<std::uintptr_t>(to) % bytes != 0 || reinterpret_cast<std::uintptr_t>(from) % bytes != 0)
+        throw Failure("emulator: an asynchronous copy of " + std::to_string(bytes) + " bytes that is not aligned");
+    Block::current().running->copies.push_back({to, from, bytes});
+}
+inline void copy_now() {
+    auto& copies = Block::current().running->copies;
+    for (const auto& [to, from, bytes] : copies) std::memcpy(to, from, bytes);
+    copies.clear();
 }
 
 /// The values that the lanes of `mask` bring to a primitive of theirs.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A relaxed cell of bare primitives three ways: as a whole, vertex by vertex, op by op.
+// A relaxed cell of bare primitives four ways: as a whole, source by source, node by node, op by op.
 #pragma once
 
 #include <hwnas/ops/concat.hpp>
@@ -12,7 +12,7 @@
 
 namespace hwnas::testing {
 
-enum class CellWay { whole, by_vertex, by_op };
+enum class CellWay { whole, by_source, by_node, by_op };
 
 /// Every edge convolves, passes on and pools, weighed by three columns of gamma. The result is the concatenation of
 /// the nodes in `concat`.
@@ -31,6 +31,11 @@ struct RelaxedCell {
         if (concat.empty())
             for (int k = 0; k < nodes; ++k) cell.concat.push_back(k);
         return cell;
+    }
+    /// Whether a block of the device has room for the cell as a whole.
+    bool fits(const Device& device) const {
+        return contract::cell_bytes(x[1], x[2], x[3], static_cast<std::int64_t>(filled().edges.size())) <=
+               device.backend().shared_bytes();
     }
     std::string str() const {
         return fmt::format("{}, {} draws, {} inputs, {} nodes, {} edges", x, draws, inputs, nodes, edges.size());
@@ -82,7 +87,8 @@ struct RelaxedCell {
             if (way == CellWay::whole) {
                 for (const auto& u : mixed_cell(mixed, vertices, nodes, filters, gamma)) vertices.push_back(u);
             } else {
-                MixedNodes<T> sums(mixed, filters, gamma);
+                MixedNodes<T> sums(mixed, filters, gamma,
+                                   way == CellWay::by_node ? MixedSchedule::by_node : MixedSchedule::by_source);
                 for (int vertex = 0; vertex < inputs + nodes; ++vertex) {
                     if (vertex >= inputs) vertices.push_back(sums.sum(vertex));
                     sums.push(vertex, vertices[static_cast<std::size_t>(vertex)]);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "support/catch.hpp"
+#include "support/guarded_device.hpp"
 #include "support/random_tensor.hpp"
 
 #include <hwnas/autodiff/program.hpp>
@@ -25,6 +26,9 @@ inline std::vector<WindowCase> window_cases() {
             {{2, 2, 2, 17}},
             {{3, 7, 7, 17}},
             {{9, 28, 28, 16}},  // several chunks
+            {{2, 28, 28, 10}},  // channels that fill no vectors
+            {{2, 14, 14, 30}},
+            {{2, 14, 14, 30}, 3, 2},
             {{1, 9, 14, 32}},
             {{1, 3, 15, 64}},
             {{2, 8, 7, 12}, 3, 2},
@@ -120,7 +124,8 @@ void check_op(F&& op, const std::vector<std::vector<double>>& inputs, const std:
     static const auto isas = [] {
         std::vector<std::vector<Device>> all;
         for (const auto isa : test_isas())
-            all.push_back({test_device(1, isa), test_device(2, isa), test_device(5, isa)});
+            all.push_back(
+                {guarded_device(1, isa, Flush::back), guarded_device(2, isa, Flush::front), test_device(5, isa)});
         return all;
     }();
     const auto close = [&](const auto& found, double tolerance) {

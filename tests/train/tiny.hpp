@@ -11,6 +11,8 @@
 
 namespace hwnas::testing {
 
+inline constexpr SearchMode modes[] = {SearchMode::relaxed, SearchMode::straight_through, SearchMode::single_path};
+
 /// Even smaller: one cell of two nodes, two channels, 5 rows.
 inline SearchSpace smallest_space() {
     return SearchSpace::pointwise({.image = {8, 8, 1}, .classes = 4, .channels = 2, .cells = 1, .nodes = 2});

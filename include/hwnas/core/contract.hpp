@@ -22,7 +22,7 @@
 #include <type_traits>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 /// The closed list. Its order is the number under which a device finds the kernel.
 template <class... S>
@@ -40,18 +40,20 @@ struct TypeList {
     }
 };
 template <class T>
-using Calls = TypeList<
-    Fill<T>, Copy<T>, ReduceChunks<T>, Add<T>, ColumnSum<T>, Multiply<T>, MultiplyReduce<T>, Scale<T>, Broadcast<T>,
-    ReluForward<T>, ReluBackward<T>, ConcatForward<T>, ConcatBackward<T>, WeightedSumForward<T>, WeightedSumBackward<T>,
-    WeightedSumReduce<T>, NodeGateForward<T>, NodeGateBackward<T>, SoftmaxForward<T>, SoftmaxBackward<T>,
-    GumbelSoftmaxForward<T>, GumbelSoftmaxBackward<T>, CrossEntropyForward<T>, CrossEntropyBackward<T>, Accuracy<T>,
-    ConvForward<T>, ConvBackwardData<T>, ConvBackwardWeight<T>, DepthwiseConvForward<T>, DepthwiseConvBackwardData<T>,
-    DepthwiseConvBackwardWeight<T>, DepthwiseConvBackward<T>, MaxPoolForward<T>, MaxPoolBackward<T>,
-    AveragePoolForward<T>, AveragePoolBackward<T>, GlobalAveragePoolForward<T>, GlobalAveragePoolBackward<T>,
-    BatchNormStatistics<T>, BatchNormMerge<T>, BatchNormApply<T>, BatchNormFreeze<T>, BatchNormGradientSums<T>,
-    BatchNormGradientMerge<T>, BatchNormBackward<T>, Schedule<T>, SimplexSample<T>, GatherBatch<T>, Adam<T>,
-    ScalarAccumulate<T>, Advance, MergeFiltersForward<T>, MergeFiltersBackward<T>, MixedSourceForward<T>,
-    MixedSourceBackward<T>, MixedSourceReduce<T>, MixedCellForward<T>, MixedCellBackward<T>, NodeSum<T>, Augment<T>>;
+using Calls =
+    TypeList<Fill<T>, Copy<T>, ReduceChunks<T>, Add<T>, ColumnSum<T>, Multiply<T>, MultiplyReduce<T>, Scale<T>,
+             Broadcast<T>, ReluForward<T>, ReluBackward<T>, ConcatForward<T>, ConcatBackward<T>, WeightedSumForward<T>,
+             WeightedSumBackward<T>, WeightedSumReduce<T>, NodeGateForward<T>, NodeGateBackward<T>, SoftmaxForward<T>,
+             SoftmaxBackward<T>, GumbelSoftmaxForward<T>, GumbelSoftmaxBackward<T>, CrossEntropyForward<T>,
+             CrossEntropyBackward<T>, Accuracy<T>, ConvForward<T>, ConvBackwardData<T>, ConvBackwardWeight<T>,
+             DepthwiseConvForward<T>, DepthwiseConvBackwardData<T>, DepthwiseConvBackwardWeight<T>,
+             DepthwiseConvBackward<T>, MaxPoolForward<T>, MaxPoolBackward<T>, AveragePoolForward<T>,
+             AveragePoolBackward<T>, GlobalAveragePoolForward<T>, GlobalAveragePoolBackward<T>, BatchNormStatistics<T>,
+             BatchNormMerge<T>, BatchNormApply<T>, BatchNormFreeze<T>, BatchNormGradientSums<T>,
+             BatchNormGradientMerge<T>, BatchNormBackward<T>, Schedule<T>, SimplexSample<T>, GatherBatch<T>, Adam<T>,
+             ScalarAccumulate<T>, Advance, MergeFiltersForward<T>, MergeFiltersBackward<T>, MixedSourceForward<T>,
+             MixedSourceBackward<T>, MixedSourceReduce<T>, MixedCellForward<T>, MixedCellBackward<T>,
+             MixedNodeForward<T>, MixedVertexBackward<T>, NodeSum<T>, Augment<T>>;
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

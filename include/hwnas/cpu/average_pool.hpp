@@ -25,17 +25,17 @@ struct AveragePoolBody {
                 const std::int64_t count =
                     s.count_padding ? window.kernel * window.kernel : (ky.last - ky.first) * (kx.last - kx.first);
                 const T factor = T(1) / static_cast<T>(count);
-                for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_parts<T>(c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                     V sum{}, v;
                     for (std::int32_t i = ky.first; i < ky.last; ++i) {
                         const T* x = s.x + (corner + i * window.dilation * window.w) * c + b;
                         for (std::int32_t j = kx.first; j < kx.last; ++j) {
-                            load_block(v, x + j * window.dilation * c);
+                            load_block(v, x + j * window.dilation * c, part);
                             sum += v;
                         }
                     }
                     sum *= factor;
-                    store_block(s.y + (index * window.ow + q) * c + b, sum);
+                    store_block(s.y + (index * window.ow + q) * c + b, sum, part);
                 });
             }
         }
@@ -74,18 +74,18 @@ struct AveragePoolBackwardBody {
                     if (across.offset(j, k, q) && q >= 0 && q < window.ow)
                         columns[count++] = {q * c, share(s, q, window.w)};
                 }
-                for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_parts<T>(c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                     V sum{}, v;
                     for (std::int32_t r = 0; r < row_count; ++r) {
                         const T* dy = s.dy + rows[r].at + b;
                         V line{};
                         for (std::int32_t k = 0; k < count; ++k) {
-                            load_block(v, dy + columns[k].at);
+                            load_block(v, dy + columns[k].at, part);
                             line += v * columns[k].factor;
                         }
                         sum += line * rows[r].factor;
                     }
-                    store_block(s.dx + (index * window.w + j) * c + b, sum, s.accumulate);
+                    store_block(s.dx + (index * window.w + j) * c + b, sum, part, s.accumulate);
                 });
             }
         }
@@ -99,15 +99,15 @@ struct AveragePool3x3Body {
         const T* in[3];
         T factor[3];
     };
-    template <class V, int N>
-    [[gnu::always_inline]] static void line(T* out, const Rows& rows, std::int64_t w, std::int64_t c, T third, T edge,
-                                            std::int32_t accumulate) {
+    template <class V, int N, class M>
+    [[gnu::always_inline]] static void line(T* out, const Rows& rows, std::int64_t w, std::int64_t c, M part, T third,
+                                            T edge, std::int32_t accumulate) {
         const auto column = [&](V& sum, std::int64_t q) __attribute__((always_inline)) {
             V v;
             sum = V{};
 #pragma GCC unroll 4
             for (int r = 0; r < N; ++r) {
-                load_block(v, rows.in[r] + q * c);
+                load_block(v, rows.in[r] + q * c, part);
                 sum += v * rows.factor[r];
             }
             if constexpr (Backward) sum *= q == 0 || q == w - 1 ? edge : third;
@@ -121,7 +121,7 @@ struct AveragePool3x3Body {
                 sum += after;
             }
             if constexpr (!Backward) sum *= q == 0 || q == w - 1 ? edge : third;
-            store_block(out + q * c, sum, accumulate);
+            store_block(out + q * c, sum, part, accumulate);
             before = here;
             here = after;
         }
@@ -139,16 +139,16 @@ struct AveragePool3x3Body {
                 rows.in[p - first] = in + (index - i + p) * w * c;
                 rows.factor[p - first] = count_padding ? third : T(1) / static_cast<T>(inside);
             }
-            for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+            for_parts<T>(c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                 Rows at = rows;
                 for (auto& row : at.in) row += b;
                 T* const to = out + index * w * c + b;
                 if (last - first == 2)
-                    line<V, 3>(to, at, w, c, third, edge, accumulate);
+                    line<V, 3>(to, at, w, c, part, third, edge, accumulate);
                 else if (last - first == 1)
-                    line<V, 2>(to, at, w, c, third, edge, accumulate);
+                    line<V, 2>(to, at, w, c, part, third, edge, accumulate);
                 else
-                    line<V, 1>(to, at, w, c, third, edge, accumulate);
+                    line<V, 1>(to, at, w, c, part, third, edge, accumulate);
             });
         }
     }
@@ -165,15 +165,15 @@ struct AveragePoolHalveBody {
         const auto s = call;
         const std::int64_t c = s.window.c, row = s.window.w * c;
         for (std::int64_t index = begin; index < end; ++index)
-            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+            for_parts<T, B>(c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                 const T* x = s.x + 2 * index * row + b;
                 T* y = s.y + index * s.window.ow * c + b;
                 for (std::int64_t q = 0; q < s.window.ow; ++q, x += 2 * c, y += c) {
                     V v, right, below, last;
-                    load_block(v, x), load_block(right, x + c);
-                    load_block(below, x + row), load_block(last, x + row + c);
+                    load_block(v, x, part), load_block(right, x + c, part);
+                    load_block(below, x + row, part), load_block(last, x + row + c, part);
                     v = ((v + right) + (below + last)) * T(0.25);
-                    store_block(y, v);
+                    store_block(y, v, part);
                 }
             });
     }
@@ -185,14 +185,15 @@ struct AveragePoolHalveBackwardBody {
         const auto s = call;
         const std::int64_t c = s.window.c, row = s.window.w * c;
         for (std::int64_t index = begin; index < end; ++index)
-            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+            for_parts<T, B>(c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                 const T* dy = s.dy + index / 2 * s.window.ow * c + b;
                 T* dx = s.dx + index * row + b;
                 for (std::int64_t q = 0; q < s.window.ow; ++q, dx += 2 * c, dy += c) {
-                    V v;
-                    load_block(v, dy);
-                    v *= T(0.25);
-                    store_block(dx, v, s.accumulate), store_block(dx + c, v, s.accumulate);
+                    V v, pair[2];
+                    load_block(v, dy, part);
+                    pair[0] = pair[1] = v * T(0.25);
+                    if (s.accumulate) add_blocks<2>(pair, dx, c, part);
+                    store_blocks<2>(dx, c, pair, part);
                 }
             });
     }

@@ -14,7 +14,7 @@ template <class T, int B>
 struct NormStatisticsBody {
     [[gnu::always_inline]] static void run(const T* x, T* out, std::int64_t c, std::int64_t at, std::int64_t begin,
                                            std::int64_t end, bool resume) {
-        const std::int64_t columns = std::min(norm_width<T, B>, c - at);
+        const std::int64_t columns = std::min(norm_columns_at_once<T, B>(c), c - at);
         if (!resume) {
             // Rows from all over, since a corner of the first image may be unlike the rest.
             const std::int64_t rows = std::min<std::int64_t>(end - begin, 8), apart = (end - begin) / rows;
@@ -23,7 +23,8 @@ struct NormStatisticsBody {
                 for (std::int64_t j = at; j < at + columns; ++j) out[j] += x[(begin + r * apart) * c + j];
             for (std::int64_t j = at; j < at + columns; ++j) out[j] *= T(1) / static_cast<T>(rows);
         }
-        double totals[norm_width<T, B>] = {}, powers[norm_width<T, B>] = {};
+        double totals[norm_most], powers[norm_most];
+        std::fill_n(totals, columns, 0.0), std::fill_n(powers, columns, 0.0);
         for (std::int64_t first = begin; first < end; first += drained)
             add(x, out, totals, powers, NormBlock<T, B>(c, at, first, std::min(first + drained, end)));
         for (std::int64_t j = 0; j < columns; ++j) {
@@ -40,8 +41,9 @@ private:
                                            const NormBlock<T, B>& block) {
         constexpr auto size = NormBlock<T, B>::size;
         const std::int64_t c = block.c;
-        T origin[size], sum[size] = {}, squares[size] = {};
+        T origin[size], sum[size], squares[size];
         block.repeat(origin, [&](std::int64_t j) { return out[j]; });
+        std::fill_n(sum, block.width, T(0)), std::fill_n(squares, block.width, T(0));
         block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
                          __attribute__((always_inline)) {
                              using W = std::remove_pointer_t<decltype(kind)>;
@@ -121,8 +123,10 @@ struct NormGradientSums {
         const auto s = call;
         const std::int64_t c = s.c;
         const NormBlock<T, B> block(c, at, begin, end);
-        T m[block.size], sum[block.size] = {}, product[block.size] = {}, other[block.size] = {};
+        T m[block.size], sum[block.size], product[block.size], other[block.size];
         block.repeat(m, [&](std::int64_t j) { return s.mean[j]; });
+        std::fill_n(sum, block.width, T(0)), std::fill_n(product, block.width, T(0));
+        std::fill_n(other, block.width, T(0));
         block.strips([&]([[maybe_unused]] auto kind, auto vectors, std::int64_t j, std::int64_t k, std::int64_t count)
                          __attribute__((always_inline)) {
                              using W = std::remove_pointer_t<decltype(kind)>;
@@ -231,7 +235,7 @@ struct NormGradientBody {
 template <class T, class F>
 void norm_columns(const Context& context, std::int64_t c, F&& f) {
     const bool wide = std::is_same_v<T, float> && context.isa == Isa::avx512;
-    const std::int64_t step = wide ? norm_width<T, 64> : norm_width<T, vector_bytes>;
+    const std::int64_t step = wide ? norm_columns_at_once<T, 64>(c) : norm_columns_at_once<T, vector_bytes>(c);
     for (std::int64_t at = 0; at < c; at += step) f(at);
 }
 /// Body over all rows, cut for any number of threads.

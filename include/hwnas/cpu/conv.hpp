@@ -10,12 +10,13 @@
 
 namespace hwnas::cpu {
 
-/// out[row, o] = (accumulate ? out : bias) + gathered[row, .] weights[., o]; for dx the weights are read transposed.
+/// out[row, o] = (accumulate ? out : bias) + gathered[row, .] weights[., o]; for dx the weights are read transposed,
+/// and with `mask`, which lies as `out`, what is added is 0 where that is not above 0.
 template <class T>
 struct ConvProduct {
     ConvRows<T> rows;
     T* out;
-    const T *w, *bias;
+    const T *w, *bias, *mask;
     std::int64_t out_channels;
     bool accumulate;
 };
@@ -52,32 +53,46 @@ struct ConvProductBody {
             } else {
                 const T* from = w + block.c * s.out_channels + panel.column;
                 for (std::int64_t i = 0; i < block.channels; ++i)
-                    copy_run(to + i * width, from + i * s.out_channels, panel.columns);
+                    copy_run<B>(to + i * width, from + i * s.out_channels, panel.columns);
             }
         }
     }
 
-    template <int V>
+    template <int V, class M>
     [[gnu::always_inline]] static void sweep(const ConvProduct<T>& s, const ConvColumns<T>& block, const Panel& panel,
-                                             std::int64_t begin, std::int64_t end) {
+                                             M last, std::int64_t begin, std::int64_t end) {
         // Rows of one tile: `height` of any depth, or as many as a strided tile has, of depth conv_depth at most.
         alignas(64) T gathered[static_cast<std::size_t>(16 * conv_depth<T>)];
         T scrap[static_cast<std::size_t>(widest)] = {};
+        alignas(64) T unmasked[static_cast<std::size_t>(16 * widest)];  // where sums go that a mask comes after
         const auto& rows = s.rows;
-        const bool pointwise = rows.pointwise(), one_tap = block.taps == 1;
+        const bool pointwise = rows.pointwise(), one_tap = block.taps == 1, add = panel.add && !s.mask;
         const T* a[height];
         T* c[height];
         int count = 0;
         std::int64_t row = begin;
-        if (pointwise && panel.columns == V * L && block.depth() == rows.in_c)  // whole tiles in place
+        // Products of `used` rows, from a to c.
+        const auto multiply = [&](int used) __attribute__((always_inline)) {
+            T* to[height];
+            for (int r = 0; r < height; ++r) to[r] = s.mask ? unmasked + r * widest : c[r];
+            tile<height, V, B, T>(a, 1, panel.b, panel.pitch, block.depth(), to, add, panel.start, panel.columns, last);
+            for (int r = 0; s.mask && r < used; ++r)
+                add_masked_run<B>(c[r], to[r], s.mask + (c[r] - s.out), panel.columns, panel.add);
+        };
+        if (pointwise && block.depth() == rows.in_c && (lane_masks<T, B> || panel.columns == V * L))  // in place
             with_channels<T>(rows.in_c, [&](auto channels) __attribute__((always_inline)) {
                 constexpr int R = strided_rows<B>(V);
                 for (; row + R <= end; row += R) {
                     const T* in = rows.in + row * channels;
-                    if (rows.rectify) rectify_run(gathered, in, R * channels), in = gathered;
+                    if (rows.rectify) rectify_run<B>(gathered, in, R * channels), in = gathered;
+                    const std::int64_t first = row * s.out_channels + panel.column;
                     strided_tile<R, V, B, T>(in, channels, 1, panel.b, panel.pitch, channels,
-                                             s.out + row * s.out_channels + panel.column, s.out_channels, panel.add,
-                                             panel.start);
+                                             s.mask ? unmasked : s.out + first, s.mask ? V * L : s.out_channels, add,
+                                             panel.start, last);
+                    for (std::int64_t r = 0; s.mask && r < R; ++r) {
+                        const std::int64_t to = first + r * s.out_channels;
+                        add_masked_run<B>(s.out + to, unmasked + r * V * L, s.mask + to, panel.columns, panel.add);
+                    }
                 }
             });
         else if (pointwise && !rows.rectify)
@@ -86,8 +101,7 @@ struct ConvProductBody {
                     a[r] = rows.in + (row + r) * rows.in_c + block.c;
                     c[r] = s.out + (row + r) * s.out_channels + panel.column;
                 });
-                tile<height, V, B, T>(a, 1, panel.b, panel.pitch, block.depth(), c, panel.add, panel.start,
-                                      panel.columns);
+                multiply(height);
             }
         ConvPixel at(rows, row);
         for (; row < end; ++row) {
@@ -107,17 +121,18 @@ struct ConvProductBody {
                 a[count] = gathered + count * conv_depth<T>;
             }
             if (rows.rectify && inside && (pointwise || one_tap)) {
-                rectify_run(gathered + count * conv_depth<T>, a[count], block.depth());
+                rectify_run<B>(gathered + count * conv_depth<T>, a[count], block.depth());
                 a[count] = gathered + count * conv_depth<T>;
             }
             if (!pointwise) at.next(rows);
             if (inside)
                 c[count++] = out;
             else if (!panel.add)
-                copy_run(out, static_cast<const T*>(panel.start), panel.columns);  // strides leave many such rows in dx
+                copy_run<B>(out, static_cast<const T*>(panel.start),
+                            panel.columns);  // strides leave many such rows in dx
             if (count < height && (row + 1 < end || count == 0)) continue;
-            for (; count < height; ++count) a[count] = a[0], c[count] = scrap;
-            tile<height, V, B, T>(a, 1, panel.b, panel.pitch, block.depth(), c, panel.add, panel.start, panel.columns);
+            for (int r = count; r < height; ++r) a[r] = a[0], c[r] = scrap;
+            multiply(count);
             count = 0;
         }
     }
@@ -131,10 +146,12 @@ struct ConvProductBody {
                 for (std::int64_t c = 0; c < s.rows.in_c; c += s.rows.channels_at_once()) {
                     const ConvColumns<T> block(s.rows, tap, c);
                     pack(s, block, panel, panel.columns <= L ? L : widest);
-                    if (panel.columns <= L)
-                        sweep<1>(s, block, panel, begin, end);
-                    else
-                        sweep<2>(s, block, panel, begin, end);
+                    with_last<T, B>(panel.columns, [&](auto last) __attribute__((always_inline)) {
+                        if (panel.columns <= L)
+                            sweep<1>(s, block, panel, last, begin, end);
+                        else
+                            sweep<2>(s, block, panel, last, begin, end);
+                    });
                     panel.add = true;
                 }
         }
@@ -150,7 +167,9 @@ void conv_product(Context& context, const ConvProduct<T>& s, std::int64_t rows) 
         in_place ? (std::int64_t{1} << 19) / per_row : std::max<std::int64_t>(96, (std::int64_t{1} << 20) / per_row);
     context.for_range(
         rows, std::max<std::int64_t>(16, grain),
-        [&](std::int64_t begin, std::int64_t end) { dispatch_wide<T, ConvProductBody>(context.isa, s, begin, end); },
+        [&](std::int64_t begin, std::int64_t end) {
+            dispatch_wide<T, ConvProductBody, narrow_bytes>(context.isa, s, begin, end);
+        },
         8);
 }
 
@@ -162,20 +181,22 @@ struct ConvFewRowsBody {
         const auto s = call;
         const std::int64_t depth = s.window.c, columns = s.out_channels;
         for (std::int64_t row = 0; row < rows; ++row)
-            for_channels<T, B>(columns, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+            for_parts<T, B>(columns, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                 const T *x = s.x + row * depth, *w = s.w + b;
-                V sum[4] = {}, v{}, a{};
-                if (s.bias) load_block(sum[0], s.bias + b);
+                V sum[4] = {};
+                if (s.bias) load_block(sum[0], s.bias + b, part);
                 const auto add = [&](V& to, std::int64_t i) __attribute__((always_inline)) {
+                    V v, a{};
                     splat_block<V, T>(a, s.rectify && x[i] < T(0) ? T(0) : x[i]);
-                    load_block(v, w + i * columns);
+                    load_block(v, w + i * columns, part);
                     to += a * v;
                 };
                 std::int64_t i = 0;
                 for (; i + 4 <= depth; i += 4)
                     add(sum[0], i), add(sum[1], i + 1), add(sum[2], i + 2), add(sum[3], i + 3);
                 for (; i < depth; ++i) add(sum[0], i);
-                store_block(s.y + row * columns + b, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+                V total = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+                store_block(s.y + row * columns + b, total, part);
             });
     }
 };
@@ -188,21 +209,22 @@ struct Kernel<contract::ConvForward<T>> {
         const std::int64_t pixels = window.n * window.oh * window.ow;
         if (rows.pointwise() && pixels <= ConvFewRowsBody<T, vector_bytes>::most)
             return dispatch_wide<T, ConvFewRowsBody>(context.isa, s, pixels);
-        if (!s.rectify && is_stem<T>(window, s.out_channels))
+        if (!s.rectify && StemLines<T>::fits(window))
             return context.for_range(window.n * window.oh, row_grain(window.ow, s.out_channels),
                                      [&](std::int64_t begin, std::int64_t end) {
-                                         dispatch_wide<T, StemForwardBody>(context.isa, s, begin, end);
+                                         dispatch_wide<T, StemForwardBody, narrow_bytes>(context.isa, s, begin, end);
                                      });
-        conv_product<T>(context, {rows, s.y, s.w, s.bias, s.out_channels, false}, pixels);
+        conv_product<T>(context, {rows, s.y, s.w, s.bias, nullptr, s.out_channels, false}, pixels);
     }
 };
 template <class T>
 struct Kernel<contract::ConvBackwardData<T>> {
     static void run(Context& context, const contract::ConvBackwardData<T>& s) {
         const auto& window = s.window;
-        conv_product<T>(
-            context, {conv_input_rows(s.dy, window, s.out_channels), s.dx, s.w, nullptr, window.c, s.accumulate != 0},
-            window.n * window.h * window.w);
+        conv_product<T>(context,
+                        {conv_input_rows(s.dy, window, s.out_channels), s.dx, s.w, nullptr, s.rectified, window.c,
+                         s.accumulate != 0},
+                        window.n * window.h * window.w);
     }
 };
 

@@ -44,37 +44,35 @@ struct StemLines {
 
 template <class T, int B>
 struct StemForwardBody {
-    using V = Vec<T, B>;
-    static constexpr std::int64_t L = lanes<T, B>;
-    /// R columns of the output from q on, a vector of channels from `o` on.
-    template <int R>
+    /// R columns of the output from q on, a block of channels from `o` on.
+    template <class V, int R, class M>
     [[gnu::always_inline]] static void strip(const StemLines<T>& lines, const contract::ConvForward<T>& s, T* out,
-                                             std::int64_t q, std::int64_t o) {
+                                             std::int64_t q, std::int64_t o, M part) {
         const std::int64_t run = lines.s.kernel * lines.s.c, pitch = lines.s.stride * lines.s.c;
         V start{}, sum[R];
-        if (s.bias) load<T>(start, s.bias + o);
+        if (s.bias) load_block(start, s.bias + o, part);
         unroll<R>([&](auto r) __attribute__((always_inline)) { sum[r] = start; });
         const T* w = s.w + o;
         for (std::int64_t k = 0; k < lines.s.kernel; ++k) {
             const T* a = lines.at(k, q);
             for (std::int64_t i = 0; i < run; ++i, ++a, w += s.out_channels) {
                 V b;
-                load<T>(b, w);
+                load_block(b, w, part);
                 if (pitch == 1)
                     unroll<R>([&](auto r) __attribute__((always_inline)) {
                         V left{};
-                        splat(left, a[r]);
+                        broadcast(left, a + r);
                         sum[r] += left * b;
                     });
                 else
                     unroll<R>([&](auto r) __attribute__((always_inline)) {
                         V left{};
-                        splat(left, a[r * pitch]);
+                        broadcast(left, a + r * pitch);
                         sum[r] += left * b;
                     });
             }
         }
-        unroll<R>([&](auto r) __attribute__((always_inline)) { store<T>(out + (q + r) * s.out_channels + o, sum[r]); });
+        store_blocks<R>(out + q * s.out_channels + o, s.out_channels, sum, part);
     }
     [[gnu::always_inline]] static void run(const contract::ConvForward<T>& call, std::int64_t begin, std::int64_t end) {
         const auto s = call;
@@ -83,11 +81,11 @@ struct StemForwardBody {
         for (std::int64_t index = begin; index < end; ++index) {
             lines.read(s.x, index);
             T* const out = s.y + index * s.window.ow * s.out_channels;
-            for (std::int64_t o = 0; o < s.out_channels; o += L) {
+            for_parts<T, B>(s.out_channels, [&]<class V>(std::int64_t o, auto part) __attribute__((always_inline)) {
                 std::int64_t q = 0;
-                for (; q + R <= s.window.ow; q += R) strip<R>(lines, s, out, q, o);
-                for (; q < s.window.ow; ++q) strip<1>(lines, s, out, q, o);
-            }
+                for (; q + R <= s.window.ow; q += R) strip<V, R>(lines, s, out, q, o, part);
+                for (; q < s.window.ow; ++q) strip<V, 1>(lines, s, out, q, o, part);
+            });
         }
     }
 };
@@ -95,23 +93,21 @@ struct StemForwardBody {
 /// The gradient of the weights over rows [begin, end) of the output, three taps or channels at a time.
 template <class T, int B>
 struct StemWeightBody {
-    using V = Vec<T, B>;
-    static constexpr std::int64_t L = lanes<T, B>;
-    template <int R>
+    template <class V, int R, class M>
     [[gnu::always_inline]] static void taps(const T* a, std::int64_t pitch, const T* dy, std::int64_t out_channels,
-                                            std::int64_t ow, T* out) {
-        V sum[R];
-        unroll<R>([&](auto r) __attribute__((always_inline)) { load<T>(sum[r], out + r * out_channels); });
+                                            std::int64_t ow, T* out, M part) {
+        V sum[R] = {};
+        add_blocks<R>(sum, static_cast<const T*>(out), out_channels, part);
         for (std::int64_t q = 0; q < ow; ++q, a += pitch, dy += out_channels) {
             V d;
-            load<T>(d, dy);
+            load_block(d, dy, part);
             unroll<R>([&](auto r) __attribute__((always_inline)) {
                 V left{};
-                splat(left, a[r]);
+                broadcast(left, a + r);
                 sum[r] += left * d;
             });
         }
-        unroll<R>([&](auto r) __attribute__((always_inline)) { store<T>(out + r * out_channels, sum[r]); });
+        store_blocks<R>(out, out_channels, sum, part);
     }
     [[gnu::always_inline]] static void run(const contract::Window& window, const T* x, const T* dy, T* partial,
                                            std::int64_t out_channels, std::int64_t begin, std::int64_t end,
@@ -122,23 +118,19 @@ struct StemWeightBody {
         for (std::int64_t index = begin; index < end; ++index) {
             lines.read(x, index);
             const T* const row = dy + index * window.ow * out_channels;
-            for (std::int64_t o = 0; o < out_channels; o += L)
+            for_parts<T, B>(out_channels, [&]<class V>(std::int64_t o, auto part) __attribute__((always_inline)) {
                 for (std::int64_t k = 0; k < window.kernel; ++k) {
                     T* const to = partial + k * run * out_channels + o;
                     const T* const a = lines.at(k, 0);
                     std::int64_t i = 0;
                     for (; i + 3 <= run; i += 3)
-                        taps<3>(a + i, pitch, row + o, out_channels, window.ow, to + i * out_channels);
-                    for (; i < run; ++i) taps<1>(a + i, pitch, row + o, out_channels, window.ow, to + i * out_channels);
+                        taps<V, 3>(a + i, pitch, row + o, out_channels, window.ow, to + i * out_channels, part);
+                    for (; i < run; ++i)
+                        taps<V, 1>(a + i, pitch, row + o, out_channels, window.ow, to + i * out_channels, part);
                 }
+            });
         }
     }
 };
-
-/// Whether the kernels above apply: whole vectors of output channels, for every instruction set.
-template <class T>
-bool is_stem(const contract::Window& window, std::int64_t out_channels) {
-    return StemLines<T>::fits(window) && out_channels % lanes<T, 64> == 0;
-}
 
 }  // namespace hwnas::cpu

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Depthwise convolution kernels. Forward and the gradient of the data are one gather, for any window; 3x3 with padding
 // 1 has forms of its own for strides 1 and 2, in strips of columns that stay in registers. Every column, border or not,
-// sums over its taps in row-major order. The gradient of the filter is summed per chunk of images, then over chunks.
+// sums over its taps in row-major order.
 #pragma once
 
+#include <hwnas/cpu/depthwise_conv_weight.hpp>
 #include <hwnas/cpu/filter_row.hpp>
 
 namespace hwnas::cpu {
@@ -34,41 +35,42 @@ struct DepthwiseGatherBody {
     };
 
     /// J columns from place t on, all of whose taps are inside.
-    template <class V, int J>
+    template <class V, int J, class M>
     [[gnu::always_inline]] static void inner(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns,
-                                             std::int64_t t, std::int64_t b) {
+                                             std::int64_t t, std::int64_t b, M part) {
         V sum[J] = {};
         for (std::int32_t r = 0; r < row.count; ++r) {
             const T* in = row.taps[r].in + t * row.in_step + b;
             const T* w = row.taps[r].w + b;
             for (std::int32_t k = 0; k < columns.count; ++k) {
                 V f, x;
-                load_block(f, w + columns.tap[k] * s.c);
+                load_block(f, w + columns.tap[k] * s.c, part);
                 const T* source = in + columns.offset[k] * s.c;
 #pragma GCC unroll 8
                 for (int j = 0; j < J; ++j) {
-                    load_block(x, source + j * row.in_step);
+                    load_block(x, source + j * row.in_step, part);
                     sum[j] += x * f;
                 }
             }
         }
-#pragma GCC unroll 8
-        for (int j = 0; j < J; ++j) store_block(row.out + (t + j) * row.out_step + b, sum[j], s.accumulate);
+        T* const out = row.out + t * row.out_step + b;
+        if (s.accumulate) add_blocks<J>(sum, out, row.out_step, part);
+        store_blocks<J>(out, row.out_step, sum, part);
     }
-    template <class V>
+    template <class V, class M>
     [[gnu::always_inline]] static void border(const DepthwiseGather<T>& s, const Row& row, const AxisTaps& columns,
-                                              std::int64_t t, std::int64_t b) {
+                                              std::int64_t t, std::int64_t b, M part) {
         V sum{};
         for (std::int32_t r = 0; r < row.count; ++r)
             for (std::int32_t k = 0; k < columns.count; ++k) {
                 const std::int64_t source = t * s.columns.step() + columns.offset[k];
                 if (source < 0 || source >= s.columns.from) continue;
                 V f, x;
-                load_block(f, row.taps[r].w + columns.tap[k] * s.c + b);
-                load_block(x, row.taps[r].in + source * s.c + b);
+                load_block(f, row.taps[r].w + columns.tap[k] * s.c + b, part);
+                load_block(x, row.taps[r].in + source * s.c + b, part);
                 sum += x * f;
             }
-        store_block(row.out + t * row.out_step + b, sum, s.accumulate);
+        store_block(row.out + t * row.out_step + b, sum, part, s.accumulate);
     }
 
     [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
@@ -85,12 +87,12 @@ struct DepthwiseGatherBody {
                     taps[row.count++] = {s.in + (image * s.rows.from + source) * s.columns.from * s.c,
                                          s.w + k * s.rows.kernel * s.c};
                 }
-                for_channels<T, B>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_parts<T, B>(s.c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                     std::int64_t t = 0;
-                    for (; t < columns.inner_begin; ++t) border<V>(s, row, columns, t, b);
-                    for (; t + 4 <= columns.inner_end; t += 4) inner<V, 4>(s, row, columns, t, b);
-                    for (; t < columns.inner_end; ++t) inner<V, 1>(s, row, columns, t, b);
-                    for (; t < columns.places; ++t) border<V>(s, row, columns, t, b);
+                    for (; t < columns.inner_begin; ++t) border<V>(s, row, columns, t, b, part);
+                    for (; t + 4 <= columns.inner_end; t += 4) inner<V, 4>(s, row, columns, t, b, part);
+                    for (; t < columns.inner_end; ++t) inner<V, 1>(s, row, columns, t, b, part);
+                    for (; t < columns.places; ++t) border<V>(s, row, columns, t, b, part);
                 });
             }
         }
@@ -117,26 +119,25 @@ void depthwise_rows(const DepthwiseGather<T>& s, FilterRowKernel<T> kernel, bool
 /// 3x3, padding 1, stride 2: seven columns of the output at a time.
 template <class T, int B>
 struct DepthwiseHalvingBody {
-    template <class V, int J, bool Left, bool Right, class C>
+    template <class V, int J, bool Left, bool Right, class C, class M>
     [[gnu::always_inline]] static void strip(const T* const* in, const T* const* f, int rows, T* out, std::int64_t q,
-                                             std::int64_t b, C c) {
+                                             std::int64_t b, C c, M part) {
         V sum[J] = {};
         for (int r = 0; r < rows; ++r) {
             const T* source = in[r] + 2 * q * c + b;
 #pragma GCC unroll 3
             for (int t = 0; t < 3; ++t) {
                 V a, x;
-                load_block(a, f[r] + t * c + b);
+                load_block(a, f[r] + t * c + b, part);
 #pragma GCC unroll 8
                 for (int k = 0; k < J; ++k) {
                     if ((Left && k + t == 0) || (Right && k == J - 1 && t == 2)) continue;
-                    load_block(x, source + (2 * k + t - 1) * c);
+                    load_block(x, source + (2 * k + t - 1) * c, part);
                     sum[k] += x * a;
                 }
             }
         }
-#pragma GCC unroll 8
-        for (int k = 0; k < J; ++k) store_block(out + (q + k) * c + b, sum[k]);
+        store_blocks<J>(out + q * c + b, c, sum, part);
     }
     [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
         const DepthwiseGather<T> s = call;
@@ -154,20 +155,20 @@ struct DepthwiseHalvingBody {
             const std::int64_t next = (image * s.rows.from + 2 * p + 4) * line;
             fetch_ahead(s.in + next, 2 * line);
             T* out = s.out + index * to * s.c;
-            channel_blocks<T, B>(s.c, [&](auto kind, auto c, std::int64_t b) __attribute__((always_inline)) {
+            channel_blocks<T, B>(s.c, [&](auto kind, auto c, std::int64_t b, auto part) __attribute__((always_inline)) {
                 using V = std::remove_pointer_t<decltype(kind)>;
                 std::int64_t q = 1;
                 if (to == 1)
-                    return open ? strip<V, 1, true, false>(in, f, rows, out, 0, b, c)
-                                : strip<V, 1, true, true>(in, f, rows, out, 0, b, c);
-                if (to == 7 && open) return strip<V, 7, true, false>(in, f, rows, out, 0, b, c);
+                    return open ? strip<V, 1, true, false>(in, f, rows, out, 0, b, c, part)
+                                : strip<V, 1, true, true>(in, f, rows, out, 0, b, c, part);
+                if (to == 7 && open) return strip<V, 7, true, false>(in, f, rows, out, 0, b, c, part);
                 if (to > 7)
-                    strip<V, 7, true, false>(in, f, rows, out, 0, b, c), q = 7;
+                    strip<V, 7, true, false>(in, f, rows, out, 0, b, c, part), q = 7;
                 else
-                    strip<V, 1, true, false>(in, f, rows, out, 0, b, c);
-                for (; q + 7 < to + open; q += 7) strip<V, 7, false, false>(in, f, rows, out, q, b, c);
-                for (; q + 1 < to + open; ++q) strip<V, 1, false, false>(in, f, rows, out, q, b, c);
-                if (!open) strip<V, 1, false, true>(in, f, rows, out, q, b, c);
+                    strip<V, 1, true, false>(in, f, rows, out, 0, b, c, part);
+                for (; q + 7 < to + open; q += 7) strip<V, 7, false, false>(in, f, rows, out, q, b, c, part);
+                for (; q + 1 < to + open; ++q) strip<V, 1, false, false>(in, f, rows, out, q, b, c, part);
+                if (!open) strip<V, 1, false, true>(in, f, rows, out, q, b, c, part);
             });
         }
     }
@@ -176,36 +177,38 @@ struct DepthwiseHalvingBody {
 /// Its gradient of the data: seven columns of dy make fourteen of dx, even ones from one tap, odd ones from two.
 template <class T, int B>
 struct DepthwiseDoublingBody {
-    template <class V, int J, bool Right, class C>  // Right: there is no column J of dy
+    template <class V, int J, bool Right, class C, class M>  // Right: there is no column J of dy
     [[gnu::always_inline]] static void strip(const T* const* in, const T* const* f, int rows, T* out, std::int64_t q,
-                                             std::int64_t b, C c, bool accumulate) {
+                                             std::int64_t b, C c, M part, bool accumulate) {
         V even[J] = {}, odd[J] = {}, a, x;
         T* place = out + 2 * q * c + b;
         for (int r = 0; r < rows; ++r) {
             const T *source = in[r] + q * c + b, *filter = f[r] + b;
-            load_block(a, filter);
+            load_block(a, filter, part);
 #pragma GCC unroll 8
-            for (int k = 0; k + Right < J; ++k) load_block(x, source + (k + 1) * c), odd[k] += x * a;
-            load_block(a, filter + c);
+            for (int k = 0; k + Right < J; ++k) load_block(x, source + (k + 1) * c, part), odd[k] += x * a;
+            load_block(a, filter + c, part);
 #pragma GCC unroll 8
-            for (int k = 0; k < J; ++k) load_block(x, source + k * c), even[k] += x * a;
-            load_block(a, filter + 2 * c);
+            for (int k = 0; k < J; ++k) load_block(x, source + k * c, part), even[k] += x * a;
+            load_block(a, filter + 2 * c, part);
 #pragma GCC unroll 8
-            for (int k = 0; k < J; ++k) load_block(x, source + k * c), odd[k] += x * a;
+            for (int k = 0; k < J; ++k) load_block(x, source + k * c, part), odd[k] += x * a;
         }
+        if (accumulate) add_blocks<J>(even, place, 2 * c, part), add_blocks<J>(odd, place + c, 2 * c, part);
 #pragma GCC unroll 8
         for (int k = 0; k < J; ++k) {
-            store_block(place + 2 * k * c, even[k], accumulate);
-            store_block(place + (2 * k + 1) * c, odd[k], accumulate);
+            store_block(place + 2 * k * c, even[k], part);
+            store_block(place + (2 * k + 1) * c, odd[k], part);
         }
     }
     /// The last column of an odd width.
-    template <class V, class C>
+    template <class V, class C, class M>
     [[gnu::always_inline]] static void last(const T* const* in, const T* const* f, int rows, T* out, std::int64_t q,
-                                            std::int64_t b, C c, bool accumulate) {
+                                            std::int64_t b, C c, M part, bool accumulate) {
         V sum{}, a, x;
-        for (int r = 0; r < rows; ++r) load_block(a, f[r] + c + b), load_block(x, in[r] + q * c + b), sum += x * a;
-        store_block(out + 2 * q * c + b, sum, accumulate);
+        for (int r = 0; r < rows; ++r)
+            load_block(a, f[r] + c + b, part), load_block(x, in[r] + q * c + b, part), sum += x * a;
+        store_block(out + 2 * q * c + b, sum, part, accumulate);
     }
     [[gnu::always_inline]] static void run(const DepthwiseGather<T>& call, std::int64_t begin, std::int64_t end) {
         const DepthwiseGather<T> s = call;
@@ -221,24 +224,20 @@ struct DepthwiseDoublingBody {
                 }
             if (s.accumulate) fetch_ahead(s.out + (index + 2) * s.line_out(), s.line_out());
             T* out = s.out + index * s.line_out();
-            channel_blocks<T, B>(s.c, [&](auto kind, auto c, std::int64_t b) __attribute__((always_inline)) {
+            channel_blocks<T, B>(s.c, [&](auto kind, auto c, std::int64_t b, auto part) __attribute__((always_inline)) {
                 using V = std::remove_pointer_t<decltype(kind)>;
                 std::int64_t q = 0;
                 for (; q + 7 <= pairs && q + 7 < from; q += 7)
-                    strip<V, 7, false>(in, f, rows, out, q, b, c, s.accumulate);
-                if (q + 7 == pairs) return strip<V, 7, true>(in, f, rows, out, q, b, c, s.accumulate);
-                for (; q < pairs && q + 1 < from; ++q) strip<V, 1, false>(in, f, rows, out, q, b, c, s.accumulate);
-                if (q < pairs) strip<V, 1, true>(in, f, rows, out, q++, b, c, s.accumulate);
-                if (q < from) last<V>(in, f, rows, out, q, b, c, s.accumulate);
+                    strip<V, 7, false>(in, f, rows, out, q, b, c, part, s.accumulate);
+                if (q + 7 == pairs) return strip<V, 7, true>(in, f, rows, out, q, b, c, part, s.accumulate);
+                for (; q < pairs && q + 1 < from; ++q)
+                    strip<V, 1, false>(in, f, rows, out, q, b, c, part, s.accumulate);
+                if (q < pairs) strip<V, 1, true>(in, f, rows, out, q++, b, c, part, s.accumulate);
+                if (q < from) last<V>(in, f, rows, out, q, b, c, part, s.accumulate);
             });
         }
     }
 };
-
-/// The windows that have kernels of their own: 3x3, padding 1, stride 1 or 2 (0: none of them).
-inline int filter_stride(const contract::Window& s) {
-    return s.kernel == 3 && s.dilation == 1 && s.padding == 1 && s.stride <= 2 ? s.stride : 0;
-}
 
 template <class T>
 void depthwise_gather(Context& context, T* out, const T* in, const T* w, const contract::Window& window, bool backward,
@@ -267,127 +266,6 @@ template <class T>
 struct Kernel<contract::DepthwiseConvBackwardData<T>> {
     static void run(Context& context, const contract::DepthwiseConvBackwardData<T>& s) {
         depthwise_gather(context, s.dx, s.dy, s.w, s.window, true, s.accumulate);
-    }
-};
-
-/// 3x3, padding 1, at least 2 x 2 places: nine sums in registers for a block of channels.
-template <class T, int B, int Stride>
-struct DepthwiseWeight3x3 {
-    /// x: the centre of the window of this place.
-    template <class V, int Ky0, int Ky1, int Kx0, int Kx1>
-    [[gnu::always_inline]] static void place(V* sum, const T* x, const T* dy, std::int64_t row, std::int64_t c) {
-        V d, v;
-        load_block(d, dy);
-#pragma GCC unroll 8
-        for (int ky = Ky0; ky < Ky1; ++ky)
-#pragma GCC unroll 8
-            for (int kx = Kx0; kx < Kx1; ++kx) {
-                load_block(v, x + (ky - 1) * row + (kx - 1) * c);
-                sum[ky * 3 + kx] += v * d;
-            }
-    }
-    template <class V, int Ky0, int Ky1>
-    [[gnu::always_inline]] static void line(V* sum, const T* x, const T* dy, const contract::Window& s) {
-        const std::int64_t row = s.w * s.c, last = s.ow - 1;
-        place<V, Ky0, Ky1, 1, 3>(sum, x, dy, row, s.c);
-        for (std::int64_t q = 1; q < last; ++q)
-            place<V, Ky0, Ky1, 0, 3>(sum, x + Stride * q * s.c, dy + q * s.c, row, s.c);
-        if (Stride * last + 1 < s.w)
-            place<V, Ky0, Ky1, 0, 3>(sum, x + Stride * last * s.c, dy + last * s.c, row, s.c);
-        else
-            place<V, Ky0, Ky1, 0, 2>(sum, x + Stride * last * s.c, dy + last * s.c, row, s.c);
-    }
-    /// sum[0..8] over one image, of which x and dy are the first channels of the block.
-    template <class V>
-    [[gnu::always_inline]] static void image(V* sum, const T* x, const T* dy, const contract::Window& s) {
-        const std::int64_t row = Stride * s.w * s.c, out = s.ow * s.c, last = s.oh - 1;
-        line<V, 1, 3>(sum, x, dy, s);
-        for (std::int64_t p = 1; p < last; ++p) line<V, 0, 3>(sum, x + p * row, dy + p * out, s);
-        if (Stride * last + 1 < s.h)
-            line<V, 0, 3>(sum, x + last * row, dy + last * out, s);
-        else
-            line<V, 0, 2>(sum, x + last * row, dy + last * out, s);
-    }
-    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& call, std::int64_t chunk) {
-        const auto s = call;
-        const auto& window = s.window;
-        const std::int64_t c = window.c, from = window.h * window.w * c, to = window.oh * window.ow * c;
-        T* partial = s.partial + chunk * 9 * c;
-        for (std::int64_t n = window.n * chunk / s.chunks, first = n; n < window.n * (chunk + 1) / s.chunks; ++n)
-            for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
-                V sum[9] = {};
-                image<V>(sum, s.x + n * from + b, s.dy + n * to + b, window);
-#pragma GCC unroll 9
-                for (int k = 0; k < 9; ++k) store_block(partial + k * c + b, sum[k], s.resume || n != first);
-            });
-    }
-};
-template <class T, int B>
-struct DepthwiseWeight3x3Body : DepthwiseWeight3x3<T, B, 1> {};
-template <class T, int B>
-struct DepthwiseWeightHalvingBody : DepthwiseWeight3x3<T, B, 2> {};
-
-/// Any window: tap by tap along each row, four columns in flight.
-template <class T>
-struct DepthwiseWeightBody {
-    [[gnu::always_inline]] static void run(const contract::DepthwiseConvBackwardWeight<T>& call, std::int64_t chunk) {
-        const auto s = call;
-        const auto& window = s.window;
-        const std::int64_t c = window.c, kernel = window.kernel;
-        T* partial = s.partial + chunk * kernel * kernel * c;
-        if (!s.resume)
-            for (std::int64_t i = 0; i < kernel * kernel * c; ++i) partial[i] = 0;
-        const AxisTaps columns(columns_of(window, false), 0);
-        for (std::int64_t index = window.n * chunk / s.chunks * window.oh;
-             index < window.n * (chunk + 1) / s.chunks * window.oh; ++index) {
-            const std::int64_t n = index / window.oh, p = index % window.oh;
-            const TapRange ky = taps_inside(window, p, window.h);
-            for_channels<T>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
-                for (std::int32_t k = ky.first; k < ky.last; ++k)
-                    for (std::int32_t kx = 0; kx < columns.count; ++kx) {
-                        const std::int64_t line =
-                            n * window.h + p * window.stride - window.padding + std::int64_t{k} * window.dilation;
-                        const std::int64_t start = columns.offset[kx];
-                        std::int64_t q = start < 0 ? (-start + window.stride - 1) / window.stride : 0;
-                        const std::int64_t last =
-                            start < window.w ? std::min(window.ow, (window.w - 1 - start) / window.stride + 1) : 0;
-                        const T *x = s.x + (line * window.w + start) * c + b, *dy = s.dy + index * window.ow * c + b;
-                        V sum[4] = {}, v, d;
-                        for (; q + 4 <= last; q += 4)
-#pragma GCC unroll 8
-                            for (int j = 0; j < 4; ++j) {
-                                load_block(v, x + (q + j) * window.stride * c);
-                                load_block(d, dy + (q + j) * c);
-                                sum[j] += v * d;
-                            }
-                        for (; q < last; ++q) {
-                            load_block(v, x + q * window.stride * c);
-                            load_block(d, dy + q * c);
-                            sum[0] += v * d;
-                        }
-                        sum[0] += sum[1];
-                        sum[2] += sum[3];
-                        sum[0] += sum[2];
-                        store_block(partial + (k * kernel + kx) * c + b, sum[0], 1);
-                    }
-            });
-        }
-    }
-};
-
-template <class T>
-struct Kernel<contract::DepthwiseConvBackwardWeight<T>> {
-    static void run(Context& context, const contract::DepthwiseConvBackwardWeight<T>& s) {
-        const auto& window = s.window;
-        const int stride = window.oh > 1 && window.ow > 1 ? filter_stride(window) : 0;
-        context.parallel(s.chunks, [&](std::int64_t chunk) {
-            if (stride == 1)
-                dispatch_wide<T, DepthwiseWeight3x3Body>(context.isa, s, chunk);
-            else if (stride == 2)
-                dispatch_wide<T, DepthwiseWeightHalvingBody>(context.isa, s, chunk);
-            else
-                dispatch<T, DepthwiseWeightBody<T>>(context.isa, s, chunk);
-        });
     }
 };
 

@@ -56,29 +56,29 @@ template <class T>
 template <class T, int B, bool Constants>
 struct FilterRowBody {
     /// sum[j] += the three taps around column j, for J columns from `in` on; Left, Right: no column beyond that end.
-    template <class V, int J, bool Left, bool Right, class C>
-    [[gnu::always_inline]] static void taps(V* sum, const T* in, const T* f, std::int64_t step, C c) {
+    template <class V, int J, bool Left, bool Right, class C, class M>
+    [[gnu::always_inline]] static void taps(V* sum, const T* in, const T* f, std::int64_t step, C c, M part) {
 #pragma GCC unroll 3
         for (int t = 0; t < 3; ++t) {
             V a, x;
-            load_block(a, f + t * step);
+            load_block(a, f + t * step, part);
 #pragma GCC unroll 16
             for (int k = 0; k < J; ++k) {
                 if ((Left && k + t == 0) || (Right && k + t == J + 1)) continue;
-                load_block(x, in + (k + t - 1) * c);
+                load_block(x, in + (k + t - 1) * c, part);
                 sum[k] += x * a;
             }
         }
     }
     /// Columns q .. q + J - 1 of channels from b on.
-    template <class V, int J, bool Left, bool Right, class C>
+    template <class V, int J, bool Left, bool Right, class C, class M>
     [[gnu::always_inline]] static void strip(const FilterRow<T>& row, T* out, std::int64_t q, std::int64_t b, C c,
-                                             bool accumulate) {
+                                             M part, bool accumulate) {
         const std::int64_t at = q * c + b;
         V start{}, sum[J];
         for (int i = 0; i < row.offset_count; ++i) {
             V offset;
-            load_block(offset, row.offsets[i] + b);
+            load_block(offset, row.offsets[i] + b, part);
             start += offset;
         }
 #pragma GCC unroll 16
@@ -87,14 +87,14 @@ struct FilterRowBody {
             const auto& term = row.terms[i];
             if (term.centre) {
                 V f, x;
-                load_block(f, term.f + b);
+                load_block(f, term.f + b, part);
 #pragma GCC unroll 16
                 for (int j = 0; j < J; ++j) {
-                    load_block(x, term.in + at + j * c);
+                    load_block(x, term.in + at + j * c, part);
                     sum[j] += x * f;
                 }
             } else {
-                taps<V, J, Left, Right>(sum, term.in + at, term.f + b, row.step, c);
+                taps<V, J, Left, Right>(sum, term.in + at, term.f + b, row.step, c, part);
             }
         }
         for (int i = 0; i < row.scaled_count; ++i) {
@@ -102,37 +102,31 @@ struct FilterRowBody {
             splat_block<V, T>(factor, row.scaled[i].factor);
 #pragma GCC unroll 16
             for (int j = 0; j < J; ++j) {
-                load_block(x, row.scaled[i].in + at + j * c);
+                load_block(x, row.scaled[i].in + at + j * c, part);
                 sum[j] += x * factor;
             }
         }
-        if (row.rectify) {
+        if (accumulate) add_blocks<J>(sum, out + at, c, part);
+        if (row.rectify)
 #pragma GCC unroll 16
-            for (int j = 0; j < J; ++j) {
-                if (accumulate) load_block(start, out + at + j * c), sum[j] += start;
-                sum[j] = sum[j] < V{} ? V{} : sum[j];  // keeps NaN
-                store_block(out + at + j * c, sum[j]);
-            }
-            return;
-        }
-#pragma GCC unroll 16
-        for (int j = 0; j < J; ++j) store_block(out + at + j * c, sum[j], accumulate);
+            for (int j = 0; j < J; ++j) sum[j] = sum[j] < V{} ? V{} : sum[j];  // keeps NaN
+        store_blocks<J>(out + at, c, sum, part);
     }
     /// All columns of channels from b on: strips of J as long as they fit, then single columns.
-    template <class V, int J, class C>
+    template <class V, int J, class C, class M>
     [[gnu::always_inline]] static void strips(const FilterRow<T>& row, T* out, std::int64_t w, std::int64_t b, C c,
-                                              bool accumulate) {
-        if (w == 1) return strip<V, 1, true, true>(row, out, 0, b, c, accumulate);
-        if (w == J) return strip<V, J, true, true>(row, out, 0, b, c, accumulate);
+                                              M part, bool accumulate) {
+        if (w == 1) return strip<V, 1, true, true>(row, out, 0, b, c, part, accumulate);
+        if (w == J) return strip<V, J, true, true>(row, out, 0, b, c, part, accumulate);
         std::int64_t q = 0;
         if (w > J)
-            strip<V, J, true, false>(row, out, 0, b, c, accumulate), q = J;
+            strip<V, J, true, false>(row, out, 0, b, c, part, accumulate), q = J;
         else
-            strip<V, 1, true, false>(row, out, 0, b, c, accumulate), q = 1;
-        for (; q + J < w; q += J) strip<V, J, false, false>(row, out, q, b, c, accumulate);
-        if (q + J == w) return strip<V, J, false, true>(row, out, q, b, c, accumulate);
-        for (; q + 1 < w; ++q) strip<V, 1, false, false>(row, out, q, b, c, accumulate);
-        strip<V, 1, false, true>(row, out, q, b, c, accumulate);
+            strip<V, 1, true, false>(row, out, 0, b, c, part, accumulate), q = 1;
+        for (; q + J < w; q += J) strip<V, J, false, false>(row, out, q, b, c, part, accumulate);
+        if (q + J == w) return strip<V, J, false, true>(row, out, q, b, c, part, accumulate);
+        for (; q + 1 < w; ++q) strip<V, 1, false, false>(row, out, q, b, c, part, accumulate);
+        strip<V, 1, false, true>(row, out, q, b, c, part, accumulate);
     }
     [[gnu::always_inline]] static void run(const FilterRow<T>& row) {
         T* const out = row.out;
@@ -140,16 +134,16 @@ struct FilterRowBody {
         const bool accumulate = row.accumulate;
         const auto all = [&]<class C>(C c) __attribute__((always_inline)) {
             if constexpr (std::is_same_v<C, std::int64_t>)
-                for_channels<T, B>(c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
-                    strips<V, 7>(row, out, w, b, c, accumulate);
+                for_parts<T, B>(c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
+                    strips<V, 7>(row, out, w, b, c, part, accumulate);
                 });
             else
                 for (std::int64_t b = 0; b < c; b += lanes<T, B>) {
                     // 64 bytes come with 32 registers
                     if (B > vector_bytes && w % 14 == 0)
-                        strips<Vec<T, B>, B == 64 ? 14 : 7>(row, out, w, b, c, accumulate);
+                        strips<Vec<T, B>, B == 64 ? 14 : 7>(row, out, w, b, c, AllLanes{}, accumulate);
                     else
-                        strips<Vec<T, B>, 7>(row, out, w, b, c, accumulate);
+                        strips<Vec<T, B>, 7>(row, out, w, b, c, AllLanes{}, accumulate);
                 }
         };
         if constexpr (Constants)

@@ -18,6 +18,7 @@
 #include <hwnas/cpu/global_average_pool.hpp>
 #include <hwnas/cpu/gumbel_softmax.hpp>
 #include <hwnas/cpu/max_pool.hpp>
+#include <hwnas/cpu/mixed_band.hpp>
 #include <hwnas/cpu/mixed_cell.hpp>
 #include <hwnas/cpu/mixed_node.hpp>
 #include <hwnas/cpu/multiply.hpp>

@@ -4,7 +4,7 @@
 // registers), eight rows those of an AVX-512 core, with one vector or two.
 #pragma once
 
-#include <hwnas/cpu/simd.hpp>
+#include <hwnas/cpu/blocks.hpp>
 
 #include <cstdint>
 #include <utility>
@@ -19,19 +19,102 @@ template <int N, class F>
     }(std::make_integer_sequence<int, N>{});
 }
 
+/// to[i] = from[i]; a call to memcpy would cost more than most of these short runs.
+template <int B = vector_bytes, class T>
+[[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {
+    for_parts<T, B>(n, [&]<class V>(std::int64_t i, auto part) __attribute__((always_inline)) {
+        V v;
+        load_block(v, from + i, part);
+        store_block(to + i, v, part);
+    });
+}
+/// to[i] += from[i].
+template <class T>
+[[gnu::always_inline]] inline void add_run(T* to, const T* from, std::int64_t n) {
+    for_parts<T>(n, [&]<class V>(std::int64_t i, auto part) __attribute__((always_inline)) {
+        V v;
+        load_block(v, from + i, part);
+        store_block(to + i, v, part, 1);
+    });
+}
+/// to[i] = max(from[i], 0), NaN kept.
+template <int B = vector_bytes, class T>
+[[gnu::always_inline]] inline void rectify_run(T* to, const T* from, std::int64_t n) {
+    for_parts<T, B>(n, [&]<class V>(std::int64_t i, auto part) __attribute__((always_inline)) {
+        V v;
+        load_block(v, from + i, part);
+        v = v < V{} ? V{} : v;
+        store_block(to + i, v, part);
+    });
+}
+/// to[i] (+)= from[i] where mask[i] > 0, else 0.
+template <int B, class T>
+[[gnu::always_inline]] inline void add_masked_run(T* to, const T* from, const T* mask, std::int64_t n, bool add) {
+    for_parts<T, B>(n, [&]<class V>(std::int64_t i, auto part) __attribute__((always_inline)) {
+        V v, m;
+        load_block(v, from + i, part);
+        load_block(m, mask + i, part);
+        v = m > V{} ? v : V{};
+        store_block(to + i, v, part, add);
+    });
+}
+template <class T>
+[[gnu::always_inline]] inline void clear_run(T* to, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) to[i] = T(0);
+}
+
 /// Widest column panel of a tile, in elements.
 template <class T, int B>
 inline constexpr std::int64_t tile_width = 2 * lanes<T, B>;
 
+/// f(part), where part says which lanes of the last vector are columns.
+template <class T, int B, class F>
+[[gnu::always_inline]] inline void with_last([[maybe_unused]] std::int64_t columns, F&& f) {
+#ifdef HWNAS_LANE_MASKS
+    if constexpr (lane_masks<T, B>)
+        if (const std::int64_t over = columns % lanes<T, B>; over > 0) return f(first_lanes(over));
+#endif
+    f(AllLanes{});
+}
+/// Row i of B: V vectors, the last of them in part.
+template <class Vector, int V, class T, class M>
+[[gnu::always_inline]] inline void load_right(Vector (&right)[V], const T* b, M last) {
+    constexpr std::int64_t L = sizeof(Vector) / sizeof(T);
+    unroll<V>([&](auto v) __attribute__((always_inline)) {
+        if constexpr (v + 1 == V)
+            load_block(right[v], b + v * L, last);
+        else
+            load_block(right[v], b + v * L);
+    });
+}
+/// The sums of a tile to the rows c(r) of C, of the last vector what `last` says. What C held is added last.
+template <int R, int V, int B, class T, class Rows, class M>
+[[gnu::always_inline]] inline void store_tile(Vec<T, B> (&sum)[R][V], const Rows& c, bool add, M last) {
+    constexpr std::int64_t L = lanes<T, B>;
+    if (add)
+        unroll<R>([&](auto r) __attribute__((always_inline)) {
+            Vec<T, B> old[V];
+            load_right(old, static_cast<const T*>(c(r)), last);
+            unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += old[v]; });
+        });
+    unroll<R>([&](auto r) __attribute__((always_inline)) {
+        unroll<V>([&](auto v) __attribute__((always_inline)) {
+            if constexpr (v + 1 == V)
+                store_block(c(r) + v * L, sum[r][v], last);
+            else
+                store_block(c(r) + v * L, sum[r][v]);
+        });
+    });
+}
+
 /// c[r][j] = (add ? c[r][j] : start[j]) + sum_i a[r][i a_step] b[i b_step + j] for j < columns <= V vectors. `start`
-/// and the rows of b hold V whole vectors; only `columns` elements of c are touched. What c held is added last.
-template <int R, int V, int B, class T>
+/// holds V whole vectors, and so do the rows of b where `last`, by with_last(), is all lanes; only `columns` elements
+/// of c are touched.
+template <int R, int V, int B, class T, class M>
 [[gnu::always_inline]] inline void tile(const T* const (&a)[R], std::int64_t a_step, const T* b, std::int64_t b_step,
                                         std::int64_t steps, T* const (&c)[R], bool add, const T* start,
-                                        std::int64_t columns) {
+                                        std::int64_t columns, M last) {
     Vec<T, B> sum[R][V];
-    const bool whole = columns == V * lanes<T, B>;
-    const auto bytes = static_cast<std::size_t>(columns) * sizeof(T);
     unroll<R>([&](auto r) __attribute__((always_inline)) {
         unroll<V>([&](auto v) __attribute__((always_inline)) {
             sum[r][v] = Vec<T, B>{};
@@ -41,28 +124,24 @@ template <int R, int V, int B, class T>
     std::int64_t at = 0;
     for (std::int64_t i = 0; i < steps; ++i, at += a_step, b += b_step) {
         Vec<T, B> right[V];
-        unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T, B>); });
+        load_right(right, b, last);
         unroll<R>([&](auto r) __attribute__((always_inline)) {
             Vec<T, B> left{};
-            splat(left, a[r][at]);
+            broadcast(left, a[r] + at);
             unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += left * right[v]; });
         });
     }
+    if (lane_masks<T, B> || columns == V * lanes<T, B>)
+        return store_tile<R, V, B, T>(sum, [&](auto r) __attribute__((always_inline)) { return c[r]; }, add, last);
+    alignas(64) T rows[R][V * lanes<T, B>];
     unroll<R>([&](auto r) __attribute__((always_inline)) {
-        T row[V * lanes<T, B>] = {};
-        T* to = c[r];
-        if (!whole) {
-            if (add) std::memcpy(row, to, bytes);
-            to = row;
-        }
-        unroll<V>([&](auto v) __attribute__((always_inline)) {
-            Vec<T, B> old{};
-            if (add) load<T>(old, to + v * lanes<T, B>);
-            old += sum[r][v];
-            store<T>(to + v * lanes<T, B>, old);
-        });
-        if (!whole) std::memcpy(c[r], row, bytes);
+        unroll<V>([&](auto v) __attribute__((always_inline)) { store<T>(rows[r] + v * lanes<T, B>, sum[r][v]); });
     });
+    for (int r = 0; r < R; ++r)
+        if (add)
+            add_run(c[r], static_cast<const T*>(rows[r]), columns);
+        else
+            copy_run(c[r], static_cast<const T*>(rows[r]), columns);
 }
 
 /// Rows of a tile whose rows of A are `pitch` apart: with 32 registers sixteen accumulators, which hide the latency of
@@ -71,12 +150,12 @@ template <int B>
 inline constexpr int strided_rows(int vectors) {
     return B > vector_bytes ? 16 / vectors : vectors == 1 ? 8 : 6;
 }
-/// tile() for rows of A and C that are evenly apart, of V whole vectors. `pitch` is best a constant: then all rows have
-/// one address.
-template <int R, int V, int B, class T, class Pitch>
+/// tile() for rows of A and C that are evenly apart, of V whole vectors where there are no masks. `pitch` is best a
+/// constant: then all rows have one address.
+template <int R, int V, int B, class T, class Pitch, class M>
 [[gnu::always_inline]] inline void strided_tile(const T* a, Pitch pitch, std::int64_t a_step, const T* b,
                                                 std::int64_t b_step, std::int64_t steps, T* c, std::int64_t c_pitch,
-                                                bool add, const T* start) {
+                                                bool add, const T* start, M last) {
     Vec<T, B> sum[R][V];
     unroll<R>([&](auto r) __attribute__((always_inline)) {
         unroll<V>([&](auto v) __attribute__((always_inline)) {
@@ -87,22 +166,14 @@ template <int R, int V, int B, class T, class Pitch>
 #pragma GCC unroll 4
     for (std::int64_t i = 0; i < steps; ++i, a += a_step, b += b_step) {
         Vec<T, B> right[V];
-        unroll<V>([&](auto v) __attribute__((always_inline)) { load<T>(right[v], b + v * lanes<T, B>); });
+        load_right(right, b, last);
         unroll<R>([&](auto r) __attribute__((always_inline)) {
             Vec<T, B> left{};
-            splat(left, a[r * pitch]);
+            broadcast(left, a + r * pitch);
             unroll<V>([&](auto v) __attribute__((always_inline)) { sum[r][v] += left * right[v]; });
         });
     }
-    unroll<R>([&](auto r) __attribute__((always_inline)) {
-        unroll<V>([&](auto v) __attribute__((always_inline)) {
-            Vec<T, B> old{};
-            T* to = c + r * c_pitch + v * lanes<T, B>;
-            if (add) load<T>(old, to);
-            old += sum[r][v];
-            store<T>(to, old);
-        });
-    });
+    store_tile<R, V, B, T>(sum, [&](auto r) __attribute__((always_inline)) { return c + r * c_pitch; }, add, last);
 }
 
 /// to[j width + i] = from[i pitch + j] for i < rows and j < columns.
@@ -135,34 +206,6 @@ template <class T>
             }
     for (std::int64_t r = 0; r < rows; ++r)
         for (std::int64_t j = r < i ? columns / 8 * 8 : 0; j < columns; ++j) to[j * width + r] = from[r * pitch + j];
-}
-
-/// to[i] = from[i]; a call to memcpy would cost more than most of these short runs.
-template <class T>
-[[gnu::always_inline]] inline void copy_run(T* to, const T* from, std::int64_t n) {
-    std::int64_t i = 0;
-    for (; i + lanes<T> <= n; i += lanes<T>) {
-        Vec<T> v;
-        load<T>(v, from + i);
-        store<T>(to + i, v);
-    }
-    for (; i < n; ++i) to[i] = from[i];
-}
-/// to[i] = max(from[i], 0), NaN kept.
-template <class T>
-[[gnu::always_inline]] inline void rectify_run(T* to, const T* from, std::int64_t n) {
-    std::int64_t i = 0;
-    for (; i + lanes<T> <= n; i += lanes<T>) {
-        Vec<T> v;
-        load<T>(v, from + i);
-        v = v < Vec<T>{} ? Vec<T>{} : v;
-        store<T>(to + i, v);
-    }
-    for (; i < n; ++i) to[i] = from[i] < T(0) ? T(0) : from[i];
-}
-template <class T>
-[[gnu::always_inline]] inline void clear_run(T* to, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) to[i] = T(0);
 }
 
 }  // namespace hwnas::cpu

@@ -106,11 +106,12 @@ struct MixedSourceBackwardBody {
             for (int j = 0; j < s.count; ++j) {
                 T* sums = partial + j * block;
                 const T *x = s.x + image * size, *du = s.du[j] + image * size;
-                for_channels<T, B>(s.c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) {
+                for_parts<T, B>(s.c, [&]<class V>(std::int64_t b, auto part) __attribute__((always_inline)) {
                     V sum[9] = {};
-                    DepthwiseWeight3x3<T, B, 1>::template image<V>(sum, x + b, du + b, window);
-#pragma GCC unroll 9
-                    for (int k = 0; k < 9; ++k) store_block(sums + k * s.c + b, sum[k], s.resume || image != first);
+                    DepthwiseWeight3x3<T, B, 1>::template image<V>(sum, x + b, du + b, window, part);
+                    T* const to = sums + b;
+                    if (s.resume || image != first) add_blocks<9>(sum, static_cast<const T*>(to), s.c, part);
+                    store_blocks<9>(to, s.c, sum, part);
                 });
                 const T pooled = s.column[j] >= 0 ? dot(s.pooled + image * size, du, size) : T(0);
                 sums[9 * s.c] = (s.resume || image != first ? sums[9 * s.c] : T(0)) + pooled;

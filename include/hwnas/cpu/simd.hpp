@@ -38,6 +38,8 @@ inline Isa best_isa() {
 
 /// Bytes of the usual vector; kernels that gain from it take `B` as a parameter, 64 in the AVX-512 entry.
 inline constexpr int vector_bytes = 32;
+/// Bytes of a vector that any processor has.
+inline constexpr int narrow_bytes = 16;
 
 template <class T, int B = vector_bytes>
 struct VecOf {
@@ -104,6 +106,19 @@ typedef char WideBytes __attribute__((vector_size(16)));
     typedef float Quarter __attribute__((vector_size(16)));
     v = __builtin_ia32_broadcastss512(Quarter{x, 0, 0, 0}, WideFloats{}, static_cast<unsigned short>(-1));
 }
+/// At -O3 g++ 12 sees that the splats of a tile read neighbours, loads them at once and takes them apart by two
+/// shuffles or seven inserts each. Only where there is AVX: portable tiles have narrower vectors.
+[[gnu::always_inline]] inline void broadcast(Vec<float, 32>& v, const float* p) {
+    v = __builtin_ia32_vbroadcastss256(p);
+}
+/// The lanes of `mask` from memory, the others 0; only they are read.
+[[gnu::always_inline]] inline void load_lanes(WideFloats& v, const float* p, unsigned short mask) {
+    v = __builtin_ia32_loadups512_mask(p, WideFloats{}, mask);
+}
+/// The lanes of `mask` to memory; only they are written.
+[[gnu::always_inline]] inline void store_lanes(float* p, const WideFloats& v, unsigned short mask) {
+    __builtin_ia32_storeups512_mask(p, v, mask);
+}
 [[gnu::always_inline]] inline void narrow(WideBytes& out, const WideInts& in) {
     out = __builtin_ia32_pmovdb512_mask(in, WideBytes{}, static_cast<unsigned short>(-1));
 }
@@ -111,6 +126,7 @@ typedef char WideBytes __attribute__((vector_size(16)));
     out = __builtin_ia32_pmovzxbd512_mask(in, WideInts{}, static_cast<unsigned short>(-1));
 }
 #pragma GCC diagnostic pop
+#define HWNAS_LANE_MASKS
 #else
 template <class V>
 [[gnu::always_inline]] inline void choose_le(V& out, const WideFloats& a, const WideFloats& b, const V& yes,
@@ -132,6 +148,12 @@ template <class V>
     out = __builtin_convertvector(reinterpret_cast<const Bytes&>(in), WideInts);
 }
 #endif
+
+/// v[i] = *p for all i, in the registers of a tile.
+template <class T, class V>
+[[gnu::always_inline]] inline void broadcast(V& v, const T* p) {
+    splat(v, *p);
+}
 
 template <class Body, class... Args>
 void run_portable(const Args&... args) {
@@ -158,8 +180,10 @@ void dispatch([[maybe_unused]] Isa isa, const Args&... args) {
 #endif
     run_portable<Body>(args...);
 }
-/// The same for a body that is written for vectors of any size: Body<T, B>::run with B = 64 where there is AVX-512.
-template <class T, template <class, int> class Body, class... Args>
+/// The same for a body that is written for vectors of any size: Body<T, B>::run with B = 64 where there is AVX-512, 32
+/// where there is AVX2, else Portable: narrow_bytes for tiles of registers, which wider vectors than the processor's
+/// overflow.
+template <class T, template <class, int> class Body, int Portable = vector_bytes, class... Args>
 void dispatch_wide([[maybe_unused]] Isa isa, const Args&... args) {
 #ifdef HWNAS_X86_KERNELS
     if constexpr (std::is_same_v<T, float>) {
@@ -167,7 +191,7 @@ void dispatch_wide([[maybe_unused]] Isa isa, const Args&... args) {
         if (isa == Isa::avx2) return run_avx2<Body<T, vector_bytes>>(args...);
     }
 #endif
-    run_portable<Body<T, vector_bytes>>(args...);
+    run_portable<Body<T, Portable>>(args...);
 }
 
 }  // namespace hwnas::cpu

@@ -1,98 +1,14 @@
 // SPDX-License-Identifier: MIT
-// What the kernels of windowed ops share: blocks of channels (vectors, one half vector, single channels), and the map
-// from an output place to the input places its window sees. The same map, read backwards, serves gradients as a gather:
-// every thread writes its own places, so no atomics and no order that depends on threads.
+// What the kernels of windowed ops share: the map from an output place to the input places its window sees. The same
+// map, read backwards, serves gradients as a gather: every thread writes its own places, so no atomics and no order
+// that depends on threads.
 #pragma once
 
 #include <hwnas/core/contract.hpp>
+#include <hwnas/cpu/blocks.hpp>
 #include <hwnas/cpu/device.hpp>
 
 namespace hwnas::cpu {
-
-template <class T>
-struct HalfVecOf {
-    typedef T type __attribute__((vector_size(16)));
-};
-/// 16 bytes of T, for the channels that a whole vector would overrun.
-template <class T>
-using HalfVec = typename HalfVecOf<T>::type;
-
-/// The integers that a comparison of V's yields, and as many bytes; V is Vec<T>, HalfVec<T> or T itself.
-template <class V, class T>
-struct BlockOf {
-    using Ints = decltype(V{} < V{});
-    typedef std::uint8_t Bytes __attribute__((vector_size(sizeof(V) / sizeof(T))));
-    static constexpr int width = static_cast<int>(sizeof(V) / sizeof(T));
-};
-template <class T>
-struct BlockOf<T, T> {
-    using Ints = std::int64_t;
-    using Bytes = std::uint8_t;
-    static constexpr int width = 1;
-};
-
-template <class V, class T>
-[[gnu::always_inline]] inline void load_block(V& v, const T* p) {
-    __builtin_memcpy(&v, p, sizeof v);
-}
-template <class V, class T>
-[[gnu::always_inline]] inline void store_block(T* p, const V& v) {
-    __builtin_memcpy(p, &v, sizeof v);
-}
-template <class V, class T>
-[[gnu::always_inline]] inline void store_block(T* p, const V& v, std::int32_t accumulate) {
-    V old{};
-    if (accumulate) load_block(old, p);
-    old += v;
-    store_block(p, old);
-}
-
-/// v[i] = x for all i.
-template <class V, class T>
-[[gnu::always_inline]] inline void splat_block(V& v, T x) {
-    if constexpr (std::is_same_v<V, T>)
-        v = x;
-    else
-        splat(v, x);
-}
-
-/// f.template operator()<V>(first channel) for blocks that cover all c channels; f must be always_inline. B: bytes of
-/// the widest block.
-template <class T, int B = vector_bytes, class F>
-[[gnu::always_inline]] inline void for_channels(std::int64_t c, F&& f) {
-    std::int64_t b = 0;
-    if constexpr (B > vector_bytes)
-        for (; b + lanes<T, B> <= c; b += lanes<T, B>) f.template operator()<Vec<T, B>>(b);
-    for (; b + lanes<T> <= c; b += lanes<T>) f.template operator()<Vec<T>>(b);
-    if (b + lanes<T> / 2 <= c) {
-        f.template operator()<HalfVec<T>>(b);
-        b += lanes<T> / 2;
-    }
-    for (; b < c; ++b) f.template operator()<T>(b);
-}
-
-/// f(c) for a number of channels, as a constant where it is a usual one, which fills vectors of any size.
-template <class T, class F>
-[[gnu::always_inline]] inline void with_channels(std::int64_t c, F&& f) {
-    if constexpr (std::is_same_v<T, float>) {
-        if (c == 16) return f(std::integral_constant<std::int64_t, 16>{});
-        if (c == 32) return f(std::integral_constant<std::int64_t, 32>{});
-        if (c == 64) return f(std::integral_constant<std::int64_t, 64>{});
-    }
-    f(c);
-}
-
-/// f(V block type pointer, c, first channel): channels as a constant and in widest vectors if possible.
-template <class T, int B, class F>
-[[gnu::always_inline]] inline void channel_blocks(std::int64_t channels, F&& f) {
-    with_channels<T>(channels, [&]<class C>(C c) __attribute__((always_inline)) {
-        if constexpr (std::is_same_v<C, std::int64_t>)
-            for_channels<T, B>(
-                c, [&]<class V>(std::int64_t b) __attribute__((always_inline)) { f(static_cast<V*>(nullptr), c, b); });
-        else
-            for (std::int64_t b = 0; b < c; b += lanes<T, B>) f(static_cast<Vec<T, B>*>(nullptr), c, b);
-    });
-}
 
 /// Asks for n elements that will soon be read, or read and written. Rows of several tensors that are walked at once
 /// come too late by the processor's own foresight.

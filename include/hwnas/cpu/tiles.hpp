@@ -184,7 +184,7 @@ bool cut(contract::ConvForward<T>& s, const Images& t) {
 template <class T>
 bool cut(contract::ConvBackwardData<T>& s, const Images& t) {
     skip(t.first * output(s.window, s.out_channels), s.dy);
-    skip(t.first * input(s.window, s.window.c), s.dx);
+    skip(t.first * input(s.window, s.window.c), s.dx, s.rectified);
     s.window.n = t.count;
     return true;
 }

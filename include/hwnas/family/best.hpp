@@ -2,6 +2,7 @@
 // The search for the most accurate network within a budget: sweep, predict, score the promising, measure the winner.
 #pragma once
 
+#include <hwnas/core/text.hpp>
 #include <hwnas/family/budget.hpp>
 #include <hwnas/family/repeated_measurement.hpp>
 #include <hwnas/family/scores.hpp>
@@ -31,7 +32,7 @@ struct BestOptions {
     /// margin) has to keep the budget. Not set: what the table itself was checked to (LatencyTable::checked), or 0.10
     /// where it was not.
     std::optional<double> margin = {};
-    int sessions = 7;                           ///< of measuring the winner; see measure_sessions()
+    SessionOptions sessions = {};               ///< of measuring the winner; see measure_sessions()
     MeasureOptions measure = {.repeats = 200};  ///< of one session; batch and threads are those of the table
     /// Called after every score, on the calling thread.
     std::function<void(const ScoringProgress&)> progress = {};
@@ -50,10 +51,11 @@ struct BasicChoice {
     double predicted_ms = 0;  ///< by the latency table; 0 without one
     std::optional<double> measured_ms;  ///< median of several sessions on this device
     std::optional<double>
-        measured_limit_ms;  ///< one more session's median stays below this, 95 %; what keeps the budget
-    LatencyBasis basis = LatencyBasis::none;  ///< what kept the latency budget
-    double margin = 0;                        ///< kept between prediction and budget where basis is predicted
-    std::int64_t parameters = 0, macs = 0;    ///< learnable parameters; multiply-accumulates for one image
+        measured_limit_ms;  ///< one more session's median stays below this, 99 %; what keeps the budget
+    int sessions = 0, disturbed_sessions = 0;  ///< of measuring; how many of them do not count, the machine being slow
+    LatencyBasis basis = LatencyBasis::none;   ///< what kept the latency budget
+    double margin = 0;                         ///< kept between prediction and budget where basis is predicted
+    std::int64_t parameters = 0, macs = 0;     ///< learnable parameters; multiply-accumulates for one image
     int considered = 0, scored = 0;  ///< different architectures of the sweep, and how many were scored for this choice
 };
 /// The chosen network in float.
@@ -108,6 +110,10 @@ public:
         all_ = family_.sweep(options_.sweep);
         if (device_ && budget_.timed()) probe();
         std::vector<std::size_t> open = within(correction_);
+        if (open.empty() && correction_ > 1 && !within(1).empty()) {  // a slow moment refuses nothing
+            probe();
+            open = within(correction_);
+        }
         if (open.empty()) open = smallest();
         while (!open.empty()) {
             auto batch = score(open);
@@ -116,8 +122,10 @@ public:
                 if (x != y) return x > y;
                 return needs(all_[a]) != needs(all_[b]) ? needs(all_[a]) < needs(all_[b]) : a < b;
             });
-            for (const auto number : batch)
-                if (keeps(number)) return choice(number);
+            for (std::size_t i = 0; i < batch.size(); ++i) {
+                if (device_ && !measured_.contains(batch[i])) measure(next(batch, i));
+                if (keeps(batch[i])) return choice(batch[i]);
+            }
             // Measured above the budget, all of them: what predictions fall short by is known better now.
             std::vector<double> ratios;
             for (const auto number : batch) ratios.push_back(measured_.at(number).limit / all_[number].predicted_ms);
@@ -146,7 +154,7 @@ private:
         return numbers;
     }
     /// Where no prediction fits, the few that are predicted to be the fastest are measured before a budget is refused.
-    std::vector<std::size_t> smallest() const {
+    std::vector<std::size_t> smallest() {
         std::vector<std::size_t> numbers;
         if (!device_ || !budget_.timed()) return numbers;
         for (std::size_t i = 0; i < all_.size(); ++i)
@@ -156,7 +164,7 @@ private:
         });
         numbers.resize(std::min<std::size_t>(numbers.size(), 3));
         std::erase_if(numbers, [&](std::size_t i) { return measured_.contains(i); });
-        for (const auto i : numbers) measure(i);
+        if (!numbers.empty()) measure(numbers);
         std::erase_if(numbers, [&](std::size_t i) { return measured_.at(i).limit > budget_.latency_ms; });
         return numbers;
     }
@@ -172,11 +180,7 @@ private:
         });
         near.resize(std::min<std::size_t>(near.size(), 3));
         if (near.empty()) return;
-        std::vector<Network> networks;
-        for (const auto i : near) networks.push_back(timed_network(i));
-        std::vector<const Network*> pointers;
-        for (const auto& network : networks) pointers.push_back(&network);
-        const auto measured = measure_sessions(pointers, 3, measure_options());
+        const auto measured = sessions(near);
         std::vector<double> ratios;
         for (std::size_t i = 0; i < near.size(); ++i) ratios.push_back(measured[i].median / all_[near[i]].predicted_ms);
         std::sort(ratios.begin(), ratios.end());
@@ -232,10 +236,16 @@ private:
         }
         return batch;
     }
-    bool keeps(std::size_t number) {
-        if (!device_) return true;  // its prediction does, with the margin
-        if (!measured_.contains(number)) measure(number);
-        return !budget_.timed() || measured_.at(number).limit <= budget_.latency_ms;
+    bool keeps(std::size_t number) const {
+        if (!device_ || !budget_.timed()) return true;  // its prediction does, with the margin
+        return measured_.at(number).limit <= budget_.latency_ms;
+    }
+    /// Those to measure together from place i of a batch on: where a limit may refuse some, several share the pauses.
+    std::vector<std::size_t> next(const std::vector<std::size_t>& batch, std::size_t i) const {
+        std::vector<std::size_t> numbers;
+        for (const std::size_t most = budget_.timed() ? 8 : 1; i < batch.size() && numbers.size() < most; ++i)
+            if (!measured_.contains(batch[i])) numbers.push_back(batch[i]);
+        return numbers;
     }
     MeasureOptions measure_options() const {
         MeasureOptions options = options_.measure;
@@ -245,13 +255,17 @@ private:
     Network timed_network(std::size_t number) const {
         return {family_.supernet().space(), all_[number].genotype, *device_, family_.supernet().seed()};
     }
-    /// Near the limit one disturbed session would refuse a network for good: it gets a second set of them.
-    void measure(std::size_t number) const {
-        const auto network = timed_network(number);
-        const auto once = [&] { return measure_sessions({&network}, options_.sessions, measure_options())[0]; };
-        auto measured = once();
-        if (measured.limit > budget_.latency_ms && measured.median <= budget_.latency_ms) measured = once();
-        measured_[number] = std::move(measured);
+    std::vector<RepeatedMeasurement> sessions(const std::vector<std::size_t>& numbers) {
+        if (!reference_) reference_.emplace(timed_network(0));
+        std::vector<Network> networks;
+        for (const auto i : numbers) networks.push_back(timed_network(i));
+        std::vector<const Network*> pointers;
+        for (const auto& network : networks) pointers.push_back(&network);
+        return measure_sessions(pointers, *reference_, options_.sessions, measure_options());
+    }
+    void measure(const std::vector<std::size_t>& numbers) {
+        auto measured = sessions(numbers);
+        for (std::size_t i = 0; i < numbers.size(); ++i) measured_[numbers[i]] = std::move(measured[i]);
     }
     BasicChoice<T> choice(std::size_t number) const {
         const auto& m = all_[number];
@@ -267,6 +281,8 @@ private:
                 .predicted_ms = m.predicted_ms,
                 .measured_ms = known ? std::optional(measured->second.median) : std::nullopt,
                 .measured_limit_ms = known ? std::optional(measured->second.limit) : std::nullopt,
+                .sessions = known ? static_cast<int>(measured->second.sessions.size()) : 0,
+                .disturbed_sessions = known ? measured->second.disturbed : 0,
                 .basis = known               ? LatencyBasis::measured
                          : family_.latency() ? LatencyBasis::predicted
                                              : LatencyBasis::none,
@@ -308,8 +324,8 @@ private:
             needed.push_back(fmt::format("{:.4g} ms ({})", latency(nearest), measured ? "measured" : "predicted"));
         }
         for (const auto& limit : limits_) {
-            asked.push_back(fmt::format("{} {}", thousands(limit.most), limit.unit));
-            needed.push_back(fmt::format("{} {}", thousands(limit.value(m)), limit.unit));
+            asked.push_back(fmt::format("{} {}", with_commas(limit.most), limit.unit));
+            needed.push_back(fmt::format("{} {}", with_commas(limit.value(m)), limit.unit));
         }
         return {fmt::format("best: no network of the family keeps {}; the nearest needs {}", fmt::join(asked, ", "),
                             fmt::join(needed, ", ")),
@@ -328,7 +344,8 @@ private:
     std::optional<Device> device_;
     double margin_ = 0, correction_ = 1;
     std::vector<FamilyMember> all_;
-    mutable std::map<std::size_t, RepeatedMeasurement> measured_;
+    std::map<std::size_t, RepeatedMeasurement> measured_;
+    std::optional<SpeedReference> reference_;
     int scored_ = 0;
 };
 

@@ -2,6 +2,7 @@
 // Budget: hard limits, and the error that says they cannot be met.
 #pragma once
 
+#include <hwnas/core/text.hpp>
 #include <hwnas/family/member.hpp>
 
 #include <limits>
@@ -53,13 +54,6 @@ public:
 };
 
 namespace detail {
-
-/// 30000 -> "30,000".
-inline std::string thousands(std::int64_t value) {
-    std::string text = std::to_string(value);
-    for (std::size_t at = text.size(); at > 3; at -= 3) text.insert(at - 3, 1, ',');
-    return text;
-}
 
 /// One limit that is set, as a number every member has.
 struct Limit {

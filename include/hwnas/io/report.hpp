@@ -2,6 +2,7 @@
 // report.html: from a result, or from what a result.json holds, to a page that a browser shows without a network.
 #pragma once
 
+#include <hwnas/core/text.hpp>
 #include <hwnas/io/result.hpp>
 #include <hwnas/report/html.hpp>
 

@@ -59,6 +59,12 @@ struct LatencyValidation {
 
 namespace detail {
 
+inline void require_numbers(const char* name, const std::vector<double>& a, const std::vector<double>& b) {
+    require(a.size() == b.size(), "{}: {} values against {}", name, a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i)
+        require(std::isfinite(a[i]) && std::isfinite(b[i]), "{}: value {} is {} against {}; leave it out", name, i,
+                a[i], b[i]);
+}
 /// 1, 2, ... by size; equal values share the mean of their ranks.
 inline std::vector<double> mean_ranks(const std::vector<double>& x) {
     std::vector<std::size_t> order(x.size());
@@ -109,15 +115,15 @@ double tied_pairs(std::size_t n, Same&& same) {
 }  // namespace detail
 
 /// Spearman's rank correlation of two lists, -1 to 1, ties at their mean rank; 0 where either is constant. Throws Error
-/// for lists of different lengths.
+/// for lists of different lengths and for values that are not finite.
 inline double spearman(const std::vector<double>& a, const std::vector<double>& b) {
-    require(a.size() == b.size(), "spearman: {} values against {}", a.size(), b.size());
+    detail::require_numbers("spearman", a, b);
     return detail::correlation(detail::mean_ranks(a), detail::mean_ranks(b));
 }
 /// Kendall's tau-b of two lists, -1 to 1, by Knight's count of inversions in n log n; 0 where either is constant.
-/// Throws Error for lists of different lengths.
+/// Throws Error for lists of different lengths and for values that are not finite.
 inline double kendall(const std::vector<double>& a, const std::vector<double>& b) {
-    require(a.size() == b.size(), "kendall: {} values against {}", a.size(), b.size());
+    detail::require_numbers("kendall", a, b);
     std::vector<std::pair<double, double>> pairs;
     for (std::size_t i = 0; i < a.size(); ++i) pairs.emplace_back(a[i], b[i]);
     std::sort(pairs.begin(), pairs.end());
@@ -157,6 +163,9 @@ inline LatencyValidation validate_latency(const std::vector<double>& predicted, 
     for (std::size_t i = 0; i < n; ++i)
         require(measured[i] >= 0 && std::isfinite(measured[i]) && std::isfinite(predicted[i]),
                 "validate latency: sample {} took {} ms, predicted {} ms", i, measured[i], predicted[i]);
+    for (std::size_t i = 0; i < again.size(); ++i)
+        require(again[i] >= 0 && std::isfinite(again[i]), "validate latency: sample {} took {} ms the second time", i,
+                again[i]);
     LatencyValidation v{.samples = n,
                         .spearman = hwnas::spearman(predicted, measured),
                         .kendall = kendall(predicted, measured),

@@ -108,8 +108,9 @@ inline LatencyModel LatencyModel::fit(const SearchSpace& space, const std::vecto
     require(samples.size() >= least, "latency model: {} samples to fit to, at least {} needed", samples.size(),
             known ? "1 is" : "3 are");
     for (const auto& sample : samples)
-        require(sample.ms > 0 && std::isfinite(sample.ms), "latency model: {} took {} ms, more than 0 is expected",
-                sample.genotype, sample.ms);
+        for (const double ms : {sample.ms, sample.again.value_or(sample.ms)})
+            require(ms > 0 && std::isfinite(ms), "latency model: {} took {} ms, more than 0 is expected",
+                    sample.genotype, ms);
     if (known) LatencyModel(space, table).predict(samples[0].genotype);  // its complaints
     const auto units = detail::distinct_units(detail::space_units(space, table.batch));
     const Eigen::MatrixXd uses = detail::unit_uses(space, units, samples, table.batch);

@@ -61,19 +61,15 @@ Variable<T> conv_window(const char* op, const Variable<T>& x, const Variable<T>&
                                     bias.defined() ? bias.value().data() : nullptr, window, out_channels, rectify});
     const Tensor<T> x_saved = w.requires_grad() || (rectify && x.requires_grad()) ? x.value() : Tensor<T>(),
                     w_saved = x.requires_grad() ? w.value() : Tensor<T>();
-    return record(
-        y, {&x, &w, &bias}, [x_saved, w_saved, window, out_channels, rectify](const Tensor<T>& dy, const auto& inputs) {
-            if (const auto dx = grad_target(inputs[0])) {
-                const auto dr = rectify ? Tensor<T>::empty(x_saved.shape(), dy.device()) : dx.tensor;
-                submit(dy.device(), contract::ConvBackwardData<T>{dr.data(), dy.data(), w_saved.data(), window,
-                                                                  out_channels, rectify ? 0 : dx.accumulate});
-                if (rectify)
-                    submit(dy.device(), contract::ReluBackward<T>{dx.data(), dr.data(), x_saved.data(),
-                                                                  x_saved.elements(), dx.accumulate});
-            }
-            conv_weight_backward(inputs[1], x_saved, dy, window, out_channels, rectify);
-            if (inputs[2]) give_column_sum(inputs[2], dy);
-        });
+    return record(y, {&x, &w, &bias},
+                  [x_saved, w_saved, window, out_channels, rectify](const Tensor<T>& dy, const auto& inputs) {
+                      if (const auto dx = grad_target(inputs[0]))
+                          submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dy.data(), w_saved.data(),
+                                                                            rectify ? x_saved.data() : nullptr, window,
+                                                                            out_channels, dx.accumulate});
+                      conv_weight_backward(inputs[1], x_saved, dy, window, out_channels, rectify);
+                      if (inputs[2]) give_column_sum(inputs[2], dy);
+                  });
 }
 
 }  // namespace detail

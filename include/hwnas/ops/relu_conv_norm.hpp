@@ -4,7 +4,6 @@
 // else.
 #pragma once
 
-#include <hwnas/cpu/relu.hpp>
 #include <hwnas/ops/batch_norm.hpp>
 #include <hwnas/ops/conv.hpp>
 
@@ -58,13 +57,9 @@ Variable<T> relu_conv_norm(const Variable<T>& x, const Variable<T>& w, const Var
                           {dz.data(), gated ? dx.data() : nullptr, dscale, dshift,
                            dweights ? dweights + first : nullptr, 0, dx.accumulate});
             if (inputs[1]) detail::conv_weight_backward(inputs[1], value, dz, window, out_channels, true);
-            if (dx) {
-                const auto dr = Tensor<T>::empty(value.shape(), dy.device());
-                submit(dy.device(),
-                       contract::ConvBackwardData<T>{dr.data(), dz.data(), kernel.data(), window, out_channels, 0});
-                submit(dy.device(), contract::ReluBackward<T>{dx.data(), dr.data(), value.data(), value.elements(),
-                                                              gated ? 1 : dx.accumulate});
-            }
+            if (dx)
+                submit(dy.device(), contract::ConvBackwardData<T>{dx.data(), dz.data(), kernel.data(), value.data(),
+                                                                  window, out_channels, gated ? 1 : dx.accumulate});
         });
 }
 

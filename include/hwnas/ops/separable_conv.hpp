@@ -38,8 +38,8 @@ Variable<T> separable_conv(const Variable<T>& x, const Variable<T>& depthwise, c
                           detail::conv_weight_backward(inputs[2], filtered(value, w), dy, mixing, out_channels);
                       if (!inputs[0] && !inputs[1]) return;
                       const auto du = Tensor<T>::empty(between, dy.device());
-                      submit(dy.device(),
-                             contract::ConvBackwardData<T>{du.data(), dy.data(), mix.data(), mixing, out_channels, 0});
+                      submit(dy.device(), contract::ConvBackwardData<T>{du.data(), dy.data(), mix.data(), nullptr,
+                                                                        mixing, out_channels, 0});
                       detail::depthwise_backward(inputs[0], inputs[1], value, w, du, window);
                   });
 }

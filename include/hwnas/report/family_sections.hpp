@@ -2,6 +2,7 @@
 // The sections of report.html about the family: what its networks are, what they cost, how S controls them.
 #pragma once
 
+#include <hwnas/core/text.hpp>
 #include <hwnas/report/page.hpp>
 
 namespace hwnas::detail {

@@ -3,6 +3,7 @@
 // where something is missing.
 #pragma once
 
+#include <hwnas/core/text.hpp>
 #include <hwnas/report/charts.hpp>
 #include <hwnas/report/report.hpp>
 #include <hwnas/report/table.hpp>

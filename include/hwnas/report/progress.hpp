@@ -3,6 +3,7 @@
 // elsewhere it is a plain line now and then. No colour and no escape codes, only a carriage return on a terminal.
 #pragma once
 
+#include <hwnas/core/text.hpp>
 #include <hwnas/report/table.hpp>
 
 #include <chrono>

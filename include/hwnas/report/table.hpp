@@ -41,13 +41,6 @@ private:
     std::vector<std::vector<std::string>> rows_;
 };
 
-/// A whole number with commas between thousands: 1234567 -> "1,234,567".
-inline std::string with_commas(std::int64_t value) {
-    std::string text = std::to_string(value);
-    const std::size_t digits = value < 0 ? 1 : 0;
-    for (std::size_t at = text.size(); at > 3 + digits; at -= 3) text.insert(at - 3, 1, ',');
-    return text;
-}
 /// A share from 0 to 1 in per cent: "87.31 %".
 inline std::string percent(double share) {
     return fmt::format("{:.2f} %", 100 * share);

@@ -315,7 +315,9 @@ private:
                                         y.offset()});
                 }
             }
-            const bool rectified = sums && !transforms_.empty() && transforms_[static_cast<std::size_t>(v)];
+            // Where it learns, the convolution behind rectifies as it reads, and its gradient needs no pass for that.
+            const bool rectified =
+                sums && NoGrad::active() && !transforms_.empty() && transforms_[static_cast<std::size_t>(v)];
             if (sums && (arriving.size() > 1 || rectified || arriving[0].filter.defined()))
                 u = node_sum(arriving, rectified);
             else if (sums)

@@ -101,7 +101,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device) {
     if (const auto e = enter("cudaDeviceGetAttribute")) return e;
     const Card& card = state().cards.at(static_cast<std::size_t>(device));
-    *value = attribute == cudaDevAttrComputeCapabilityMajor ? card.major : card.minor;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor   ? card.major
+             : attribute == cudaDevAttrComputeCapabilityMinor ? card.minor
+                                                              : card.has_pools;
     return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {

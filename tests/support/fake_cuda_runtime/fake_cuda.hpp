@@ -42,6 +42,7 @@ struct Card {
     std::string name = "Fake GPU";
     int major = 9, minor = 0;
     bool has_code = true;            ///< whether the program has code that it can run
+    bool has_pools = true;           ///< whether its driver has memory pools
     std::size_t memory = 1'000'000;  ///< bytes, free at first
 };
 

@@ -6,7 +6,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 /// partial[chunk] [3, c] = an origin near the chunk's mean, the sum of x - origin and of its squares.
 template <class T>
@@ -83,5 +83,5 @@ struct BatchNormBackward {
     i32 accumulate, accumulate_skip;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

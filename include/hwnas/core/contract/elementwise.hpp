@@ -5,7 +5,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 template <class T>
 struct Fill {  ///< out[i] = value
@@ -128,5 +128,5 @@ struct ConcatBackward {  ///< dx_j[r] (+)= its columns of dy[r]; null dx_j are s
     std::uint32_t accumulate;  // one bit each
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

@@ -6,7 +6,7 @@
 #include <hwnas/core/contract/mixed_node.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 inline constexpr int max_cell_inputs = 2, max_cell_nodes = 4, max_cell_edges = max_edges;
 inline constexpr int max_cell_extent = 32;  ///< most rows and columns of a vertex
@@ -78,5 +78,5 @@ struct MixedCellBackward {
     i32 resume;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

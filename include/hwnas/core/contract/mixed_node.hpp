@@ -7,7 +7,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 inline constexpr int max_edges = 16;  ///< most edges that arrive at or leave one vertex in one call
 
@@ -79,5 +79,51 @@ struct MixedSourceReduce {
     i32 count, products;
 };
 
-}  // namespace v3
+/// Nodes and vertices in one pass each, for devices whose threads share memory. A pass goes over bands: up to
+/// band_rows rows of as many columns as band_threads threads have one each of, all channels of them, one column more on
+/// either side where a row has more; band_edges edges a call keep room for what they sum.
+inline constexpr i64 band_rows = 7, band_threads = 448, band_edges = 4, band_channels = 128;
+/// Columns that a band's threads stand over.
+constexpr i64 band_columns(i64 w, i64 c) {
+    return w * c <= band_threads ? w : band_threads / c;
+}
+/// Whether bands waste little on such rows: where they do not hold a whole row they hold eight columns at least.
+constexpr bool fits_bands(i64 w, i64 c) {
+    return c <= band_channels && (w * c <= band_threads || band_columns(w, c) >= 8);
+}
+/// Most bytes that threads share for a pass: four bands with a row above and below, a byte for every element of one,
+/// ten sums of every thread, and filters and sums of the edges.
+constexpr i64 band_bytes(i64 c) {
+    return 4 * (4 * (band_rows + 2) * band_threads + 10 * band_threads + (2 * 12 + 10 * band_edges) * c + 64) +
+           (band_rows + 2) * band_threads;
+}
+
+/// What a node sums: u [n, h, w, c] (+)= sum_j x[j] * filter[edge[j]] + gamma[column[j]] maxpool3x3(x[j]). column[j] is
+/// -1 where edge j has no pool; tap[j], which may be null, = where that pool found its value, as in MaxPoolForward.
+template <class T>
+struct MixedNodeForward {
+    static constexpr const char* name = "mixed_node_forward";
+    static constexpr int writes = max_edges + 1, reads = max_edges + 2;
+    T* u;
+    u8* tap[max_edges];
+    const T *x[max_edges], *filters, *gamma;
+    i64 n, h, w, c, groups, gamma_stride, edges;
+    i32 edge[max_edges], column[max_edges];
+    i32 count, accumulate;
+};
+/// MixedSourceBackward and MaxPoolBackward in one: dx (+)= what reaches x through the filters and, where tap says that
+/// they chose it, through the pools; partial as there. tap is wanted with dx if any column[j] is not -1.
+template <class T>
+struct MixedVertexBackward {
+    static constexpr const char* name = "mixed_vertex_backward";
+    static constexpr int writes = 2, reads = max_edges + 4;
+    T *dx, *partial;
+    const T *du[max_edges], *x, *filters, *gamma;
+    const u8* tap;
+    i64 n, h, w, c, groups, gamma_stride, edges, chunks;
+    i32 edge[max_edges], column[max_edges];
+    i32 count, accumulate, resume;
+};
+
+}  // namespace v4
 }  // namespace hwnas::contract

@@ -5,7 +5,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 /// y[n] (+)= sum_j weights[g(n), columns[j]] x_j[n] over n images of `image` elements; groups = 1 or one per image.
 /// Terms of weight 0 are not read.
@@ -73,5 +73,5 @@ struct NodeGateBackward {
     i32 accumulate;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

@@ -5,7 +5,7 @@
 #include <hwnas/core/contract/mixed_node.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 /// y (+)= sum_j (x[j] by f[j] + offset[j]) for x[j] and y [n, h, w, c], then max(y, 0) where `rectify`. Where bit j of
 /// `windows` is set, f[j] is a filter [9, c]: x[j] is convolved with it, zeros beyond the border; else f[j] is a factor
@@ -22,5 +22,5 @@ struct NodeSum {
     i32 count, reversed, accumulate, rectify;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

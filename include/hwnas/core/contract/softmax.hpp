@@ -6,7 +6,7 @@
 #include <hwnas/core/random.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 template <class T>
 struct SoftmaxForward {  ///< rows of `columns` elements
@@ -81,5 +81,5 @@ struct Accuracy {  ///< out = share of rows whose largest logit (first of equals
     i64 n, classes;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

@@ -7,7 +7,7 @@
 #include <hwnas/core/random.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 struct Advance {  ///< counter += by
     static constexpr const char* name = "advance";
@@ -89,5 +89,5 @@ struct ScalarAccumulate {  ///< sum += weight value[0]
     double weight;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

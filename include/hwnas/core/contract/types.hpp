@@ -5,7 +5,7 @@
 #include <cstdint>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 using i32 = std::int32_t;
 using i64 = std::int64_t;
@@ -25,5 +25,5 @@ struct Window {
     i32 kernel, stride, padding, dilation;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract

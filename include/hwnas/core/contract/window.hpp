@@ -5,7 +5,7 @@
 #include <hwnas/core/contract/types.hpp>
 
 namespace hwnas::contract {
-inline namespace v3 {
+inline namespace v4 {
 
 /// y[n, p, q, o] = bias[o] + sum x[n, ., ., i] w[ky, kx, i, o]; window.c = input channels. `rectify`: x is read as
 /// max(x, 0).
@@ -19,12 +19,14 @@ struct ConvForward {
     i64 out_channels;
     i32 rectify;
 };
+/// dx (+)= the same sum turned around; with `rectified`, the x of a convolution that read max(x, 0), only where that is
+/// above 0.
 template <class T>
 struct ConvBackwardData {
     static constexpr const char* name = "conv_backward_data";
-    static constexpr int writes = 1, reads = 2;
+    static constexpr int writes = 1, reads = 3;
     T* dx;
-    const T *dy, *w;
+    const T *dy, *w, *rectified;
     Window window;
     i64 out_channels;
     i32 accumulate;
@@ -138,5 +140,5 @@ struct GlobalAveragePoolBackward {
     i32 accumulate;
 };
 
-}  // namespace v3
+}  // namespace v4
 }  // namespace hwnas::contract
