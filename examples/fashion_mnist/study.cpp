@@ -37,8 +37,10 @@ StudyScale quick_scale() {
             .tries = 2};
 }
 
-Study::Study(Searched searched, fs::path directory, StudyScale scale, bool quick_timing, bool quiet)
+Study::Study(Searched searched, double search_seconds, fs::path directory, StudyScale scale, bool quick_timing,
+             bool quiet)
     : searched_(std::move(searched)),
+      search_seconds_(search_seconds),
       directory_(std::move(directory)),
       scale_(std::move(scale)),
       quick_timing_(quick_timing),
@@ -165,8 +167,8 @@ int run_study(const StudyCommand& command) {
     else
         io::write_json(directory / "study.json", settings);
     read_scores(directory / "scores.json", searched.checkpoint_digest, searched.family.scores());
-    Study study(std::move(searched), directory, command.quick ? quick_scale() : StudyScale{}, command.quick,
-                command.around.quiet);
+    Study study(std::move(searched), read_timing(run / "timing.json").search_seconds, directory,
+                command.quick ? quick_scale() : StudyScale{}, command.quick, command.around.quiet);
 
     std::vector<const StudyJob*> wanted;
     for (const auto& job : study.jobs())
@@ -196,24 +198,34 @@ int run_study(const StudyCommand& command) {
                (command.out.empty() ? "" : " --out " + shell_word(command.out)) + (command.quick ? " --quick" : "");
     };
     int finished = 0, open = 0;
+    double expected = 0, taken = 0;  // minutes of the jobs done now: this machine's pace
     for (const auto* job : wanted) {
         if (study.done(job->name)) continue;
         const bool ready =
             std::all_of(job->needs.begin(), job->needs.end(), [&](const auto& need) { return study.done(need); });
-        if (!ready || (command.hours > 0 && spent() + job->minutes / 60 > command.hours && !command.quick) ||
+        if (!ready ||
+            (command.hours > 0 &&
+             spent() + job->minutes / 60 * std::max(1.0, taken / std::max(expected, 1e-9)) > command.hours &&
+             !command.quick) ||
             (command.hours > 0 && spent() > command.hours)) {
             ++open;
             continue;
         }
         if (stop_requested()) return complain("interrupted; go on with: " + way_on()), exit_interrupted;
         say("job", job->name);
+        const double begun = seconds_now();
         try {
             study.run(*job);
+        } catch (const StudyElsewhere& elsewhere) {
+            complain(elsewhere.why);
+            ++open;
+            continue;
         } catch (const StudyInterrupted&) {
             complain(fmt::format("interrupted in {}; go on with: {}", job->name, way_on()));
             return exit_interrupted;
         }
         ++finished;
+        expected += job->minutes, taken += (seconds_now() - begun) / 60;
     }
     io::write_json(directory / "summary.json", study.summary());
     renew_report(run);

@@ -35,12 +35,18 @@ struct StudyJob {
 /// Thrown out of a job that Ctrl-C stopped: it leaves no result. One that trains goes on from its checkpoint, one that
 /// scores keeps its scores, another starts over.
 struct StudyInterrupted {};
+/// Thrown out of a job that this machine cannot do: it stays open.
+struct StudyElsewhere {
+    std::string why;
+};
 
 /// The jobs and what they share. Choosing uses one half of the held-out images and judging the other. A network that is
 /// retrained is tested once, at its end; what that found is sealed until all are trained, and chooses nothing.
 class Study {
 public:
-    Study(Searched searched, fs::path directory, StudyScale scale, bool quick_timing, bool quiet);
+    /// search_seconds: what the search itself took.
+    Study(Searched searched, double search_seconds, fs::path directory, StudyScale scale, bool quick_timing,
+          bool quiet);
     const std::vector<StudyJob>& jobs() const { return jobs_; }
     bool done(const std::string& job) const;
     hwnas::io::Json result(const std::string& job) const;
@@ -83,6 +89,7 @@ private:
     hwnas::SpeedReference& speed(const hwnas::Device& device);
 
     Searched searched_;
+    double search_seconds_;
     fs::path directory_;
     StudyScale scale_;
     bool quick_timing_, quiet_;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // study: what each job does.
+#include "run_directory.hpp"
 #include "study.hpp"
 
 #include <hwnas/io/checkpoint.hpp>
 #include <hwnas/io/result.hpp>
 
 #include <algorithm>
+#include <numeric>
+#include <set>
 
 namespace app {
 
@@ -86,7 +89,10 @@ double Study::budget_at(double percentile) const {
 /// Predicted against measured, everything measured twice.
 Json Study::latency_job() {
     const auto device = local();
-    if (!device) return {{"skipped", "the latency table is of another device"}};
+    if (!device)
+        throw StudyElsewhere{
+            fmt::format("job latency measures, and the latency table is of {} ({} kernels): run it there",
+                        searched_.family.latency()->table().device, searched_.family.latency()->table().isa)};
     std::vector<hwnas::Genotype> genotypes;
     for (int i = 0; i < scale_.latency_networks; ++i) genotypes.push_back(random_genotype(i));
     for (const auto& m : searched_.family.sample(scale_.latency_networks, hwnas::seed(1)))
@@ -180,20 +186,46 @@ Json Study::budget_job(double percentile) {
     return json;
 }
 
+/// The front, and those of it that are retrained: first what would be chosen instead of the random networks, at no more
+/// latency or parameters than each, then what is spread evenly over it, its ends included.
 Json Study::front_job() {
     const auto front = searched_.family.front(choose_, {.candidates = std::max(scale_.candidates, scale_.front)});
-    // Spread evenly over the front, its ends included.
-    Json networks = Json::array();
-    const auto n = std::min<std::size_t>(front.size(), static_cast<std::size_t>(scale_.front));
-    for (std::size_t i = 0; i < n; ++i) {
-        const auto& m = front[n > 1 ? i * (front.size() - 1) / (n - 1) : 0];
-        networks.push_back({{"genotype", m.genotype.str()},
-                            {"predicted_ms", m.predicted_ms},
-                            {"parameters", m.size.parameters},
-                            {"chosen", *m.accuracy},
-                            {"judged", score(m.genotype, judge_)}});
+    const auto choice = [&](const auto& costs_no_more) {
+        auto best = front.end();
+        for (auto m = front.begin(); m != front.end(); ++m)
+            if (costs_no_more(*m) && (best == front.end() || *m->accuracy > *best->accuracy)) best = m;
+        return static_cast<std::size_t>(best - front.begin());
+    };
+    std::vector<int> wanted(front.size() + 1);  // the last: by nothing on the front
+    for (int i = 0; i < scale_.randoms; ++i) {
+        const auto random = member(random_genotype(i));
+        ++wanted[choice([&](const auto& m) { return m.predicted_ms <= random.predicted_ms; })];
+        ++wanted[choice([&](const auto& m) { return m.size.parameters <= random.size.parameters; })];
     }
-    return {{"size", front.size()}, {"networks", std::move(networks)}};
+    std::vector<std::size_t> order(front.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::sort(order.begin(), order.end(),
+              [&](auto i, auto j) { return wanted[i] != wanted[j] ? wanted[i] > wanted[j] : i < j; });
+    std::erase_if(order, [&](auto i) { return wanted[i] == 0; });
+    const auto n = std::min(front.size(), static_cast<std::size_t>(scale_.front));
+    for (std::size_t i = 0; i < n; ++i) order.push_back(n > 1 ? i * (front.size() - 1) / (n - 1) : 0);
+    for (std::size_t i = 0; i < front.size(); ++i) order.push_back(i);
+
+    const auto json = [](const hwnas::FamilyMember& m) -> Json {
+        return {{"genotype", m.genotype.str()},
+                {"predicted_ms", m.predicted_ms},
+                {"parameters", m.size.parameters},
+                {"chosen", *m.accuracy}};
+    };
+    Json members = Json::array(), networks = Json::array();
+    for (const auto& m : front) members.push_back(json(m));
+    std::set<std::size_t> taken;
+    for (const auto i : order)
+        if (networks.size() < n && taken.insert(i).second) {
+            networks.push_back(json(front[i]));
+            networks.back()["judged"] = score(front[i].genotype, judge_);
+        }
+    return {{"size", front.size()}, {"members", std::move(members)}, {"networks", std::move(networks)}};
 }
 
 Json Study::choice_job() {
@@ -291,7 +323,8 @@ Json Study::train_job(const hwnas::Genotype& genotype, std::int64_t channels, co
 }
 
 /// A search for one latency budget: no complexity term, and a latency weight that is tried again until its one network
-/// keeps the budget and is not much faster than it must be.
+/// keeps the budget and is not much faster than it must be. Beside it what the family has for this budget, by the same
+/// rule: predictions keep it.
 Json Study::search_job(int number) {
     const double budget = budget_at(100.0 * (number + 1) / (scale_.searches + 1));
     auto config = searched_.config;
@@ -344,10 +377,23 @@ Json Study::search_job(int number) {
         if (within && m.predicted_ms >= 0.9 * budget) break;
         kappa *= within ? 0.5 : 4;
     }
+    const double seconds = seconds_before + seconds_now() - start, asked = seconds_now();
+    Json family = {{"search_seconds", search_seconds_}};
+    try {
+        const auto choice = searched_.family.best(
+            {.latency_ms = budget}, choose_,
+            {.candidates = scale_.candidates, .measuring = hwnas::Measuring::never, .margin = 0.0});
+        family["seconds"] = seconds_now() - asked;
+        family["genotype"] = choice.genotype.str(), family["predicted_ms"] = choice.predicted_ms;
+        family["judged"] = score(choice.genotype, judge_);
+    } catch (const hwnas::InfeasibleBudget& error) {
+        family["infeasible"] = error.what();
+    }
     return {{"budget_ms", budget},
             {"best", std::move(best)},
             {"tries", std::move(tries)},
-            {"seconds", seconds_before + seconds_now() - start}};
+            {"seconds", seconds},
+            {"family", std::move(family)}};
 }
 
 /// Opens the test accuracies, when all training is done.

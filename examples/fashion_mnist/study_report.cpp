@@ -170,12 +170,20 @@ std::string Study::table() const {
                                    100 * gain["standard_error"].get<double>(), gain["without"].get<int>())});
         }
     for (const auto& [name, spread] : json["retrained"].items()) table.add({name, shown_spread(spread)});
-    for (const auto& search : json["searches"])
+    for (const auto& search : json["searches"]) {
+        const auto& family = search["family"];
         table.add({fmt::format("search for {:.4g} ms", search["budget_ms"].get<double>()),
                    search["best"].is_null()
-                       ? "no try kept the budget"
+                       ? fmt::format("no try kept the budget, in {:.0f} s", search["seconds"].get<double>())
                        : fmt::format("{:.2f} % in {:.0f} s", 100 * search["best"]["judged"].get<double>(),
                                      search["seconds"].get<double>())});
+        table.add(
+            {"  the family", family.contains("infeasible")
+                                 ? "has none"
+                                 : fmt::format("{:.2f} % in {:.0f} s, after one search of {:.0f} s for all budgets",
+                                               100 * family["judged"].get<double>(), family["seconds"].get<double>(),
+                                               family["search_seconds"].get<double>())});
+    }
     return table.str() + "Accuracies are of " + json["images"].get<std::string>() +
            "; those with inherited weights choose, they are no result" + tau + ".\n";
 }

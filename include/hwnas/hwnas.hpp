@@ -96,6 +96,7 @@
 #include <hwnas/family/budget.hpp>
 #include <hwnas/family/control.hpp>
 #include <hwnas/family/family.hpp>
+#include <hwnas/family/front.hpp>
 #include <hwnas/family/member.hpp>
 #include <hwnas/family/repeated_measurement.hpp>
 #include <hwnas/family/scores.hpp>

@@ -117,7 +117,7 @@ TEST_CASE("latency-fit refuses what it cannot read", "[app][latency]") {
     CHECK_THAT(with({"cut.csv", "--column", "phone", "--train", "5"}),
                Catch::Matchers::Matches("1 fashion_mnist: cut\\.csv: line [0-9]+: [^\n]*\n"));
     CHECK(with({"text.csv", "--column", "phone", "--train", "5"}) ==
-          "1 fashion_mnist: text.csv: line 3: \"fast\" in column phone is no time in milliseconds\n");
+          "1 fashion_mnist: text.csv: line 3: \"fast\" in column phone is no time in milliseconds above 0\n");
     CHECK(says(directory, {"m.csv", "--space", "fbnet", "--column", "phone", "--train", "5"}) ==
           "1 fashion_mnist: m.csv: line 2: fbnet: \"000000\" has 6 digits, 22 are expected\n");
     CHECK_THAT(with({"none.csv", "--column", "phone", "--train", "5"}),

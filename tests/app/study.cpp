@@ -103,8 +103,11 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     // Networks that the front has fewer of than there are jobs count once; each random one meets the one of
     // the front that other images would choose.
     std::map<std::string, double> chosen;
-    for (const auto& member : io::read_json(directory / "run/study-quick/jobs/front.json")["result"]["networks"])
-        chosen[member["genotype"]] = member["chosen"];
+    const auto of_front = io::read_json(directory / "run/study-quick/jobs/front.json")["result"];
+    for (const auto& member : of_front["networks"]) chosen[member["genotype"]] = member["chosen"];
+    CHECK(chosen.size() == of_front["networks"].size());  // no network twice
+    CHECK(chosen.size() == std::min<std::size_t>(2, of_front["members"].size()));
+    CHECK(of_front["size"] == of_front["members"].size());
     std::map<std::string, std::pair<io::Json, double>> front, random;
     for (const auto& [job, accuracy] : opened.items()) {
         if (job.rfind("rank/", 0) != 0) continue;
@@ -132,7 +135,11 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     const auto tested = run(directory, {"evaluate", "--weights", "run/study-quick/weights/recipe-full.safetensors",
                                         "--data", (directory / "data").string(), "--no-verify"});
     CHECK_THAT(tested.out, ContainsSubstring(fmt::format("{:.2f} %", 100 * opened["recipe/full"].get<double>())));
-    CHECK(summary["searches"].size() == 1);
+    REQUIRE(summary["searches"].size() == 1);
+    const auto& single = summary["searches"][0];
+    CHECK(single["tries"].size() >= 1);
+    CHECK(single["family"]["search_seconds"] > 0);
+    CHECK((single["family"].contains("infeasible") || single["family"]["predicted_ms"] <= single["budget_ms"]));
     CHECK(summary["latency"]["networks"] == 6);
     const auto trained = io::read_json(directory / "run/study-quick/jobs/size-3000-family-1.json")["result"];
     CHECK(trained["parameters"] <= 3'000);
@@ -149,10 +156,14 @@ TEST_CASE("a study is done job by job, whatever stops it", "[app]") {
     const auto unfinished = directory / "run/study-quick/unfinished/size-3000-random-1.safetensors";
     CHECK_FALSE(std::filesystem::exists(unfinished));
     bool caught = false;
-    for (int wait = 10; wait < 2'000 && !caught; wait += 10) {  // until it is caught in the middle
+    for (int attempt = 0; attempt < 200 && !caught; ++attempt) {  // the training takes a few milliseconds
         std::filesystem::remove(directory / "run/study-quick/jobs/size-3000-random-1.json");
+        std::filesystem::remove(directory / "stdout");
         Child training(directory, study({"--only", "size/3000/random/1"}));
-        std::this_thread::sleep_for(std::chrono::milliseconds(wait));
+        REQUIRE(hwnas_test::wait_until([&] {
+            return training.ended() || (std::filesystem::exists(directory / "stdout") &&
+                                        io::read_file(directory / "stdout").find("job ") != std::string::npos);
+        }));
         training.signal(SIGINT);
         training.wait();
         caught = std::filesystem::exists(unfinished);

@@ -192,6 +192,11 @@ TEST_CASE("best: a table of another device predicts, with a margin", "[family]")
     const auto known = searched_with(LatencyModel(family.supernet().space(), checked));
     CHECK_THAT(known.best({}, validation(), {.candidates = 1, .sessions = {7, 0, 7}}).margin, WithinAbs(0.25, 1e-12));
     CHECK(known.best({}, validation(), {.candidates = 1, .margin = 0.5}).margin == 0.5);
+    // One session's check says little of the next: no margin is smaller than what levels were seen to move by.
+    checked.checked->error_p95 = 0.01;
+    const auto sure = searched_with(LatencyModel(family.supernet().space(), checked));
+    CHECK(sure.best({}, validation(), {.candidates = 1}).margin == least_latency_margin);
+    CHECK(sure.best({}, validation(), {.candidates = 1, .margin = 0.0}).margin == 0);
     checked.checked->error_p95 = 0.95;
     const auto useless = searched_with(LatencyModel(family.supernet().space(), checked));
     CHECK_THROWS_WITH(useless.best({}, validation(), {.candidates = 1, .sessions = {7, 0, 7}}),
@@ -214,16 +219,20 @@ TEST_CASE("best: bad input", "[family]") {
     CHECK(choice.basis == LatencyBasis::none);
     CHECK_THROWS_WITH(untimed.best({.parameters = 10}, validation()),
                       ContainsSubstring("keeps 10 parameters; the nearest needs ") && !ContainsSubstring(" ms"));
-    CHECK_THROWS_WITH(family.best({}, validation(), {.candidates = 0, .sessions = {7, 0, 7}}), "best: 0 candidates");
-    CHECK_THROWS_WITH(family.best({}, validation(), {.margin = -0.1}), "best: a margin of -0.1, a share from 0");
-    CHECK_THROWS_WITH(family.best({.latency_ms = 0}, validation()), "best: a latency budget of 0 ms");
-    CHECK_THROWS_WITH(family.best({.latency_ms = NAN}, validation()), "best: a latency budget of nan ms");
+    CHECK_THROWS_WITH(family.best({}, validation(), {.candidates = 0, .sessions = {7, 0, 7}}),
+                      "best: 0 candidates; at least 1 is needed");
+    CHECK_THROWS_WITH(family.best({}, validation(), {.margin = -0.1}),
+                      "best: a margin of -0.1; a share from 0 on is expected, 0.1 is 10 %");
+    CHECK_THROWS_WITH(family.best({.latency_ms = 0}, validation()),
+                      "best: a latency budget of 0 ms; it must be above 0, and is not given where there is none");
+    CHECK_THROWS_WITH(family.best({.latency_ms = NAN}, validation()),
+                      "best: a latency budget of nan ms; it must be above 0, and is not given where there is none");
     CHECK_THROWS_WITH(family.best({.parameters = 0}, validation()), ContainsSubstring("a budget of 0 parameters"));
     CHECK_THROWS_WITH(family.best({.counts = {{"conv", 3}}}, validation()),
                       "architecture: no primitive \"conv\" in space pointwise (it has depthwise_conv_3x3, identity, "
                       "max_pool_3x3)");
     CHECK_THROWS_WITH(family.best({.counts = {{"identity", -1}}}, validation()),
-                      "best: a budget of -1 edges of identity");
+                      "best: a budget of -1 edges of identity; 0 allows none");
     CHECK_THROWS_WITH(family.control(10, 1), "control: 10 samples, 1 points; at least 0 and 2");
 }
 
@@ -238,7 +247,8 @@ TEST_CASE("front: no member beats another in everything", "[family]") {
                 CHECK((front[j].predicted_ms > front[i].predicted_ms ||
                        front[j].size.parameters > front[i].size.parameters || *front[j].accuracy < *front[i].accuracy));
     }
-    CHECK_THROWS_WITH(family.front(validation(), {.candidates = 0, .sessions = {7, 0, 7}}), "front: 0 candidates");
+    CHECK_THROWS_WITH(family.front(validation(), {.candidates = 0, .sessions = {7, 0, 7}}),
+                      "front: 0 candidates; at least 1 is needed");
 
     const auto member = [](double ms, std::int64_t parameters, double accuracy) {
         FamilyMember m;

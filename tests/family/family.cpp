@@ -88,7 +88,7 @@ TEST_CASE("family: samples and sweeps", "[family]") {
     CHECK(distinct.contains(family.choices(uniform_complexity(3))));
     for (int m = 0; m < 3; ++m) CHECK(distinct.contains(family.choices(penalised(3, m, 1))));
     CHECK(sweep.size() >= family.sweep({.samples = 100, .points = 5}).size());
-    CHECK_THROWS_WITH(family.sample(-1), "family: a sample of -1");
+    CHECK_THROWS_WITH(family.sample(-1), "family: a sample of -1 members; 0 or more are expected");
     CHECK_THROWS_WITH(family.sweep({.points = 0}), "family: a sweep of 4000 samples and 0 points; at least 0 and 1");
     CHECK_THROWS_WITH(
         family.at(uniform_complexity(3), 0.1),

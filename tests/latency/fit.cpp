@@ -57,6 +57,12 @@ TEST_CASE("a table is calibrated with a few measurements", "[latency]") {
     const auto test = samples_of(device, 500, 560);
     const double untouched = before.validate(test).mape;
     const auto few = before.calibrate(samples_of(device, 0, 5)), more = before.calibrate(samples_of(device, 0, 40));
+    // What the table was checked to, and how well its times were known, is of the times before.
+    auto checked = made_up_table(space);
+    checked.checked = LatencyCheck{40, 0.99, 0.01, 0.02}, checked.quality = LatencyQuality{.rounds = 5};
+    const auto corrected = LatencyModel(space, checked).calibrate(samples_of(device, 0, 5));
+    CHECK_FALSE(corrected.table().checked);
+    CHECK_FALSE(corrected.table().quality);
     CHECK(untouched > 0.2);
     CHECK(few.validate(test).mape < 0.3 * untouched);
     CHECK(more.validate(test).mape < 0.01);

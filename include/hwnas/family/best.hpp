@@ -28,9 +28,9 @@ struct BestOptions {
     int candidates = 24;  ///< networks scored in a round; there are more rounds only where measuring refuses them all
     RecalibrationOptions recalibration = {};     ///< on what statistics are recomputed before every score
     Measuring measuring = Measuring::automatic;  ///< whether the winner is timed on this machine
-    /// Of a table of another device: the relative error that 95 % of its predictions stay within. predicted (1 +
-    /// margin) has to keep the budget. Not set: what the table itself was checked to (LatencyTable::checked), or 0.10
-    /// where it was not.
+    /// Of a table of another device: predicted (1 + margin) has to keep the budget. Not set: what the error that 95 %
+    /// of its predictions were checked to stay within (LatencyTable::checked) asks for, but at least
+    /// least_latency_margin; default_latency_margin where it was not checked.
     std::optional<double> margin = {};
     SessionOptions sessions = {};               ///< of measuring the winner; see measure_sessions()
     MeasureOptions measure = {.repeats = 200};  ///< of one session; batch and threads are those of the table
@@ -39,6 +39,9 @@ struct BestOptions {
 };
 /// BestOptions::margin for a table of another device that was never checked: 10 %.
 inline constexpr double default_latency_margin = 0.10;
+/// Least margin of a table that was checked: 6 %. A check sees one session, and the level of a device moves from one
+/// session to the next: by 4 % between a table and the same networks half an hour later (docs/latency.md).
+inline constexpr double least_latency_margin = 0.06;
 
 /// A network that keeps a budget, with what is known of it.
 template <class T>
@@ -92,9 +95,9 @@ public:
     using T = typename Family::T;
     BestSearch(const Family& family, const Budget& budget, const Dataset& validation, const BestOptions& options)
         : family_(family), budget_(budget), validation_(validation), options_(options) {
-        require(options.candidates >= 1, "best: {} candidates", options.candidates);
+        require(options.candidates >= 1, "best: {} candidates; at least 1 is needed", options.candidates);
         require(!options.margin || (*options.margin >= 0 && *options.margin < 10),
-                "best: a margin of {}, a share from 0", options.margin.value_or(0));
+                "best: a margin of {}; a share from 0 on is expected, 0.1 is 10 %", options.margin.value_or(0));
         require(!budget.timed() || family.latency(),
                 "best: a latency budget needs a family searched with a LatencyModel");
         limits_ = size_limits(budget, family.architecture());
@@ -102,7 +105,8 @@ public:
             device_ = measuring_device(family.latency()->table(), family.supernet().device(), options.measuring);
         if (family.latency() && !device_) {
             const auto& checked = family.latency()->table().checked;
-            margin_ = options.margin.value_or(checked ? margin_of(checked->error_p95) : default_latency_margin);
+            margin_ = options.margin.value_or(checked ? std::max(margin_of(checked->error_p95), least_latency_margin)
+                                                      : default_latency_margin);
         }
     }
 

@@ -64,7 +64,8 @@ struct Limit {
 /// All limits but latency: whole numbers, known exactly.
 inline std::vector<Limit> size_limits(const Budget& budget, const Architecture& architecture) {
     std::vector<Limit> limits;
-    require(!(budget.latency_ms <= 0) && !std::isnan(budget.latency_ms), "best: a latency budget of {} ms",
+    require(!(budget.latency_ms <= 0) && !std::isnan(budget.latency_ms),
+            "best: a latency budget of {} ms; it must be above 0, and is not given where there is none",
             budget.latency_ms);
     require(budget.parameters > 0 && budget.macs > 0,
             "best: a budget of {} parameters and {} multiply-adds; both are above 0", budget.parameters, budget.macs);
@@ -74,7 +75,7 @@ inline std::vector<Limit> size_limits(const Budget& budget, const Architecture& 
         limits.push_back({"multiply-adds", budget.macs, [](const FamilyMember& m) { return m.size.macs; }});
     for (const auto& [primitive, most] : budget.counts) {
         const int index = architecture.index(primitive);
-        require(most >= 0, "best: a budget of {} edges of {}", most, primitive);
+        require(most >= 0, "best: a budget of {} edges of {}; 0 allows none", most, primitive);
         limits.push_back({fmt::format("edges of {}", primitive), most, [index](const FamilyMember& m) {
                               return std::int64_t{std::count(m.choices.begin(), m.choices.end(), index)};
                           }});

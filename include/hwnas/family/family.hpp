@@ -6,6 +6,7 @@
 
 #include <hwnas/family/best.hpp>
 #include <hwnas/family/control.hpp>
+#include <hwnas/family/front.hpp>
 #include <hwnas/hypernet/hypernet.hpp>
 #include <hwnas/supernet/supernet.hpp>
 
@@ -152,7 +153,7 @@ public:
     std::vector<FamilyMember> sample(int count, Seed seed = {}) const
         requires requires(const Net& net) { net.space(); }
     {
-        require(count >= 0, "family: a sample of {}", count);
+        require(count >= 0, "family: a sample of {} members; 0 or more are expected", count);
         return members(random_conditions(count, seed), false);
     }
     /// The different architectures of a dense sweep, in its order: uniform S, rays to every vertex, random S; all at
@@ -197,26 +198,16 @@ public:
     /// All scores known so far; may be saved and filled again, so that none is computed twice.
     ScoreCache& scores() const { return *scores_; }
 
-    /// The members of the sweep that none beats in accuracy, latency and parameters at once, among `candidates` that
-    /// are spread over all of it and scored on `validation`; by latency, rising.
+    /// The members of the sweep that none beats in accuracy, latency and parameters at once, by latency, rising: of
+    /// `candidates` that are scored on `validation`, half of them spread over all of the sweep and half where the front
+    /// is expected, and of those whose scores() are known already. Throws Error for fewer than one candidate.
     std::vector<FamilyMember> front(const Dataset& validation, const BestOptions& options = {.candidates = 48}) const
         requires requires(const Net& net) { net.space(); }
     {
-        require(options.candidates >= 1, "front: {} candidates", options.candidates);
-        const auto all = sweep(options.sweep);
-        std::vector<const std::vector<int>*> choices;
-        for (const auto& member : all) choices.push_back(&member.choices);
-        const auto picked =
-            detail::spread(choices, std::vector<double>(all.size(), 1.0), static_cast<std::size_t>(options.candidates));
-        std::vector<FamilyMember> scored;
-        for (const auto i : picked) {
-            scored.push_back(all[i]);
-            score(scored.back(), validation, options.recalibration,
-                  {static_cast<int>(scored.size()), static_cast<int>(picked.size())}, options.progress);
-        }
-        std::vector<FamilyMember> front;
-        for (const auto i : non_dominated(scored, task_.higher_is_better)) front.push_back(scored[i]);
-        return front;
+        require(options.candidates >= 1, "front: {} candidates; at least 1 is needed", options.candidates);
+        return detail::FrontSearch<BasicFamily>(*this, sweep(options.sweep), validation, options.recalibration,
+                                                options.candidates, options.progress)
+            .run();
     }
 
     /// The most accurate network of the family within the budget: sweeps S, predicts, recalibrates and scores

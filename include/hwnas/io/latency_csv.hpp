@@ -8,6 +8,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <map>
 
 namespace hwnas::io {
 
@@ -50,6 +51,9 @@ inline std::vector<std::string> latency_csv_columns(const std::filesystem::path&
         fail("{}: line 1 is no header that starts with \"arch\"{}", path.string(),
              names.empty() ? ", the file is empty" : ": \"" + detail::shown(names[0]) + "\"");
     names.erase(names.begin());
+    for (auto name = names.begin(); name != names.end(); ++name)
+        if (std::find(names.begin(), name, *name) != name)
+            fail("{}: line 1 names column \"{}\" twice; rename one", path.string(), detail::shown(*name));
     return names;
 }
 
@@ -63,6 +67,7 @@ inline CodedSamples read_latency_csv(const std::filesystem::path& path, const Co
              detail::shown(fmt::format("{}", fmt::join(names, ", ")), 500));
     const auto at = 1 + static_cast<std::size_t>(found - names.begin());
     CodedSamples samples;
+    std::map<Code, std::size_t> lines;
     bool header = true;
     detail::for_each_line(read_file(path), [&](std::string_view line, std::size_t number, bool ends) {
         if (std::exchange(header, false)) return;
@@ -76,11 +81,15 @@ inline CodedSamples read_latency_csv(const std::filesystem::path& path, const Co
         } catch (const Error& error) {
             bad(detail::shown(error.what(), 200));  // it quotes the field
         }
+        // A network on both sides of a split would be tested by what it was fitted to.
+        if (const auto [known, added] = lines.emplace(samples.codes.back(), number); !added)
+            bad(fmt::format("network {} is that of line {}; keep one, or their mean", detail::shown(fields[0]),
+                            known->second));
         double ms = 0;
         const auto text = fields[at];
         const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ms);
-        if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(ms) || ms < 0)
-            bad(fmt::format("\"{}\" in column {} is no time in milliseconds", detail::shown(text),
+        if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(ms) || ms <= 0)
+            bad(fmt::format("\"{}\" in column {} is no time in milliseconds above 0", detail::shown(text),
                             detail::shown(column)));
         samples.ms.push_back(ms);
     });

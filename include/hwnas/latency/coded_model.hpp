@@ -64,7 +64,8 @@ public:
                 "latency fit: {} networks with {} times, at least 3 are needed", samples.size(), samples.ms.size());
         for (std::size_t i = 0; i < samples.size(); ++i) {
             space.check(samples.codes[i]);
-            require(samples.ms[i] >= 0 && std::isfinite(samples.ms[i]), "latency fit: sample {} took {} ms", i,
+            require(samples.ms[i] > 0 && std::isfinite(samples.ms[i]),
+                    "latency fit: sample {} took {} ms; above 0 is expected, leave out what was not measured", i,
                     samples.ms[i]);
         }
         if (options.execution) return CodedLatencyModel(space, samples, *options.execution, options, {});

@@ -136,7 +136,7 @@ inline LatencyModel LatencyModel::fit(const SearchSpace& space, const std::vecto
     table.method += fmt::format("{}fitted to {} whole networks by regularised least squares",
                                 table.method.empty() ? "" : "; ", samples.size());
     table.rows.clear();
-    table.checked.reset();  // that was of other times
+    table.checked.reset(), table.quality.reset();  // those were of other times
     for (std::size_t u = 0; u < units.size(); ++u) {
         const double ms = times[static_cast<Eigen::Index>(u)];
         table.rows.push_back(

@@ -109,8 +109,9 @@ class LatencyModel {
 public:
     /// A model from whole networks of a space that were measured, by regularised least squares (latency/fit.hpp, to be
     /// included for these). `table`: the device, batch and threads of the measurements; its rows, where it has any, are
-    /// what the samples correct, else a unit is taken to cost what its name costs elsewhere by input element. Throws
-    /// Error for fewer than 3 samples (1 with rows), times that are not above 0, or a genotype of another space.
+    /// what the samples correct, else a unit is taken to cost what its name costs elsewhere by input element. What the
+    /// table was checked to holds no more: validate() with other networks says what the model is worth. Throws Error
+    /// for fewer than 3 samples (1 with rows), times that are not above 0, or a genotype of another space.
     static LatencyModel fit(const SearchSpace& space, const std::vector<LatencySample>& samples,
                             LatencyTable table = {});
     /// This model corrected by a few measured networks: few scale the table as a whole, more correct it unit by unit.
