@@ -12,6 +12,8 @@ import re
 import sys
 
 PEERS = ("cudnn", "torch")
+# Bytes/s of memory and FLOP/s in fp32, by NVIDIA's data sheets; of the first name that is in the card's.
+PEAKS = {"H200": (4.8e12, 67e12), "H100 PCIe": (2.0e12, 51e12), "H100": (3.35e12, 67e12), "A100": (2.04e12, 19.5e12)}
 SCALE = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
 COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "gumbel_softmax/",
             "adam/step/", "search_step/", "train_step/")
@@ -78,6 +80,13 @@ def rounds(plan):
     return "tf32" in plan
 
 
+def of_floor(row, gpu):
+    """Percent of the larger of two floors, moving the bytes and doing the sums; None for a card whose peaks are not known."""
+    peaks = next((PEAKS[name] for name in PEAKS if name in gpu), None)
+    shares = [row[k] * 1e9 / peak for k, peak in zip(("GB/s", "GFLOP/s"), peaks or ()) if k in row]
+    return 100 * max(shares) if shares else None
+
+
 def compare(name, seconds, peers):
     """What the peers need for it: all plans, the best of each, the best TF32 one, and the ratio to the best of all."""
     row, best = {}, None
@@ -97,22 +106,25 @@ def compare(name, seconds, peers):
     return row
 
 
-def merge(ours, peers):
+def merge(ours, peers, gpu):
     rows = []
     for b in ours["benchmarks"]:
         name = plain(b["name"])
         row = {"name": name, "seconds": b["real_time"] * SCALE[b["time_unit"]]}
         row |= {k: b[k] for k in ("GB/s", "of_copy", "GFLOP/s", "items_per_second") if k in b}
+        if (share := of_floor(row, gpu)) is not None:
+            row["of_floor"] = share
         rows.append(row | compare(name, row["seconds"], peers))
     return rows
 
 
 def table(rows):
-    """A line a benchmark: microseconds, percent of a copy, cuDNN's and PyTorch's best, how many times ours the better is."""
-    lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
+    """A line a benchmark: microseconds, percent of a copy and of the floor, cuDNN's and PyTorch's best, how many times ours the better is."""
+    lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'of floor':>10}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
     for row in rows:
         line = f"{row['name']:58}{row['seconds'] * 1e6:9.2f}"
         line += f"{row['of_copy']:11.0f}" if "of_copy" in row else " " * 11
+        line += f"{row['of_floor']:10.0f}" if "of_floor" in row else " " * 10
         for peer in PEERS:
             exact = [s for plan, s in row.get(peer, {}).items() if not rounds(plan)]
             line += f"{min(exact) * 1e6:10.2f}" if exact else " " * 10
@@ -133,7 +145,7 @@ def results(work, out):
               "sections": dict(line.split("\t", 1) for line in read(work, "sections").splitlines() if "\t" in line),
               "tests": read(work, "tests").strip().splitlines()[-3:], "sanitizer": read(work, "sanitizer").splitlines(),
               "peers": {peer: {k: v for k, v in peers[peer].items() if k != "seconds"} for peer in PEERS},
-              "results": merge(ours, peers)}
+              "results": merge(ours, peers, gpu)}
     print("\n".join([f"!! {problem}" for problem in problems] + [gpu] + table(result["results"])))
     if not out:
         out = f"docs/results/gpu/{re.sub('[^A-Za-z0-9]+', '-', gpu.split(',')[0]).strip('-')}-{result['date'][:10]}.json"

@@ -6,7 +6,8 @@
 #                 a directory here, for a machine with a GPU but without the libraries that building needs)
 # --out FILE      [docs/results/gpu/<GPU>-<date>.json]
 # --quick         kernels of the search's own shapes only
-# --seconds N     in all, after building; each section has its share, and what earlier ones have left [480]
+# --seconds N     in all, after building, whose seconds are in the file; each section has its share, and what earlier ones
+#                 have left [480]
 # $HWNAS_CUDA_ARCHITECTURES: what to build machine code for [that of the card; with --pack 90]
 # Ends with 1 where tests fail, something crashes or no GPU is found, with the results file all the same.
 set -uo pipefail
@@ -32,7 +33,7 @@ while (($#)); do
         --pack) pack=$2; shift ;;
         --quick) quick=1 ;;
         --seconds) seconds=$2; shift ;;
-        *) sed -n '2,12s/^# \?//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,13s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -74,6 +75,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 problem=
 begin=$SECONDS due=0
+[[ -n $programs ]] || printf 'build\t%s s, beside the others\n' "$begin" >"$work/sections"
 
 # section NAME LOG COMMAND...: runs it until the section's time is over and writes down how it ended; its exit status.
 section() {
@@ -127,18 +129,22 @@ esac
 tail -n 3 "$work/tests"
 
 # One test or two of every op, none of the long ones.
+export complaint='=== +(Invalid|Out-of-range|Misaligned|Error|Warning: Race|Race reported|Uninitialized|Barrier error|Divergent|Program hit)'
 sanitize() {
     local tool status
     for tool in memcheck racecheck initcheck synccheck; do
         status=0
         timeout -k 2 "$1" compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "~[long]*agree*" >"$work/$tool" 2>&1 ||
             status=$?
+        # What it had found before its time was over is found.
+        case $status in
+            124 | 137) grep -qE "$complaint" "$work/$tool" || { echo "$tool timed out" && continue; }; status=9 ;;
+        esac
         case $status in
             0 | 9) ;;
-            124 | 137) echo "$tool timed out" && continue ;;
             *) echo "$tool exit $status: $(tail -n 1 "$work/$tool")" && continue ;;
         esac
-        echo "$tool $status $(grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$work/$tool" | tail -n 1 | tr -s '= ' ' ')"
+        echo "$tool $status $(grep -E "SUMMARY|$complaint" "$work/$tool" | tail -n 1 | tr -s '= ' ' ')"
     done
 }
 if command -v compute-sanitizer >/dev/null; then

@@ -6,6 +6,7 @@
 #include "stream.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
@@ -288,6 +289,8 @@ void launch_kernel(const Stream& stream, const void* kernel, const void* body, s
                    std::size_t shared) {
     constexpr std::size_t allowed_to_all = 48 * 1024;
     if (shared > allowed_to_all) raise_shared_limit(stream.device, kernel, shared);
+    require(blocks <= std::numeric_limits<std::int32_t>::max(),
+            "cuda: a kernel of {} blocks, more than a grid has; use smaller batches", blocks);
     Guard guard = stream.guard;
     void* arguments[] = {const_cast<void*>(body), &guard};
     check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)), arguments,

@@ -74,6 +74,18 @@ class Report(unittest.TestCase):
         self.assertEqual(line[len(BACKWARD):].split()[:4], ["8.00", "80.00", "10.00", "0.50"])
         self.assertIn("written ", text)
 
+    def test_percent_of_the_floor_where_the_peaks_of_the_card_are_known(self):
+        ours = {"benchmarks": [
+            {"name": "a/hot", "real_time": 1, "time_unit": "us", "GB/s": 2400.0, "GFLOP/s": 6700.0},
+            {"name": "b/hot", "real_time": 1, "time_unit": "us", "GB/s": 480.0, "GFLOP/s": 33500.0},
+            {"name": "search_step/paper/256/real_time", "real_time": 1, "time_unit": "ms", "GFLOP/s": 670.0},
+            {"name": "c/hot", "real_time": 1, "time_unit": "us"}]}
+        result, text = self.run_on(ours__json=ours, gpu="NVIDIA H200, 580.1")
+        self.assertEqual([round(row.get("of_floor", -1), 6) for row in result["results"]], [50, 50, 1, -1])
+        self.assertEqual(next(line for line in text.splitlines() if line.startswith("a/hot")).split(), ["a/hot", "1.00", "50"])
+        result, _ = self.run_on(ours__json=ours, gpu="Some GPU")
+        self.assertFalse(any("of_floor" in row for row in result["results"]))
+
     def test_nothing_is_needed_but_ours(self):
         result, _ = self.run_on(ours__json=OURS, gpu="Some GPU")
         self.assertEqual([len(result["results"]), result["peers"]], [5, {"cudnn": {}, "torch": {}}])
@@ -119,7 +131,8 @@ echo 'All tests passed'
 """
 SANITIZER = """#!/bin/sh
 echo "sanitizer $*" >>"$LOG"
-case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;;
+case " $BREAK " in *" $2-finds-and-hangs "*) echo '========= Invalid __global__ write of size 4 bytes'; sleep 600 ;;
+*" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;;
 *" $2-breaks "*) echo 'Error: no device'; exit 1 ;; esac
 echo '========= ERROR SUMMARY: 0 errors'
 """
@@ -216,6 +229,11 @@ class Script(unittest.TestCase):
         self.assertEqual(len(result["results"]), 5)
         done, result, _ = self.run_on("memcheck-breaks")
         self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer does not run here"]])
+
+    def test_what_the_sanitizer_found_before_its_time_was_over_is_found(self):
+        done, result, _ = self.run_on("racecheck-finds-and-hangs")
+        self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer found errors"]])
+        self.assertIn("racecheck 9  Invalid __global__ write of size 4 bytes", result["sanitizer"])
 
     def test_no_gpu_although_there_is_a_driver(self):
         done, result, log = self.run_on("device-missing")

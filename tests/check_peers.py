@@ -119,5 +119,56 @@ class Compare(unittest.TestCase):
         self.assertRegex(done.stderr, "did not run search_step/paper/128: no more times")
 
 
+# cuda_peer.py on a made-up PyTorch: everything but compiling "works", and whoever runs it has no time for that.
+ON_A_GPU = """
+import sys, types
+torch = types.ModuleType("torch")
+torch.__version__ = "9.8.7"
+torch.set_default_device = lambda name: None
+torch.contiguous_format, torch.channels_last = "contiguous", "channels_last"
+torch.backends = types.SimpleNamespace(cuda=types.SimpleNamespace(matmul=types.SimpleNamespace()),
+                                       cudnn=types.SimpleNamespace(version=lambda: 91900))
+ops, supernet = types.ModuleType("torch_ops"), types.ModuleType("torch_supernet")
+ops.WITHOUT_LAYOUT, ops.elements = ("softmax",), lambda name: 1000
+def make_op(name, layout):
+    if name.startswith("only_ours"):
+        raise ValueError("no such op")
+    return lambda: None
+ops.make = make_op
+def make_step(space, batch, layout, mode, capturable=False):
+    if mode:
+        sys.exit("killed while it compiles")
+    return (lambda: None), 7
+supernet.search_step = supernet.train_step = make_step
+sys.modules.update({{"torch": torch, "torch_ops": ops, "torch_supernet": supernet}})
+sys.path.insert(0, {peers!r})
+import cuda_peer
+cuda_peer.in_graph, cuda_peer.several, cuda_peer.captured = (lambda calls: len(calls) * 1e-6), (lambda run: 0.5), (lambda run: 0.25)
+cuda_peer.main()
+"""
+
+
+class OnAGpu(unittest.TestCase):
+    def test_what_was_measured_before_a_compiler_hangs_is_kept(self):
+        names = ["search_step/paper/128", "search_step/paper/256", "relu/forward/n2_8x8x16/hot", "softmax/forward/28x3/cold",
+                 "only_ours/forward/n2_8x8x16/hot"]
+        with tempfile.TemporaryDirectory() as directory:
+            out = os.path.join(directory, "torch.json")
+            done = subprocess.run([sys.executable, "-c", ON_A_GPU.format(peers=os.path.dirname(COMPARE)), out],
+                                  input="\n".join(names), capture_output=True, text=True)
+            self.assertIn("killed while it compiles", done.stderr)
+            with open(out) as file:
+                found = json.load(file)
+        self.assertEqual([found["torch"], found["cudnn"]], ["9.8.7", 91900])
+        # Steps at batch 256 without a compiler, ops, and only then what takes minutes.
+        self.assertEqual(list(found["seconds"]), ["search_step/paper/256", "relu/forward/n2_8x8x16/hot", "softmax/forward/28x3/cold"])
+        self.assertEqual(found["seconds"]["search_step/paper/256"],
+                         {"contiguous": 0.5, "contiguous, eager in a graph": 0.25, "channels_last": 0.5,
+                          "channels_last, eager in a graph": 0.25})
+        self.assertEqual(list(found["seconds"]["relu/forward/n2_8x8x16/hot"]),
+                         ["contiguous", "contiguous, cudnn.benchmark", "channels_last", "channels_last, cudnn.benchmark"])
+        self.assertEqual(found["seconds"]["softmax/forward/28x3/cold"], {"contiguous": 64e-6})  # as many as no cache holds
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,6 +1,7 @@
 """PyTorch on a GPU, for benchmarks/gpu_report.sh: reads names of our benchmarks from standard input, one a line, and
 writes {name: {configuration: seconds a call}} as JSON to the file given. Ops run inside captured graphs, hot and cold, in both
-layouts, with and without cuDNN's search; steps eagerly, compiled in both of its modes, and in a captured graph."""
+layouts, with and without cuDNN's search; steps eagerly and in a captured graph, and in the end compiled in both of its modes. The file
+is written after every plan."""
 
 import json
 import math
@@ -53,22 +54,22 @@ def in_graph(calls):
         times *= 2
 
 
-def op(name):
+def op_plans(name):
+    """(label, what measures it) for every layout, with and without cuDNN's search."""
     base, temperature = name.rsplit("/", 1)
     flat = base.split("/")[0] in torch_ops.WITHOUT_LAYOUT
-    found = {}
+
+    def measure(layout, search):
+        torch.backends.cudnn.benchmark = search
+        first = torch_ops.make(base, layout)
+        size = torch_ops.elements(base)
+        copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * size)))) if temperature == "cold" else 1
+        return in_graph([first] + [torch_ops.make(base, layout) for _ in range(copies - 1)])
+
     for label, layout in list(LAYOUTS.items())[:1] if flat else LAYOUTS.items():
         for search in (False,) if flat else (False, True):
-            torch.backends.cudnn.benchmark = search
-            try:
-                first = torch_ops.make(base, layout)
-                size = torch_ops.elements(base)
-                copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * size)))) if temperature == "cold" else 1
-                calls = [first] + [torch_ops.make(base, layout) for _ in range(copies - 1)]
-                found[f"{label}{', cudnn.benchmark' if search else ''}"] = in_graph(calls)
-            except RuntimeError as error:
-                print(f"{name}: {label}: {error}", file=sys.stderr)
-    return found
+            yield (f"{label}{', cudnn.benchmark' if search else ''}",
+                   lambda layout=layout, search=search: measure(layout, search))
 
 
 def several(run, times=20):
@@ -93,40 +94,54 @@ def captured(run):
     return several(graph.replay)
 
 
-def step(name):
+def step_plans(name, compiled):
+    """(label, what measures it) of a step; compiling is apart, since it takes minutes."""
     kind, space, batch = name.split("/")[:3]
     make = {"search_step": torch_supernet.search_step, "train_step": torch_supernet.train_step}[kind]
-    torch.backends.cudnn.benchmark = True
-    found = {}
-
-    def plan(label, measure):
-        try:
-            found[label] = measure()
-        except Exception as error:  # a compiler that is not there is no reason to stop
-            print(f"{name}: {label}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
 
     def warm(layout, mode):
+        torch.backends.cudnn.benchmark = True
         run, _ = make(space, int(batch), layout, mode)
         for _ in range(10):
             run()
         return several(run)
 
+    def in_a_graph(layout):
+        torch.backends.cudnn.benchmark = True
+        return captured(make(space, int(batch), layout, None, capturable=True)[0])
+
     for label, layout in LAYOUTS.items():
-        plan(label, lambda: warm(layout, None))
-        plan(f"{label}, eager in a graph", lambda: captured(make(space, int(batch), layout, None, capturable=True)[0]))
-    for label, layout in LAYOUTS.items():  # compiling takes longest
-        plan(f"{label}, compiled", lambda: warm(layout, "default"))
-        plan(f"{label}, compiled, reduce-overhead", lambda: warm(layout, "reduce-overhead"))
-    return found
+        if compiled:
+            yield f"{label}, compiled", lambda layout=layout: warm(layout, "default")
+            yield f"{label}, compiled, reduce-overhead", lambda layout=layout: warm(layout, "reduce-overhead")
+        else:
+            yield label, lambda layout=layout: warm(layout, None)
+            yield f"{label}, eager in a graph", lambda layout=layout: in_a_graph(layout)
+
+
+def all_plans(names):
+    """(name, label, what measures it), in the order of worth: the time may be over after any of them."""
+    steps = [name for name in names if "_step/" in name]
+    steps.sort(key=lambda name: (not name.startswith("search_step/"), not name.endswith("/256")))
+    first = [name for name in steps if name.endswith("/256")]
+    rest = [name for name in steps if name not in first]
+    for some, compiled in ((first, False), (None, None), (first, True), (rest, False), (rest, True)):
+        for name in some if some is not None else [name for name in names if name not in steps]:
+            for label, measure in op_plans(name) if some is None else step_plans(name, compiled):
+                yield name, label, measure
 
 
 def main():
     results = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "seconds": {}}
-    for name in filter(None, map(str.strip, sys.stdin)):
+    for name, label, measure in all_plans(list(filter(None, map(str.strip, sys.stdin)))):
         try:
-            results["seconds"][name] = step(name) if "_step/" in name else op(name)
+            seconds = measure()
         except ValueError:
             continue  # an op that only we have
+        except Exception as error:  # a compiler that is not there, memory that is not: no reason to stop
+            print(f"{name}: {label}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
+            continue
+        results["seconds"].setdefault(name, {})[label] = seconds
         with open(sys.argv[1] + ".new", "w") as file:
             json.dump(results, file, indent=1)
         os.replace(sys.argv[1] + ".new", sys.argv[1])  # whole, whenever time runs out

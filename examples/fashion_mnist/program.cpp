@@ -134,6 +134,10 @@ hwnas::Device make_device(const Surroundings& around) {
         std::string text = error.what();
         if (text.starts_with(begin)) text.erase(0, begin.size());
         if (text.ends_with(end)) text.resize(text.size() - end.size());
+        if (name == "auto") {
+            complain(fmt::format("{}; the CPU is used", text));
+            return hwnas::cpu::device({.threads = around.threads});
+        }
         const bool built = text.find("no CUDA backend") == std::string::npos;
         hwnas::fail("--device {}: {}; use --device cpu{}", name, text,
                     built ? "" : ", or build with CUDA (docs/cuda.md)");
