@@ -16,7 +16,7 @@ PEERS = ("cudnn", "torch")
 PEAKS = {"H200": (4.8e12, 67e12), "H100 PCIe": (2.0e12, 51e12), "H100": (3.35e12, 67e12), "A100": (2.04e12, 19.5e12)}
 SCALE = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
 COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "gumbel_softmax/",
-            "adam/step/", "search_step/", "train_step/")
+            "linear/", "adam/step/", "search_step/", "train_step/")
 
 
 def salvage(text):

@@ -3,9 +3,9 @@
 // writes {"cudnn": version, "seconds": {name: {plan: seconds a call}}} as JSON to the file given. Plans of a
 // convolution: every algorithm that cudnnFindConvolution...AlgorithmEx times within twice the fastest of its layout, in
 // NHWC and NCHW, in float32 and, as plans of their own ("tf32"), where products may be rounded to TF32; a depthwise
-// one has as many groups as channels. They are timed as our own are (turns.hpp). Names of ops that cuDNN does not have
-// are passed over.
-#include "cudnn_plans.hpp"
+// one has as many groups as channels. 1x1 convolutions and linear layers have those of cuBLAS too. They are timed as
+// our own are (turns.hpp). Names of ops that neither has are passed over.
+#include "cublas_plans.hpp"
 
 #include <iostream>
 #include <map>
@@ -262,15 +262,23 @@ std::vector<Plan> softmax_plans(const Cudnn& cudnn, const Extents& e, bool forwa
     return plans;
 }
 
-/// The plans for op/direction/extents; none for what cuDNN does not have.
+std::vector<Plan> operator+(std::vector<Plan> plans, const std::vector<Plan>& more) {
+    plans.insert(plans.end(), more.begin(), more.end());
+    return plans;
+}
+
+/// The plans for op/direction/extents; none for what neither library has.
 std::vector<Plan> plans_for(const Cudnn& cudnn, const std::string& op, const std::string& direction, const Extents& e) {
     const bool depthwise = op == "depthwise_conv", forward = direction == "forward";
     if (depthwise || op == "conv") {
-        if (forward) return conv_plans<Forward>(cudnn, e, depthwise);
-        if (direction == "backward_data") return conv_plans<BackwardData>(cudnn, e, depthwise);
-        if (direction == "backward_weight") return conv_plans<BackwardFilter>(cudnn, e, depthwise);
-        if (direction == "backward") return conv_backward_plans(cudnn, e, depthwise);
+        const bool product = !depthwise && e.kernel == 1 && e.stride == 1;
+        const auto more = product ? product_plans(cudnn, direction, e) : std::vector<Plan>{};
+        if (forward) return conv_plans<Forward>(cudnn, e, depthwise) + more;
+        if (direction == "backward_data") return conv_plans<BackwardData>(cudnn, e, depthwise) + more;
+        if (direction == "backward_weight") return conv_plans<BackwardFilter>(cudnn, e, depthwise) + more;
+        if (direction == "backward") return conv_backward_plans(cudnn, e, depthwise) + more;
     }
+    if (op == "linear" && (forward || direction == "backward")) return product_plans(cudnn, direction, e);
     if (!forward && direction != "backward") return {};
     if (op == "max_pool" || op == "average_pool") return pool_plans(cudnn, e, op == "max_pool", forward);
     if (op == "batch_norm") return norm_plans(cudnn, e, forward);

@@ -57,7 +57,7 @@ public:
     /// costs in the class of the position, level by level, plus known work times a price. How far levels may differ is
     /// found from the samples. Which operations are executed is chosen by cross-validation: everything, unless another
     /// is better by more than one standard error of the difference. Throws Error for fewer than 3 samples, or times
-    /// that are negative or not finite.
+    /// that are not above 0 or not finite.
     static CodedLatencyModel fit(const CodedSpace& space, const CodedSamples& samples,
                                  const CodedFitOptions& options = {}) {
         require(samples.size() >= 3 && samples.ms.size() == samples.size(),
