@@ -102,6 +102,67 @@ class Report(unittest.TestCase):
                          ["!! tests are red: 3 failed", ["tests are red: 3 failed"]])
 
 
+# A PyTorch whose compiler never comes back, and networks and ops in it that do nothing.
+TORCH_THAT_HANGS = """
+import os, sys, time
+from unittest.mock import MagicMock
+def log(*words):
+    with open(os.environ["LOG"], "a") as file:
+        print(*words, file=file)
+def step(space, batch, layout, compiled, capturable=False):
+    log(space, batch, layout, compiled, capturable)
+    time.sleep(600 if compiled else 0)
+    return (lambda: None), 7
+def make(name, layout):
+    log(name, layout)
+    if name.startswith("ours_only"):
+        raise ValueError("no op here")
+    return lambda: None
+sys.modules["torch_supernet"] = MagicMock(search_step=step, train_step=step)
+sys.modules["torch_ops"] = MagicMock(make=make, elements=lambda name: 1e8, WITHOUT_LAYOUT=())
+torch = MagicMock(__version__="9.8", contiguous_format="nchw", channels_last="nhwc")
+torch.backends.cudnn.version = lambda: 91900
+sys.modules["torch"] = torch
+"""
+
+
+class TorchPeer(unittest.TestCase):
+    def test_what_was_measured_before_a_compiler_hangs_is_kept(self):
+        names = ["search_step/paper/128", "search_step/separable/256", STEP, "train_step/pointwise/256", "ours_only/forward/1x2/hot",
+                 BACKWARD, FORWARD]
+        with tempfile.TemporaryDirectory() as work:
+            with open(os.path.join(work, "torch.py"), "w") as file:
+                file.write(TORCH_THAT_HANGS)
+            out, log = os.path.join(work, "torch.json"), os.path.join(work, "log")
+            peer = os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "peers", "cuda_peer.py")
+            process = subprocess.Popen([sys.executable, peer, out], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                       env={**os.environ, "PYTHONPATH": work, "LOG": log})
+            process.stdin.write("\n".join(names))
+            process.stdin.close()
+            begin, lines = time.monotonic(), []
+            while not any("default" in line for line in lines) and time.monotonic() - begin < 60 and process.poll() is None:
+                time.sleep(0.05)
+                if os.path.exists(log):
+                    with open(log) as file:
+                        lines = file.read().splitlines()
+            process.terminate()
+            process.wait()
+            self.assertIn("ours_only/forward/1x2/hot: contiguous: no op here", process.stderr.read())
+            process.stderr.close()
+            with open(out) as file:
+                text = file.read()
+        steps = {"contiguous", "contiguous, eager in a graph", "channels_last", "channels_last, eager in a graph"}
+        ops = {f"{layout}{search}" for layout in ("contiguous", "channels_last") for search in ("", ", cudnn.benchmark")}
+        seconds = json.loads(text)["seconds"]
+        self.assertEqual({name: set(plans) for name, plans in seconds.items()},
+                         {name: steps if "_step/" in name else ops for name in names if "ours_only" not in name})
+        self.assertEqual(list(seconds), [STEP, "train_step/pointwise/256", BACKWARD, FORWARD, "search_step/paper/128",
+                                         "search_step/separable/256"])
+        self.assertEqual(lines[-1], "paper 256 nchw default False")  # the first that hangs is one of the most wanted
+        result, _ = Report.run_on(self, ours__json=OURS, torch__json=text)
+        self.assertEqual({row["name"] for row in result["results"] if "torch" in row}, {STEP, BACKWARD, FORWARD})
+
+
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "gpu_report.sh")
 BENCHMARKS = """#!/bin/sh
 echo "$HWNAS_SECTION $*" >>"$LOG"

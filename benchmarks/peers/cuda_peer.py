@@ -1,10 +1,12 @@
 """PyTorch on a GPU, for benchmarks/gpu_report.sh: reads names of our benchmarks from standard input, one a line, and
-writes {name: {configuration: seconds a call}} as JSON to the file given. Ops run inside captured graphs, hot and cold, in both
-layouts, with and without cuDNN's search; steps eagerly, compiled in both of its modes, and in a captured graph."""
+writes {name: {configuration: seconds a call}} as JSON to the file given, anew after every configuration. Ops run inside
+captured graphs, hot and cold, in both layouts, with and without cuDNN's search; steps eagerly, compiled in both of its modes,
+and in a captured graph."""
 
 import json
 import math
 import os
+import re
 import statistics
 import sys
 import time
@@ -22,10 +24,11 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 BEYOND_CACHES = 200e6
 
 
-def timed(run, least=5e-3):
-    """Median of nine waits for run(), and how often it has to be called to last `least` seconds is up to run()."""
+def timed(run):
+    """Median of 31 waits for run(), of fewer, at least nine, where they take long."""
     samples = []
-    for _ in range(9):
+    begin = time.perf_counter()
+    while len(samples) < 9 or len(samples) < 31 and time.perf_counter() - begin < 0.1:
         torch.cuda.synchronize()
         start = time.perf_counter()
         run()
@@ -48,27 +51,25 @@ def in_graph(calls):
                     call()
         graph.replay()
         seconds = timed(graph.replay)
-        if seconds >= 5e-3 or times * len(calls) >= 4096:
+        if seconds >= 2e-3 or times * len(calls) >= 4096:
             return seconds / times / len(calls)
         times *= 2
 
 
-def op(name):
+def op_plans(name):
+    """(configuration, function that measures it) of an op."""
     base, temperature = name.rsplit("/", 1)
     flat = base.split("/")[0] in torch_ops.WITHOUT_LAYOUT
-    found = {}
+
+    def measured(layout, search):
+        torch.backends.cudnn.benchmark = search
+        size = torch_ops.elements(base)
+        copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * size)))) if temperature == "cold" else 1
+        return in_graph([torch_ops.make(base, layout) for _ in range(copies)])
+
     for label, layout in list(LAYOUTS.items())[:1] if flat else LAYOUTS.items():
         for search in (False,) if flat else (False, True):
-            torch.backends.cudnn.benchmark = search
-            try:
-                first = torch_ops.make(base, layout)
-                size = torch_ops.elements(base)
-                copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * size)))) if temperature == "cold" else 1
-                calls = [first] + [torch_ops.make(base, layout) for _ in range(copies - 1)]
-                found[f"{label}{', cudnn.benchmark' if search else ''}"] = in_graph(calls)
-            except RuntimeError as error:
-                print(f"{name}: {label}: {error}", file=sys.stderr)
-    return found
+            yield f"{label}{', cudnn.benchmark' if search else ''}", lambda: measured(layout, search)
 
 
 def several(run, times=20):
@@ -93,40 +94,51 @@ def captured(run):
     return several(graph.replay)
 
 
-def step(name):
+def step_plans(name, compiled):
+    """(configuration, function that measures it) of a step: those that are compiled, or all others."""
     kind, space, batch = name.split("/")[:3]
     make = {"search_step": torch_supernet.search_step, "train_step": torch_supernet.train_step}[kind]
-    torch.backends.cudnn.benchmark = True
-    found = {}
-
-    def plan(label, measure):
-        try:
-            found[label] = measure()
-        except Exception as error:  # a compiler that is not there is no reason to stop
-            print(f"{name}: {label}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
 
     def warm(layout, mode):
+        torch.backends.cudnn.benchmark = True
         run, _ = make(space, int(batch), layout, mode)
         for _ in range(10):
             run()
         return several(run)
 
+    def graph(layout):
+        torch.backends.cudnn.benchmark = True
+        return captured(make(space, int(batch), layout, None, capturable=True)[0])
+
     for label, layout in LAYOUTS.items():
-        plan(label, lambda: warm(layout, None))
-        plan(f"{label}, eager in a graph", lambda: captured(make(space, int(batch), layout, None, capturable=True)[0]))
-    for label, layout in LAYOUTS.items():  # compiling takes longest
-        plan(f"{label}, compiled", lambda: warm(layout, "default"))
-        plan(f"{label}, compiled, reduce-overhead", lambda: warm(layout, "reduce-overhead"))
-    return found
+        if compiled:
+            yield f"{label}, compiled", lambda: warm(layout, "default")
+            yield f"{label}, compiled, reduce-overhead", lambda: warm(layout, "reduce-overhead")
+        else:
+            yield label, lambda: warm(layout, None)
+            yield f"{label}, eager in a graph", lambda: graph(layout)
+
+
+def plans_of(names):
+    """(name, configuration, function) of all, what is worth most first and what a compiler may take minutes for last."""
+    steps = [name for name in names if "_step/" in name]
+    first = [name for name in steps if re.match("[a-z]+_step/(paper|pointwise)/256", name)]
+    for name in first + [n for n in names if n not in steps] + [n for n in steps if n not in first]:
+        for plan in step_plans(name, compiled=False) if name in steps else op_plans(name):
+            yield name, *plan
+    for name in first + [n for n in steps if n not in first]:
+        for plan in step_plans(name, compiled=True):
+            yield name, *plan
 
 
 def main():
     results = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "seconds": {}}
-    for name in filter(None, map(str.strip, sys.stdin)):
+    for name, plan, measure in plans_of([line.strip() for line in sys.stdin if line.strip()]):
         try:
-            results["seconds"][name] = step(name) if "_step/" in name else op(name)
-        except ValueError:
-            continue  # an op that only we have
+            results["seconds"].setdefault(name, {})[plan] = measure()
+        except Exception as error:  # an op that only we have or a compiler that is not there is no reason to stop
+            print(f"{name}: {plan}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
+            continue
         with open(sys.argv[1] + ".new", "w") as file:
             json.dump(results, file, indent=1)
         os.replace(sys.argv[1] + ".new", sys.argv[1])  # whole, whenever time runs out
