@@ -179,7 +179,10 @@ case " $BREAK " in *" tests-red "*) echo 'Failed 3 test cases'; exit 3 ;; *" tes
 echo 'All tests passed'
 """
 SANITIZER = """#!/bin/sh
-echo "sanitizer $*" >>"$LOG"
+echo "sanitizer $* $HWNAS_SMALL_SHAPES" >>"$LOG"
+case " $BREAK " in *" $2-late "*) echo '========= Invalid __global__ read of size 4 bytes'; sleep 600 ;; esac
+case " $BREAK " in *" $2-crash "*) echo '========= Error: Race reported between'; kill -SEGV $$ ;; esac
+case " $BREAK " in *" $2-hangs "*) trap "echo '========= Error: process did not terminate successfully'; exit 1" TERM; sleep 9 ;; esac
 case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;;
 *" $2-breaks "*) echo 'Error: no device'; exit 1 ;; esac
 echo '========= ERROR SUMMARY: 0 errors'
@@ -243,7 +246,7 @@ class Script(unittest.TestCase):
         self.assertEqual(result["results"][3]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
         self.assertIn("^((relu|some_op)/.*(n256_", log)
-        self.assertEqual(log.count("~[long]*agree*"), 4)  # the short list
+        self.assertEqual(log.count("~[long]*agree* 1"), 4)  # the short list, small shapes
 
     def test_a_section_that_hangs_or_dies_takes_no_other_with_it(self):
         done, result, _ = self.run_on("steps-hangs cudnn-hangs racecheck-hangs")
@@ -277,6 +280,17 @@ class Script(unittest.TestCase):
         self.assertEqual(len(result["results"]), 5)
         done, result, _ = self.run_on("memcheck-breaks")
         self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer does not run here"]])
+
+    def test_errors_that_a_sanitizer_found_before_it_was_stopped_count(self):
+        done, result, _ = self.run_on("memcheck-late racecheck-crash initcheck-hangs")
+        self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer found errors"]])
+        lines = {line.split()[0]: line for line in result["sanitizer"]}
+        self.assertEqual(lines["memcheck"],
+                         "memcheck 9, timed out; the first error until then: Invalid __global__ read of size 4 bytes")
+        self.assertRegex(lines["racecheck"],
+                         "^racecheck 9, exit [0-9]+: .*; the first error until then: Error: Race reported between$")
+        self.assertEqual([lines["initcheck"], lines["synccheck"]],
+                         ["initcheck timed out", "synccheck 0  ERROR SUMMARY: 0 errors"])
 
     def test_no_gpu_although_there_is_a_driver(self):
         done, result, log = self.run_on("device-missing")
