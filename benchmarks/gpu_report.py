@@ -1,7 +1,7 @@
 """What gpu_report.sh does with numbers. `names DIR` prints those of our benchmarks that peers may have, one a line.
 `results DIR [FILE]` puts together what lies in DIR: ours*.json (Google Benchmark), cudnn.json and torch.json ({"seconds": {name:
-{plan: seconds}}}), gpu (a line of nvidia-smi), sections (name, tab, how it ended), problems, tests, sanitizer; any may be
-missing, and JSON that was cut short counts as far as it goes. It prints problems first, then a table, and writes FILE, by
+{plan: seconds}}}), gpu (a line of nvidia-smi), clocks.SECTION (MHz, a line a second), sections (name, tab, how it ended),
+problems, tests, sanitizer; any may be missing, and JSON that was cut short counts as far as it goes. It prints problems first, then a table, and writes FILE, by
 default docs/results/gpu/<GPU>-<date>.json."""
 
 import datetime
@@ -48,6 +48,16 @@ def read(work, name):
         return ""
     with open(path, errors="replace") as file:
         return file.read()
+
+
+def clocks_of(work):
+    """{section: [lowest, middle, highest clock of the multiprocessors in MHz]}"""
+    clocks = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(work), "clocks.*"))):
+        found = sorted(int(line) for line in read(work, os.path.basename(path)).split() if line.isdigit())
+        if found:
+            clocks[os.path.basename(path).split(".", 1)[1]] = [found[0], found[len(found) // 2], found[-1]]
+    return clocks
 
 
 def ours_of(work):
@@ -131,7 +141,7 @@ def results(work, out):
     result = {"gpu": gpu, "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "context": ours["context"],
               "problems": problems,
               "sections": dict(line.split("\t", 1) for line in read(work, "sections").splitlines() if "\t" in line),
-              "tests": read(work, "tests").strip().splitlines()[-3:], "sanitizer": read(work, "sanitizer").splitlines(),
+              "clocks_mhz": clocks_of(work), "tests": read(work, "tests").strip().splitlines()[-3:], "sanitizer": read(work, "sanitizer").splitlines(),
               "peers": {peer: {k: v for k, v in peers[peer].items() if k != "seconds"} for peer in PEERS},
               "results": merge(ours, peers)}
     print("\n".join([f"!! {problem}" for problem in problems] + [gpu] + table(result["results"])))

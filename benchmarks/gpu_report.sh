@@ -6,7 +6,8 @@
 #                 a directory here, for a machine with a GPU but without the libraries that building needs)
 # --out FILE      [docs/results/gpu/<GPU>-<date>.json]
 # --quick         kernels of the search's own shapes only
-# --seconds N     in all, after building; each section has its share, and what earlier ones have left [480]
+# --seconds N     in all, building included; each section has its share, and what earlier ones have left [480]. A build that
+#                 takes more than half of N is said, and half of N is measured all the same: --pack elsewhere, then --programs
 # $HWNAS_CUDA_ARCHITECTURES: what to build machine code for [that of the card; with --pack 90]
 # Ends with 1 where tests fail, something crashes or no GPU is found, with the results file all the same.
 set -uo pipefail
@@ -32,7 +33,7 @@ while (($#)); do
         --pack) pack=$2; shift ;;
         --quick) quick=1 ;;
         --seconds) seconds=$2; shift ;;
-        *) sed -n '2,12s/^# \?//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,13s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
@@ -47,6 +48,7 @@ build() { # preset, target
     cmake --build "build/$1" -j "$(nproc)" --target "$2" >build/gpu_report.log 2>&1 || { tail -n 50 build/gpu_report.log; exit 1; }
 }
 if [[ -z $programs ]]; then
+    mkdir -p build
     build release hwnas_benchmarks
     if cmake --build build/release --target help | grep hwnas_cudnn_peer >/dev/null; then build release hwnas_cudnn_peer; fi
     build test test_cuda
@@ -74,7 +76,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 problem=
 begin=$SECONDS due=0
-
 # section NAME LOG COMMAND...: runs it until the section's time is over and writes down how it ended; its exit status.
 section() {
     local name=$1 log=$2 start=$SECONDS status=0 limit
@@ -82,7 +83,11 @@ section() {
     due=$((due + $(awk -v n="$name" '$1 == n { print $2 }' <<<"$budgets")))
     limit=$((begin + due * seconds / 480 - SECONDS))
     printf '== %s (%d s, at most %d)\n' "$name" $((SECONDS - begin)) $((limit > 1 ? limit : 1))
+    # The clock of the multiprocessors once a second: a card that throttles is seen while it works, not afterwards.
+    nvidia-smi -i 0 --query-gpu=clocks.sm --format=csv,noheader,nounits -l 1 >"$work/clocks.$name" 2>/dev/null &
+    local watch=$!
     HWNAS_SECTION=$name timeout -k 2 $((limit > 1 ? limit : 1)) "$@" >"$log" 2>&1 || status=$?
+    kill "$watch" 2>/dev/null || true
     case $status in
         0) note "$name" "ok, $((SECONDS - start)) s" ;;
         124 | 137) note "$name" "timed out after $((SECONDS - start)) s" ;;
@@ -104,11 +109,21 @@ trouble() { # what has to be read first
     problem=1
 }
 finish() {
-    nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader 2>&1 | head -n 1 >"$work/gpu"
+    nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem --format=csv,noheader 2>&1 | head -n 1 >"$work/gpu"
     python3 benchmarks/gpu_report.py results "$work" ${out:+"$out"} || problem=1
     [[ -z $problem ]]
     exit
 }
+
+if [[ -z $programs ]]; then
+    if ((2 * begin > seconds)); then
+        note build "$begin s, more than half of the $seconds s for all: --pack builds elsewhere"
+        seconds=$(((seconds + 1) / 2))
+    else
+        note build "ok, $begin s"
+        seconds=$((seconds - begin))
+    fi
+fi
 
 export HWNAS_DEVICE=cuda
 if ! section device "$work/device" "$benchmarks" --benchmark_list_tests; then

@@ -3,6 +3,7 @@ programs: sections that hang or die, red tests, no GPU."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -187,6 +188,14 @@ case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR S
 *" $2-breaks "*) echo 'Error: no device'; exit 1 ;; esac
 echo '========= ERROR SUMMARY: 0 errors'
 """
+NVIDIA_SMI = """#!/bin/sh
+case "$*" in *" -l 1") printf '300\\n1980\\n1700\\n[N/A]\\n'; exec sleep 600 ;; *) echo 'Some GPU, 580' ;; esac
+"""
+# Builds what is there already, in its time.
+CMAKE = """#!/bin/sh
+echo "cmake $*" >>"$LOG"
+case "$*" in *help*) echo hwnas_cudnn_peer ;; *"--build build/release"*hwnas_benchmarks) sleep "$BUILD_SECONDS" ;; esac
+"""
 CUDNN_PEER = """#!/bin/sh
 cat >/dev/null
 printf '{"cudnn": "9", "seconds": {"relu/ops": {"a": 2e-6}' >"$1"
@@ -196,11 +205,20 @@ echo '}}' >>"$1"
 
 
 class Script(unittest.TestCase):
-    def run_on(self, broken="", seconds=24, sanitizer=True, cudnn=True):
+    def run_on(self, broken="", seconds=24, sanitizer=True, cudnn=True, build_seconds=None):
+        """build_seconds: in a tree of its own, where building takes so long."""
         with tempfile.TemporaryDirectory() as work:
-            programs = os.path.join(work, "programs")
-            tools = os.path.join(work, "tools")
-            os.makedirs(programs), os.makedirs(tools)
+            tools, tree = os.path.join(work, "tools"), os.path.join(work, "tree")
+            programs = {name: os.path.join(work, "programs") for name in ("hwnas_benchmarks", "test_cuda", "hwnas_cudnn_peer")}
+            script = SCRIPT
+            if build_seconds is not None:
+                programs = {name: os.path.join(tree, "build/release/benchmarks") for name in programs}
+                programs["test_cuda"] = os.path.join(tree, "build/test/tests")
+                script = os.path.join(tree, "benchmarks", "gpu_report.sh")
+                os.makedirs(os.path.dirname(script))
+                shutil.copy(SCRIPT, script), shutil.copy(PROGRAM, os.path.dirname(script))
+            for directory in {tools, *programs.values()}:
+                os.makedirs(directory)
 
             def program(directory, name, text):
                 path = os.path.join(directory, name)
@@ -208,13 +226,14 @@ class Script(unittest.TestCase):
                     file.write(text)
                 os.chmod(path, 0o755)
 
-            program(programs, "hwnas_benchmarks", BENCHMARKS)
-            program(programs, "test_cuda", TESTS)
-            program(tools, "nvidia-smi", "#!/bin/sh\necho 'Some GPU, 580'\n")
+            program(programs["hwnas_benchmarks"], "hwnas_benchmarks", BENCHMARKS)
+            program(programs["test_cuda"], "test_cuda", TESTS)
+            program(tools, "nvidia-smi", NVIDIA_SMI)
+            program(tools, "cmake", CMAKE)
             if cudnn:
-                program(programs, "hwnas_cudnn_peer", CUDNN_PEER)
+                program(programs["hwnas_cudnn_peer"], "hwnas_cudnn_peer", CUDNN_PEER)
             for tool in ("bash", "sh", "awk", "timeout", "grep", "head", "tail", "tr", "cat", "mktemp", "rm", "sleep",
-                         "dirname", "sed", "cut", "sort", "paste"):
+                         "dirname", "sed", "cut", "sort", "paste", "mkdir", "nproc"):
                 os.symlink(shutil.which(tool), os.path.join(tools, tool))
             # A Python that finds no PyTorch.
             program(tools, "python3", f"#!/bin/sh\n[ \"$1\" != -c ] || exit 1\nexec {sys.executable} \"$@\"\n")
@@ -222,9 +241,10 @@ class Script(unittest.TestCase):
                 program(tools, "compute-sanitizer", SANITIZER)
             out, log = os.path.join(work, "out.json"), os.path.join(work, "log")
             begin = time.monotonic()
-            done = subprocess.run(["bash", SCRIPT, "--programs", programs, "--out", out, "--seconds", str(seconds)],
-                                  capture_output=True, text=True,
-                                  env={"PATH": tools, "BREAK": broken, "LOG": log, "TMPDIR": work})
+            built = ["--programs", programs["test_cuda"]] if build_seconds is None else []
+            done = subprocess.run(["bash", script, *built, "--out", out, "--seconds", str(seconds)], capture_output=True, text=True,
+                                  env={"PATH": tools, "BREAK": broken, "LOG": log, "TMPDIR": work,
+                                       "BUILD_SECONDS": str(build_seconds)})
             self.assertLess(time.monotonic() - begin, seconds + 120)
             self.assertTrue(os.path.exists(out), done.stdout + done.stderr)
             with open(out) as file:
@@ -245,6 +265,7 @@ class Script(unittest.TestCase):
         self.assertEqual(self.names(result), ["relu/steps", "relu/inference", "relu/depthwise", "relu/ops", "relu/imagenet"])
         self.assertEqual(result["results"][3]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
+        self.assertEqual(result["clocks_mhz"]["ops"], [300, 1700, 1980])
         self.assertIn("^((relu|some_op)/.*(n256_", log)
         self.assertEqual(log.count("~[long]*agree* 1"), 4)  # the short list, small shapes
 
@@ -291,6 +312,19 @@ class Script(unittest.TestCase):
                          "^racecheck 9, exit [0-9]+: .*; the first error until then: Error: Race reported between$")
         self.assertEqual([lines["initcheck"], lines["synccheck"]],
                          ["initcheck timed out", "synccheck 0  ERROR SUMMARY: 0 errors"])
+
+    def test_building_is_part_of_the_time(self):
+        done, result, log = self.run_on(build_seconds=3, seconds=20)
+        self.assertEqual([done.returncode, result["problems"]], [0, []], done.stdout + done.stderr)
+        self.assertRegex(result["sections"]["build"], "^ok, [3-9] s$")
+        self.assertEqual(len(result["results"]), 5)
+        self.assertEqual(log.count("cmake --build"), 4)  # the list of targets is one of them
+        limit = int(re.search(r"== cudnn \([0-9]+ s, at most ([0-9]+)\)", done.stdout)[1])
+        self.assertLessEqual(limit, 17)
+        done, result, _ = self.run_on(build_seconds=6, seconds=10)
+        self.assertRegex(result["sections"]["build"],
+                         "^[6-9] s, more than half of the 10 s for all: --pack builds elsewhere$")
+        self.assertEqual([len(result["results"]), done.returncode], [5, 0], done.stdout + done.stderr)
 
     def test_no_gpu_although_there_is_a_driver(self):
         done, result, log = self.run_on("device-missing")
