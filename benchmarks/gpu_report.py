@@ -112,17 +112,18 @@ def merge(ours, peers):
     for b in ours["benchmarks"]:
         name = plain(b["name"])
         row = {"name": name, "seconds": b["real_time"] * SCALE[b["time_unit"]]}
-        row |= {k: b[k] for k in ("GB/s", "of_copy", "GFLOP/s", "items_per_second") if k in b}
+        row |= {k: b[k] for k in ("GB/s", "of_copy", "of_floor", "GFLOP/s", "items_per_second", "p10_us", "p90_us") if k in b}
         rows.append(row | compare(name, row["seconds"], peers))
     return rows
 
 
 def table(rows):
-    """A line a benchmark: microseconds, percent of a copy, cuDNN's and PyTorch's best, how many times ours the better is."""
-    lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
+    """A line a benchmark: microseconds, percent of a copy and of what memory and arithmetic allow, cuDNN's and PyTorch's best, how many times ours the better is."""
+    lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'of floor':>10}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
     for row in rows:
         line = f"{row['name']:58}{row['seconds'] * 1e6:9.2f}"
         line += f"{row['of_copy']:11.0f}" if "of_copy" in row else " " * 11
+        line += f"{row['of_floor']:10.0f}" if "of_floor" in row else " " * 10
         for peer in PEERS:
             exact = [s for plan, s in row.get(peer, {}).items() if not rounds(plan)]
             line += f"{min(exact) * 1e6:10.2f}" if exact else " " * 10

@@ -126,6 +126,8 @@ if [[ -z $programs ]]; then
 fi
 
 export HWNAS_DEVICE=cuda
+HWNAS_GPU_MHZ=$(nvidia-smi -i 0 --query-gpu=clocks.max.sm --format=csv,noheader,nounits 2>/dev/null | grep -E '^[0-9]+$')
+export HWNAS_GPU_MHZ # of the peak of operations
 if ! section device "$work/device" "$benchmarks" --benchmark_list_tests; then
     trouble "no GPU that can be used, although nvidia-smi is there: $(tail -n 1 "$work/device")"
     finish
@@ -185,7 +187,7 @@ measure() { # NAME FILTER
     grep -E '^(search|train|inference)' "$work/ours.$1.txt" || true
 }
 own='n256_(28x28x16|14x14x32|7x7x64)'
-measure steps '^(search_step|train_step|search)/'
+measure steps '^(peak|search_step|train_step|search)/'
 measure inference '^(inference|profile)/'
 measure depthwise "^depthwise_conv/(forward|backward_weight|backward)/$own"
 ops=$(cut -d/ -f1 "$work/device" | grep -E '^[a-z_]+$' | grep -vE '^(depthwise_conv|search_step|train_step|search|inference|profile|peak)$' | sort -u | paste -sd '|')

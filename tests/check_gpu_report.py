@@ -15,11 +15,12 @@ PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "benchm
 
 OURS = {"context": {"hwnas_device": "cuda:0, some GPU"}, "benchmarks": [
     {"name": "depthwise_conv/forward/n256_28x28x16_k3/cold/iterations:1/manual_time", "real_time": 6.0, "time_unit": "us",
-     "of_copy": 91.6, "GB/s": 4200.0},
+     "of_copy": 91.6, "of_floor": 84.4, "GB/s": 4200.0, "p10_us": 5.9, "p90_us": 6.3},
     {"name": "depthwise_conv/backward/n256_28x28x16_k3/hot/iterations:1/manual_time", "real_time": 8.0, "time_unit": "us"},
     {"name": "weighted_sum/forward/n256_28x28x16_of3/hot/iterations:1/manual_time", "real_time": 7.0, "time_unit": "us"},
     {"name": "adam/zero_grad/55066/hot/iterations:1/manual_time", "real_time": 3.0, "time_unit": "us"},
-    {"name": "search_step/paper/256/real_time", "real_time": 0.5, "time_unit": "ms", "items_per_second": 512000.0}]}
+    {"name": "search_step/paper/256/real_time", "real_time": 0.5, "time_unit": "ms", "items_per_second": 512000.0,
+     "of_floor": 61.5}]}
 FORWARD, BACKWARD, STEP = ("depthwise_conv/forward/n256_28x28x16_k3/cold", "depthwise_conv/backward/n256_28x28x16_k3/hot",
                            "search_step/paper/256")
 CUDNN = {"cudnn": "9.19.0", "seconds": {
@@ -61,15 +62,16 @@ class Report(unittest.TestCase):
         forward = rows[FORWARD]
         self.assertAlmostEqual(forward["seconds"], 6e-6)
         self.assertEqual([forward["of_copy"], forward["best"]], [91.6, "cudnn: NCHW, algorithm 0"])
+        self.assertEqual([forward["of_floor"], forward["p10_us"], forward["p90_us"]], [84.4, 5.9, 6.3])
         self.assertAlmostEqual(forward["ratio"], 2.0)  # TF32 is faster and does not count
         self.assertAlmostEqual(forward["ratio_tf32"], 1.5)
         self.assertEqual(forward["cudnn"], CUDNN["seconds"][FORWARD])
         self.assertEqual(rows[BACKWARD]["best"], "torch: contiguous")  # all that cuDNN has there is TF32
         self.assertAlmostEqual(rows[BACKWARD]["ratio"], 10.0)
         self.assertAlmostEqual(rows[BACKWARD]["ratio_tf32"], 0.5)
-        self.assertEqual(sorted(rows[STEP]), ["items_per_second", "name", "seconds"])
+        self.assertEqual(sorted(rows[STEP]), ["items_per_second", "name", "of_floor", "seconds"])
         line = next(line for line in text.splitlines() if line.startswith(FORWARD))
-        self.assertEqual(line[len(FORWARD):].split()[:6], ["6.00", "92", "12.00", "18.00", "2.00", "1.50"])
+        self.assertEqual(line[len(FORWARD):].split()[:7], ["6.00", "92", "84", "12.00", "18.00", "2.00", "1.50"])
         self.assertTrue(line.endswith("cudnn: NCHW, algorithm 0"))
         line = next(line for line in text.splitlines() if line.startswith(BACKWARD))
         self.assertEqual(line[len(BACKWARD):].split()[:4], ["8.00", "80.00", "10.00", "0.50"])
