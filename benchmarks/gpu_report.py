@@ -1,8 +1,8 @@
 """What gpu_report.sh does with numbers. `names DIR` prints those of our benchmarks that peers may have, one a line.
 `results DIR [FILE]` puts together what lies in DIR: ours*.json (Google Benchmark), cudnn.json and torch.json ({"seconds": {name:
-{plan: seconds}}}), gpu (a line of nvidia-smi), sections (name, tab, how it ended), problems, tests, sanitizer; any may be
-missing, and JSON that was cut short counts as far as it goes. It prints problems first, then a table, and writes FILE, by
-default docs/results/gpu/<GPU>-<date>.json."""
+{plan: seconds}}}), gpu (a line of nvidia-smi), clocks.SECTION (MHz, a line a second), sections (name, tab, how it ended),
+problems, tests, sanitizer; any may be missing, and JSON that was cut short counts as far as it goes. It prints problems first,
+then a table, and writes FILE, by default docs/results/gpu/<GPU>-<date>.json."""
 
 import datetime
 import glob
@@ -12,8 +12,6 @@ import re
 import sys
 
 PEERS = ("cudnn", "torch")
-# Bytes/s of memory and FLOP/s in fp32, by NVIDIA's data sheets; of the first name that is in the card's.
-PEAKS = {"H200": (4.8e12, 67e12), "H100 PCIe": (2.0e12, 51e12), "H100": (3.35e12, 67e12), "A100": (2.04e12, 19.5e12)}
 SCALE = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
 COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "gumbel_softmax/",
             "linear/", "adam/step/", "search_step/", "train_step/")
@@ -52,6 +50,16 @@ def read(work, name):
         return file.read()
 
 
+def clocks_of(work):
+    """{section: [lowest, middle, highest clock of the multiprocessors in MHz]}"""
+    clocks = {}
+    for path in sorted(glob.glob(os.path.join(glob.escape(work), "clocks.*"))):
+        found = sorted(int(line) for line in read(work, os.path.basename(path)).split() if line.isdigit())
+        if found:
+            clocks[os.path.basename(path).split(".", 1)[1]] = [found[0], found[len(found) // 2], found[-1]]
+    return clocks
+
+
 def ours_of(work):
     """All groups of our benchmarks as one."""
     ours = {"context": {}, "benchmarks": []}
@@ -80,13 +88,6 @@ def rounds(plan):
     return "tf32" in plan
 
 
-def of_floor(row, gpu):
-    """Percent of the larger of two floors, moving the bytes and doing the sums; None for a card whose peaks are not known."""
-    peaks = next((PEAKS[name] for name in PEAKS if name in gpu), None)
-    shares = [row[k] * 1e9 / peak for k, peak in zip(("GB/s", "GFLOP/s"), peaks or ()) if k in row]
-    return 100 * max(shares) if shares else None
-
-
 def compare(name, seconds, peers):
     """What the peers need for it: all plans, the best of each, the best TF32 one, and the ratio to the best of all."""
     row, best = {}, None
@@ -106,20 +107,19 @@ def compare(name, seconds, peers):
     return row
 
 
-def merge(ours, peers, gpu):
+def merge(ours, peers):
     rows = []
     for b in ours["benchmarks"]:
         name = plain(b["name"])
         row = {"name": name, "seconds": b["real_time"] * SCALE[b["time_unit"]]}
-        row |= {k: b[k] for k in ("GB/s", "of_copy", "GFLOP/s", "items_per_second") if k in b}
-        if (share := of_floor(row, gpu)) is not None:
-            row["of_floor"] = share
+        row |= {k: b[k] for k in ("GB/s", "of_copy", "of_floor", "GFLOP/s", "items_per_second", "p10_us", "p90_us") if k in b}
         rows.append(row | compare(name, row["seconds"], peers))
     return rows
 
 
 def table(rows):
-    """A line a benchmark: microseconds, percent of a copy and of the floor, cuDNN's and PyTorch's best, how many times ours the better is."""
+    """A line a benchmark: microseconds, percent of a copy and of what memory and arithmetic allow, cuDNN's and PyTorch's best,
+    how many times ours the better is."""
     lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'of floor':>10}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
     for row in rows:
         line = f"{row['name']:58}{row['seconds'] * 1e6:9.2f}"
@@ -143,9 +143,9 @@ def results(work, out):
     result = {"gpu": gpu, "date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "context": ours["context"],
               "problems": problems,
               "sections": dict(line.split("\t", 1) for line in read(work, "sections").splitlines() if "\t" in line),
-              "tests": read(work, "tests").strip().splitlines()[-3:], "sanitizer": read(work, "sanitizer").splitlines(),
+              "clocks_mhz": clocks_of(work), "tests": read(work, "tests").strip().splitlines()[-3:], "sanitizer": read(work, "sanitizer").splitlines(),
               "peers": {peer: {k: v for k, v in peers[peer].items() if k != "seconds"} for peer in PEERS},
-              "results": merge(ours, peers, gpu)}
+              "results": merge(ours, peers)}
     print("\n".join([f"!! {problem}" for problem in problems] + [gpu] + table(result["results"])))
     if not out:
         out = f"docs/results/gpu/{re.sub('[^A-Za-z0-9]+', '-', gpu.split(',')[0]).strip('-')}-{result['date'][:10]}.json"

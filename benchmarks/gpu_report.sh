@@ -6,8 +6,8 @@
 #                 a directory here, for a machine with a GPU but without the libraries that building needs)
 # --out FILE      [docs/results/gpu/<GPU>-<date>.json]
 # --quick         kernels of the search's own shapes only
-# --seconds N     in all, after building, whose seconds are in the file; each section has its share, and what earlier ones
-#                 have left [480]
+# --seconds N     in all, building included; each section has its share, and what earlier ones have left [480]. A build that
+#                 takes more than half of N is said, and half of N is measured all the same: --pack elsewhere, then --programs
 # $HWNAS_CUDA_ARCHITECTURES: what to build machine code for [that of the card; with --pack 90]
 # Ends with 1 where tests fail, something crashes or no GPU is found, with the results file all the same.
 set -uo pipefail
@@ -48,6 +48,7 @@ build() { # preset, target
     cmake --build "build/$1" -j "$(nproc)" --target "$2" >build/gpu_report.log 2>&1 || { tail -n 50 build/gpu_report.log; exit 1; }
 }
 if [[ -z $programs ]]; then
+    mkdir -p build
     build release hwnas_benchmarks
     if cmake --build build/release --target help | grep hwnas_cudnn_peer >/dev/null; then build release hwnas_cudnn_peer; fi
     build test test_cuda
@@ -75,8 +76,6 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 problem=
 begin=$SECONDS due=0
-[[ -n $programs ]] || printf 'build\t%s s, beside the others\n' "$begin" >"$work/sections"
-
 # section NAME LOG COMMAND...: runs it until the section's time is over and writes down how it ended; its exit status.
 section() {
     local name=$1 log=$2 start=$SECONDS status=0 limit
@@ -84,7 +83,11 @@ section() {
     due=$((due + $(awk -v n="$name" '$1 == n { print $2 }' <<<"$budgets")))
     limit=$((begin + due * seconds / 480 - SECONDS))
     printf '== %s (%d s, at most %d)\n' "$name" $((SECONDS - begin)) $((limit > 1 ? limit : 1))
+    # The clock of the multiprocessors once a second: a card that throttles is seen while it works, not afterwards.
+    nvidia-smi -i 0 --query-gpu=clocks.sm --format=csv,noheader,nounits -l 1 >"$work/clocks.$name" 2>/dev/null &
+    local watch=$!
     HWNAS_SECTION=$name timeout -k 2 $((limit > 1 ? limit : 1)) "$@" >"$log" 2>&1 || status=$?
+    kill "$watch" 2>/dev/null || true
     case $status in
         0) note "$name" "ok, $((SECONDS - start)) s" ;;
         124 | 137) note "$name" "timed out after $((SECONDS - start)) s" ;;
@@ -106,13 +109,25 @@ trouble() { # what has to be read first
     problem=1
 }
 finish() {
-    nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader 2>&1 | head -n 1 >"$work/gpu"
+    nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.mem --format=csv,noheader 2>&1 | head -n 1 >"$work/gpu"
     python3 benchmarks/gpu_report.py results "$work" ${out:+"$out"} || problem=1
     [[ -z $problem ]]
     exit
 }
 
+if [[ -z $programs ]]; then
+    if ((2 * begin > seconds)); then
+        note build "$begin s, more than half of the $seconds s for all: --pack builds elsewhere"
+        seconds=$(((seconds + 1) / 2))
+    else
+        note build "ok, $begin s"
+        seconds=$((seconds - begin))
+    fi
+fi
+
 export HWNAS_DEVICE=cuda
+HWNAS_GPU_MHZ=$(nvidia-smi -i 0 --query-gpu=clocks.max.sm --format=csv,noheader,nounits 2>/dev/null | grep -E '^[0-9]+$')
+export HWNAS_GPU_MHZ # of the peak of operations
 if ! section device "$work/device" "$benchmarks" --benchmark_list_tests; then
     trouble "no GPU that can be used, although nvidia-smi is there: $(tail -n 1 "$work/device")"
     finish
@@ -128,28 +143,27 @@ case $status in
 esac
 tail -n 3 "$work/tests"
 
-# One test or two of every op, none of the long ones.
-export complaint='=== +(Invalid|Out-of-range|Misaligned|Error|Warning: Race|Race reported|Uninitialized|Barrier error|Divergent|Program hit)'
+# One test or two of every op, none of the long ones, at the emulator's shapes. A tool that was stopped or died has written
+# no summary, but a line for every error until then. "Error: process didn't terminate" is its answer to being stopped.
+sanitizer_errors='^=+ (Invalid|Error: Race reported|Uninitialized|Barrier error|Program hit|.*ERROR SUMMARY: [1-9])'
 sanitize() {
-    local tool status
+    local tool status how found
     for tool in memcheck racecheck initcheck synccheck; do
         status=0
-        timeout -k 2 "$1" compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "~[long]*agree*" >"$work/$tool" 2>&1 ||
-            status=$?
-        # What it had found before its time was over is found.
+        HWNAS_SMALL_SHAPES=1 timeout -k 2 "$1" compute-sanitizer --tool $tool --error-exitcode 9 "$tests" "~[long]*agree*" \
+            >"$work/$tool" 2>&1 || status=$?
+        found=$(grep -E "$sanitizer_errors" "$work/$tool" | head -n 1 | tr -s '= ' ' ')
         case $status in
-            124 | 137) grep -qE "$complaint" "$work/$tool" || { echo "$tool timed out" && continue; }; status=9 ;;
+            0 | 9) how="$status $(grep 'ERROR SUMMARY\|RACECHECK SUMMARY' "$work/$tool" | tail -n 1 | tr -s '= ' ' ')" found= ;;
+            124 | 137) how="timed out" ;;
+            *) how="exit $status: $(tail -n 1 "$work/$tool")" ;;
         esac
-        case $status in
-            0 | 9) ;;
-            *) echo "$tool exit $status: $(tail -n 1 "$work/$tool")" && continue ;;
-        esac
-        echo "$tool $status $(grep -E "SUMMARY|$complaint" "$work/$tool" | tail -n 1 | tr -s '= ' ' ')"
+        echo "$tool ${found:+9, }$how${found:+; the first error until then:$found}"
     done
 }
 if command -v compute-sanitizer >/dev/null; then
     export -f sanitize
-    export tests work
+    export tests work sanitizer_errors
     section sanitizer "$work/sanitizer" bash -c "sanitize $((15 * seconds / 480 > 1 ? 15 * seconds / 480 : 1))" || true
     cat "$work/sanitizer"
     if grep -q '^[a-z]*check 9' "$work/sanitizer"; then trouble "compute-sanitizer found errors"; fi
@@ -173,7 +187,7 @@ measure() { # NAME FILTER
     grep -E '^(search|train|inference)' "$work/ours.$1.txt" || true
 }
 own='n256_(28x28x16|14x14x32|7x7x64)'
-measure steps '^(search_step|train_step|search)/'
+measure steps '^(peak|search_step|train_step|search)/'
 measure inference '^(inference|profile)/'
 measure depthwise "^depthwise_conv/(forward|backward_weight|backward)/$own"
 ops=$(cut -d/ -f1 "$work/device" | grep -E '^[a-z_]+$' | grep -vE '^(depthwise_conv|search_step|train_step|search|inference|profile|peak)$' | sort -u | paste -sd '|')

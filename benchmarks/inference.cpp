@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // inference/<space>/<batch>/threads:<t>, on a GPU inference/<space>/<batch>: run() of a prepared network, input in
 // place, until its output is there. The network is the one that peers/export_network.cpp writes as ONNX.
-// items_per_second: images; of_floor: percent of what arithmetic alone would allow.
+// items_per_second: images; of_floor: percent of what arithmetic alone would allow, on a GPU with bytes.
 // profile/<space>, on a GPU: a latency table, measured in up to six seconds; its rows, percent of them settled, and
 // what its own check on other networks found: mean error in percent, rank correlation.
 #include "support.hpp"
@@ -24,7 +24,8 @@ void inference(benchmark::State& state, const Device& on, const std::string& nam
     }
     state.SetItemsProcessed(state.iterations() * batch);
     state.counters["parameters"] = static_cast<double>(network.size().parameters);
-    report_floor(state, state.iterations() * batch, 2 * macs(space, network.genotype()), threads_used);
+    report_floor(state, state.iterations() * batch, {cell_bytes(space), 2 * macs(space, network.genotype())},
+                 threads_used);
 }
 
 void profile_of(benchmark::State& state, const std::string& name) {

@@ -4,8 +4,8 @@
 // train_step/<space>/<batch>: one step of fit() on a fixed derived network that uses all primitives of its space;
 // train_step/pointwise/128/channels:<C>: of one whose cells begin with C channels, instead of 16.
 // search/<space>/<batch>/epochs:20, on a GPU: a whole search.
-// items_per_second: images. of_floor: percent of what arithmetic alone would allow; the forward pass is counted three
-// times, since either gradient costs as much.
+// items_per_second: images. of_floor: percent of what arithmetic alone would allow, on a GPU arithmetic or the bytes of
+// the cells' vertices; the forward pass is counted three times, since either gradient costs as much.
 #include "support.hpp"
 
 namespace hwnas::benchmarks {
@@ -69,14 +69,15 @@ void search_step(benchmark::State& state, const std::string& name, std::int64_t 
                                {.epochs = endless, .batch = batch, .on_step = counted(state)}};
     trainer.fit(random_images());
     count(state, batch, parameters);
-    report_floor(state, state.iterations() * batch, 6 * relaxed_macs(space), threads());
+    report_floor(state, state.iterations() * batch, {3 * cell_bytes(space), 6 * relaxed_macs(space)}, threads());
 }
 
 void train_step(benchmark::State& state, const SearchSpace& space, std::int64_t batch) {
     const Network network{space, mixed_genotype(space), device(), seed(42)};
     fit(network, random_images(), {.epochs = endless, .batch = batch, .on_step = counted(state)});
     count(state, batch, network.size().parameters);
-    report_floor(state, state.iterations() * batch, 6 * macs(space, network.genotype()), threads());
+    report_floor(state, state.iterations() * batch, {3 * cell_bytes(space), 6 * macs(space, network.genotype())},
+                 threads());
 }
 
 /// A whole search, data upload included.

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <map>
+#include <regex>
 
 namespace hwnas::benchmarks {
 
@@ -24,8 +25,7 @@ double median_seconds(F&& call) {
     while (sample() < 2e-3) calls *= 2;
     std::vector<double> samples;
     for (int i = 0; i < 9; ++i) samples.push_back(sample() / static_cast<double>(calls));
-    std::nth_element(samples.begin(), samples.begin() + 4, samples.end());
-    return samples[4];
+    return quantile(samples, 0.5);
 }
 
 /// As many copies as no cache of a GPU holds, or one.
@@ -34,20 +34,33 @@ std::vector<Copied> copies_of(const std::function<Copied()>& make, double bytes,
     for (int i = 0; i < copies_of_arrays(bytes, cold); ++i) copies.push_back(make());
     return copies;
 }
-/// Seconds of one of the copies, which a GPU does in turn, many times over.
-double seconds_a_copy(const std::vector<Copied>& copies) {
+/// One of the copies, which a GPU does in turn, many times over.
+Timed timed_on_gpu(const std::vector<Copied>& copies) {
     std::int64_t all = 0;
     for (const auto& copy : copies) all += static_cast<std::int64_t>(copy.calls.size());
-    return seconds_a_piece(static_cast<std::int64_t>(copies.size()), all, [&](std::int64_t times) {
+    return long_enough(static_cast<std::int64_t>(copies.size()), all, [&](std::int64_t times) {
         std::vector<GuardedCall> calls;
         for (std::int64_t i = 0; i < times; ++i)
             for (const auto& copy : copies) calls.insert(calls.end(), copy.calls.begin(), copy.calls.end());
         for (std::uint32_t i = 1; i < calls.size(); ++i) calls[i].after = {i - 1};  // one after the other
-        return [replay = std::shared_ptr<Replay>(device().backend().prepare(calls))] {
+        return [copies, replay = std::shared_ptr<Replay>(device().backend().prepare(calls))] {
             replay->run();
             device().backend().synchronize();
         };
     });
+}
+
+/// A copy on a GPU that moves `bytes` in all, half read and half written.
+Timed gpu_copy(double bytes, bool cold) {
+    const auto make = [bytes] {
+        const auto from = random_tensor({std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes / 8))}, 1, device());
+        const auto program = Program::record(device(), [&] {
+            const auto to = Tensor<float>::empty(from.shape(), device());
+            submit(device(), contract::Copy<float>{to.data(), from.data(), from.elements(), 0});
+        });
+        return Copied{{{program.call(0), {}}}, std::make_shared<std::pair<Tensor<float>, Program>>(from, program)};
+    };
+    return timed_on_gpu(copies_of(make, bytes, cold));
 }
 
 cpu::Context& context() {
@@ -167,37 +180,26 @@ std::vector<float> random_values(std::int64_t n, std::uint64_t seed) {
 }
 
 Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device& on) {
+    if (on.backend().cpu()) return Tensor<float>::from(random_values(shape.elements(), seed), shape, on);
     // A GPU gets a piece of the host's making and repeats it by itself: cold benchmarks have hundreds of megabytes.
     constexpr std::int64_t piece = 1 << 18;
+    static std::map<std::uint64_t, Tensor<float>> pieces;
+    const auto recording = std::exchange(Recording::active(), nullptr);
+    auto& first = pieces[seed];
+    if (!first.defined()) first = Tensor<float>::from(random_values(piece, seed), {piece}, on);
+    const auto tensor = Tensor<float>::empty(shape, on);
     const std::int64_t n = shape.elements();
-    if (!on.backend().cpu() && n > piece) {
-        const auto recording = std::exchange(Recording::active(), nullptr);
-        const auto tensor = Tensor<float>::empty(shape, on);
-        const auto values = random_values(piece, seed);
-        on.backend().upload(tensor.data(), values.data(), values.size() * sizeof(float));
-        for (std::int64_t done = piece; done < n; done *= 2)
-            submit(on, contract::Copy<float>{tensor.data() + done, tensor.data(), std::min(done, n - done), 0});
-        Recording::active() = recording;
-        return tensor;
-    }
-    return Tensor<float>::from(random_values(shape.elements(), seed), shape, on);
+    submit(on, contract::Copy<float>{tensor.data(), first.data(), std::min(piece, n), 0});
+    for (std::int64_t done = piece; done < n; done *= 2)
+        submit(on, contract::Copy<float>{tensor.data() + done, tensor.data(), std::min(done, n - done), 0});
+    Recording::active() = recording;
+    return tensor;
 }
 
-double copy_seconds(double bytes, bool cold) {
-    static std::map<std::pair<double, bool>, double> known;
-    const auto [entry, fresh] = known.try_emplace({bytes, cold});
-    if (fresh && on_gpu()) {
-        const auto make = [bytes] {
-            const auto from =
-                random_tensor({std::max<std::int64_t>(1, static_cast<std::int64_t>(bytes / 8))}, 1, device());
-            const auto program = Program::record(device(), [&] {
-                const auto to = Tensor<float>::empty(from.shape(), device());
-                submit(device(), contract::Copy<float>{to.data(), from.data(), from.elements(), 0});
-            });
-            return Copied{{{program.call(0), {}}}, std::make_shared<std::pair<Tensor<float>, Program>>(from, program)};
-        };
-        entry->second = seconds_a_copy(copies_of(make, bytes, cold));
-    } else if (fresh) {
+double copy_seconds(double bytes) {
+    static std::map<double, double> known;
+    const auto [entry, fresh] = known.try_emplace(bytes);
+    if (fresh) {
         const Copy copy(bytes);
         entry->second = median_seconds([&] { copy.run(); });
     }
@@ -206,7 +208,7 @@ double copy_seconds(double bytes, bool cold) {
 
 double fma_peak() {
     static const double peak = [] {
-        if (on_gpu()) return 0.0;
+        if (on_gpu()) return gpu_floor().flops;
         double flops = 0;
         const double seconds = median_seconds([&] { flops = run_chains(); });
         return flops / seconds;
@@ -214,10 +216,27 @@ double fma_peak() {
     return peak;
 }
 
-void report(benchmark::State& state, const Work& work, double seconds_per_call, bool cold) {
+const GpuFloor& gpu_floor() {
+    static const GpuFloor floor = [] {
+        GpuFloor found;
+        constexpr double bytes = 1e9;
+        found.bytes = bytes / quantile(sampled_in_turn({gpu_copy(bytes, true)})[0], 0.5);
+        const char* clock = std::getenv("HWNAS_GPU_MHZ");
+        const auto text = device().backend().description();
+        std::smatch m;
+        if (clock && std::regex_search(text, m, std::regex(R"(capability (\d+)\.(\d+), (\d+) multiprocessors)"))) {
+            const int kind = 10 * std::stoi(m[1]) + std::stoi(m[2]), lanes = kind <= 80 ? 64 : 128;
+            found.flops = 2.0 * lanes * std::stoi(m[3]) * std::atof(clock) * 1e6;
+        }
+        return found;
+    }();
+    return floor;
+}
+
+void report(benchmark::State& state, const Work& work, double seconds_per_call) {
     if (work.bytes > 0) {
         state.counters["GB/s"] = work.bytes / seconds_per_call * 1e-9;
-        state.counters["of_copy"] = 100 * copy_seconds(work.bytes, cold) / seconds_per_call;
+        state.counters["of_copy"] = 100 * copy_seconds(work.bytes) / seconds_per_call;
     }
     if (work.flops > 0) state.counters["GFLOP/s"] = work.flops / seconds_per_call * 1e-9;
     if (work.of_peak && fma_peak() > 0) state.counters["of_peak"] = 100 * work.flops / seconds_per_call / fma_peak();
@@ -230,13 +249,25 @@ Copied copied(const Program& program, std::shared_ptr<void> owner) {
 }
 
 void add_graph_benchmark(const std::string& name, const Work& work, std::function<Copied()> make) {
+    const auto measured = [=](benchmark::State& state, bool cold) {
+        std::vector<Timed> timed{timed_on_gpu(copies_of(make, work.bytes, cold))};
+        if (work.bytes > 0) timed.push_back(gpu_copy(work.bytes, cold));
+        const auto samples = sampled_in_turn(timed);
+        const double seconds = quantile(samples[0], 0.5);
+        for (auto _ : state) state.SetIterationTime(seconds);
+        state.counters["p10_us"] = 1e6 * quantile(samples[0], 0.1);
+        state.counters["p90_us"] = 1e6 * quantile(samples[0], 0.9);
+        if (work.flops > 0) state.counters["GFLOP/s"] = work.flops / seconds * 1e-9;
+        if (work.bytes <= 0) return;
+        state.counters["GB/s"] = work.bytes / seconds * 1e-9;
+        std::vector<double> of_copy;
+        for (std::size_t i = 0; i < samples[0].size(); ++i) of_copy.push_back(100 * samples[1][i] / samples[0][i]);
+        state.counters["of_copy"] = quantile(of_copy, 0.5);
+        if (cold) state.counters["of_floor"] = 100 * gpu_floor().seconds(work.bytes, work.flops) / seconds;
+    };
     for (const bool cold : {false, true})
         benchmark::RegisterBenchmark((name + (cold ? "/cold" : "/hot")).c_str(),
-                                     [=](benchmark::State& state) {
-                                         const double seconds = seconds_a_copy(copies_of(make, work.bytes, cold));
-                                         for (auto _ : state) state.SetIterationTime(seconds);
-                                         report(state, work, seconds, cold);
-                                     })
+                                     [=](benchmark::State& state) { measured(state, cold); })
             ->UseManualTime()
             ->Iterations(1)
             ->Unit(benchmark::kMicrosecond);
@@ -269,13 +300,19 @@ double relaxed_macs(const SearchSpace& space) {
     }
     return sum - (architecture.k() - 1) * rest;
 }
-void report_floor(benchmark::State& state, std::int64_t images, double operations, int used) {
-    if (on_gpu())  // gpu_report.py knows the peaks of cards
-        state.counters["GFLOP/s"] =
-            benchmark::Counter(static_cast<double>(images) * operations * 1e-9, benchmark::Counter::kIsRate);
-    if (fma_peak() <= 0) return;
-    state.counters["of_floor"] = benchmark::Counter(
-        100 * static_cast<double>(images) * operations / (fma_peak() / threads() * used), benchmark::Counter::kIsRate);
+double cell_bytes(const SearchSpace& space) {
+    double elements = 0;
+    for (int i = 0; i < space.options().cells; ++i) {
+        const auto cell = space.cell_options(i);
+        elements += static_cast<double>(cell.channels * cell.height * cell.width) / (cell.stride * cell.stride);
+    }
+    return sizeof(float) * elements * (2 + space.options().nodes);
+}
+void report_floor(benchmark::State& state, std::int64_t images, const Work& an_image, int used) {
+    const double floor = on_gpu() ? gpu_floor().seconds(an_image.bytes, an_image.flops)
+                                  : an_image.flops / (fma_peak() / threads() * used);
+    state.counters["of_floor"] =
+        benchmark::Counter(100 * static_cast<double>(images) * floor, benchmark::Counter::kIsRate);
 }
 
 const Dataset& random_images() {
@@ -315,6 +352,24 @@ namespace {
         add_benchmark("peak/fma", [](benchmark::State& state) {
             measure(state, {.flops = run_chains(), .of_peak = true}, [] { run_chains(); });
         });
+    return true;
+}();
+
+/// What floors on a GPU are made of, and where both come from.
+[[maybe_unused]] const bool floors = [] {
+    if (on_gpu())
+        benchmark::RegisterBenchmark("peak/floor",
+                                     [](benchmark::State& state) {
+                                         for (auto _ : state) state.SetIterationTime(1e9 / gpu_floor().bytes);
+                                         state.counters["GB/s"] = 1e-9 * gpu_floor().bytes;
+                                         state.counters["GFLOP/s"] = 1e-9 * gpu_floor().flops;
+                                         state.SetLabel(
+                                             "bytes: a cold copy of 1 GB; operations: 2 x lanes x "
+                                             "multiprocessors x $HWNAS_GPU_MHZ");
+                                     })
+            ->UseManualTime()
+            ->Iterations(1)
+            ->Unit(benchmark::kMicrosecond);
     return true;
 }();
 

@@ -30,11 +30,21 @@ bool on_gpu();
 std::vector<float> random_values(std::int64_t n, std::uint64_t seed);
 Tensor<float> random_tensor(const Shape& shape, std::uint64_t seed, const Device& device);
 
-/// Seconds of a copy that moves `bytes` in all, half read and half written, on device(); measured once a size. On a GPU
-/// as what it is compared with: inside a graph, hot or cold.
-double copy_seconds(double bytes, bool cold = false);
-/// FLOP/s of independent multiply-adds in registers, on device(), in the instruction set its kernels use; 0 on a GPU.
+/// Seconds of a copy on the processor that moves `bytes` in all, half read and half written; measured once a size. On a
+/// GPU a copy is timed beside every kernel, in turn with it and in a graph like its own.
+double copy_seconds(double bytes);
+/// FLOP/s of independent multiply-adds in registers, on device(), in the instruction set its kernels use; on a GPU as
+/// gpu_floor() has it.
 double fma_peak();
+/// What a GPU can do a second: bytes by a cold copy of 1 GB, measured in the same run; float32 operations by its
+/// multiprocessors and the clock in $HWNAS_GPU_MHZ, which gpu_report.sh takes from nvidia-smi, 0 where that is not set.
+struct GpuFloor {
+    double bytes = 0, flops = 0;
+    double seconds(double bytes_moved, double operations) const {
+        return std::max(bytes_moved / bytes, flops > 0 ? operations / flops : 0.0);
+    }
+};
+const GpuFloor& gpu_floor();
 
 /// What one call does: bytes it has to move if every array is read or written once, and operations on floats, a
 /// multiply-add being two. 0: not counted.
@@ -44,7 +54,7 @@ struct Work {
 };
 
 /// Adds counters GB/s, GFLOP/s, of_copy (percent: a copy of as many bytes by this) and of_peak (percent).
-void report(benchmark::State& state, const Work& work, double seconds_per_call, bool cold = false);
+void report(benchmark::State& state, const Work& work, double seconds_per_call);
 
 /// The loop of a benchmark of one call, and report().
 template <class F>
@@ -72,7 +82,8 @@ struct Copied {
 };
 /// All calls of a step; the program is kept, and `owner` with it.
 Copied copied(const Program& program, std::shared_ptr<void> owner = nullptr);
-/// Registers <name>/hot and <name>/cold for a GPU, on one and on many results of make().
+/// Registers <name>/hot and <name>/cold for a GPU, on one and on many results of make(): median, p10_us and p90_us of
+/// up to 31 samples, of_copy as the median of the ratios to the copy of the same turn, and, cold, of_floor.
 void add_graph_benchmark(const std::string& name, const Work& work, std::function<Copied()> make);
 
 /// The built-in spaces at the sizes of the documentation: 28 x 28 x 1 images, 10 classes, 16 channels, 3 cells.
@@ -83,9 +94,11 @@ Genotype mixed_genotype(const SearchSpace& space);
 /// convolution and the identity of an edge are one filter if both are bare.
 double macs(const SearchSpace& space, const Genotype& genotype);
 double relaxed_macs(const SearchSpace& space);
-/// Adds the counter of_floor: percent of the images a second at which `operations` a image would run at the peak of
-/// `threads` threads. Not on a GPU.
-void report_floor(benchmark::State& state, std::int64_t images, double operations, int threads);
+/// Bytes that the cells of a network move for one image forward if every vertex passes once.
+double cell_bytes(const SearchSpace& space);
+/// Adds the counter of_floor: percent of the images a second at which the operations of an image would run at the peak
+/// of `threads` threads; on a GPU its operations or its bytes, whichever take longer.
+void report_floor(benchmark::State& state, std::int64_t images, const Work& an_image, int threads);
 /// 55,000 images of random bytes and random labels: what a step costs does not depend on what it sees.
 const Dataset& random_images();
 

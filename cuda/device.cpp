@@ -6,7 +6,6 @@
 #include "stream.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
@@ -102,12 +101,24 @@ private:
 /// The oldest cards that the kernels are for, as 10 * major + minor.
 constexpr int oldest_capability = 75;
 
-bool usable(int index) noexcept {
+/// What cudaFuncGetAttributes says of a kernel on the current device: whether this build has code for it.
+cudaError_t look_for_code() noexcept {
+    cudaFuncAttributes attributes{};
+    return cudaFuncGetAttributes(&attributes, any_kernel());
+}
+bool has_code(int index) noexcept {
+    const OnDevice on(index, std::nothrow);
+    const cudaError_t status = look_for_code();
+    ignore(status);
+    return status == cudaSuccess;
+}
+/// The compute capability as 10 * major + minor, 0 for a card that cannot be used whatever the build has code for.
+int usable_capability(int index) noexcept {
     int major = 0, minor = 0, pools = 0;
     ignore(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index));
     ignore(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index));
     ignore(cudaDeviceGetAttribute(&pools, cudaDevAttrMemoryPoolsSupported, index));
-    return 10 * major + minor >= oldest_capability && pools != 0;
+    return 10 * major + minor >= oldest_capability && pools != 0 ? 10 * major + minor : 0;
 }
 
 class CudaBackend final : public Backend {
@@ -184,7 +195,8 @@ public:
         const OwnStream own;  // what other host threads run on the device meanwhile is not recorded
         Stream stream = stream_;
         stream.handle = own.handle;
-        check(cudaStreamBeginCapture(own.handle, cudaStreamCaptureModeThreadLocal), "capturing a recorded step");
+        // A kernel is loaded by its first launch, which may be this one, and loading is not safe in the other modes.
+        check(cudaStreamBeginCapture(own.handle, cudaStreamCaptureModeRelaxed), "capturing a recorded step");
         cudaGraph_t graph = nullptr;
         try {
             capture(stream, calls);
@@ -248,13 +260,12 @@ private:
                 "cuda::device: {} cannot be used, its driver has no memory pools (some virtual GPUs have none); use "
                 "another or hwnas::cpu::device()",
                 card);
-        cudaFuncAttributes attributes{};
-        const cudaError_t status = cudaFuncGetAttributes(&attributes, any_kernel());
+        const cudaError_t status = look_for_code();
         if (status == cudaErrorNoKernelImageForDevice || status == cudaErrorInvalidDeviceFunction) {
             ignore(status);
             fail(
-                "cuda::device: {} cannot be used: this build has code for {}; build hwnas with "
-                "-DCMAKE_CUDA_ARCHITECTURES={}{}, or use hwnas::cpu::device()",
+                "cuda::device: {} cannot be used: this build has code for {}, -DCMAKE_CUDA_ARCHITECTURES={}{} builds "
+                "hwnas for it; use hwnas::cpu::device()",
                 card, HWNAS_CUDA_ARCHITECTURES, properties_.major, properties_.minor);
         }
         check(status, "looking for the kernels of the device");
@@ -287,10 +298,13 @@ void check(cudaError_t status, const char* what) {
 
 void launch_kernel(const Stream& stream, const void* kernel, const void* body, std::int64_t blocks, int threads,
                    std::size_t shared) {
+    constexpr std::int64_t most_blocks = 0x7FFF'FFFF;
+    require(
+        blocks <= most_blocks,
+        "cuda:{}: {} blocks of threads for one kernel, a grid has at most {}; use a smaller batch or fewer channels",
+        stream.device, blocks, most_blocks);
     constexpr std::size_t allowed_to_all = 48 * 1024;
     if (shared > allowed_to_all) raise_shared_limit(stream.device, kernel, shared);
-    require(blocks <= std::numeric_limits<std::int32_t>::max(),
-            "cuda: a kernel of {} blocks, more than a grid has; use smaller batches", blocks);
     Guard guard = stream.guard;
     void* arguments[] = {const_cast<void*>(body), &guard};
     check(cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)), arguments,
@@ -303,8 +317,10 @@ int device_count() noexcept {
     const cudaError_t status = cudaGetDeviceCount(&count);
     ignore(status);  // a machine without a driver is no error of the next call
     if (status != cudaSuccess) return 0;
-    int found = 0;
-    while (found < count && usable(found)) ++found;
+    // Looking for code makes a context on the card: one card of a kind is enough.
+    int found = 0, looked = 0;
+    for (int kind = 0; found < count && (kind = usable_capability(found)) != 0; ++found, looked = kind)
+        if (kind != looked && !has_code(found)) break;
     return found;
 }
 

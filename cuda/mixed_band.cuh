@@ -11,6 +11,7 @@
 #pragma once
 
 #include "band.cuh"
+#include "copy.cuh"
 
 namespace hwnas::cuda {
 
@@ -287,6 +288,8 @@ inline void launch(const Stream& stream, const contract::MixedNodeForward<float>
 }
 inline void launch(const Stream& stream, const contract::MixedVertexBackward<float>& s) {
     using Kernel = MixedVertexBackwardKernel;
+    if (s.count == 0 && s.dx && !s.accumulate)  // nothing comes back from no nodes, which is said as well
+        return launch(stream, contract::Fill<float>{s.dx, s.n * s.h * s.w * s.c, 0.0f});
     for (int first = 0; first < s.count; first += static_cast<int>(contract::band_edges)) {
         auto some = s;
         some.count = std::min(s.count - first, static_cast<int>(contract::band_edges));

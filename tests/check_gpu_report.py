@@ -3,6 +3,7 @@ programs: sections that hang or die, red tests, no GPU."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,11 +15,12 @@ PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "benchm
 
 OURS = {"context": {"hwnas_device": "cuda:0, some GPU"}, "benchmarks": [
     {"name": "depthwise_conv/forward/n256_28x28x16_k3/cold/iterations:1/manual_time", "real_time": 6.0, "time_unit": "us",
-     "of_copy": 91.6, "GB/s": 4200.0},
+     "of_copy": 91.6, "of_floor": 84.4, "GB/s": 4200.0, "p10_us": 5.9, "p90_us": 6.3},
     {"name": "depthwise_conv/backward/n256_28x28x16_k3/hot/iterations:1/manual_time", "real_time": 8.0, "time_unit": "us"},
     {"name": "weighted_sum/forward/n256_28x28x16_of3/hot/iterations:1/manual_time", "real_time": 7.0, "time_unit": "us"},
     {"name": "adam/zero_grad/55066/hot/iterations:1/manual_time", "real_time": 3.0, "time_unit": "us"},
-    {"name": "search_step/paper/256/real_time", "real_time": 0.5, "time_unit": "ms", "items_per_second": 512000.0}]}
+    {"name": "search_step/paper/256/real_time", "real_time": 0.5, "time_unit": "ms", "items_per_second": 512000.0,
+     "of_floor": 61.5}]}
 FORWARD, BACKWARD, STEP = ("depthwise_conv/forward/n256_28x28x16_k3/cold", "depthwise_conv/backward/n256_28x28x16_k3/hot",
                            "search_step/paper/256")
 CUDNN = {"cudnn": "9.19.0", "seconds": {
@@ -60,31 +62,20 @@ class Report(unittest.TestCase):
         forward = rows[FORWARD]
         self.assertAlmostEqual(forward["seconds"], 6e-6)
         self.assertEqual([forward["of_copy"], forward["best"]], [91.6, "cudnn: NCHW, algorithm 0"])
+        self.assertEqual([forward["of_floor"], forward["p10_us"], forward["p90_us"]], [84.4, 5.9, 6.3])
         self.assertAlmostEqual(forward["ratio"], 2.0)  # TF32 is faster and does not count
         self.assertAlmostEqual(forward["ratio_tf32"], 1.5)
         self.assertEqual(forward["cudnn"], CUDNN["seconds"][FORWARD])
         self.assertEqual(rows[BACKWARD]["best"], "torch: contiguous")  # all that cuDNN has there is TF32
         self.assertAlmostEqual(rows[BACKWARD]["ratio"], 10.0)
         self.assertAlmostEqual(rows[BACKWARD]["ratio_tf32"], 0.5)
-        self.assertEqual(sorted(rows[STEP]), ["items_per_second", "name", "seconds"])
+        self.assertEqual(sorted(rows[STEP]), ["items_per_second", "name", "of_floor", "seconds"])
         line = next(line for line in text.splitlines() if line.startswith(FORWARD))
-        self.assertEqual(line[len(FORWARD):].split()[:6], ["6.00", "92", "12.00", "18.00", "2.00", "1.50"])
+        self.assertEqual(line[len(FORWARD):].split()[:7], ["6.00", "92", "84", "12.00", "18.00", "2.00", "1.50"])
         self.assertTrue(line.endswith("cudnn: NCHW, algorithm 0"))
         line = next(line for line in text.splitlines() if line.startswith(BACKWARD))
         self.assertEqual(line[len(BACKWARD):].split()[:4], ["8.00", "80.00", "10.00", "0.50"])
         self.assertIn("written ", text)
-
-    def test_percent_of_the_floor_where_the_peaks_of_the_card_are_known(self):
-        ours = {"benchmarks": [
-            {"name": "a/hot", "real_time": 1, "time_unit": "us", "GB/s": 2400.0, "GFLOP/s": 6700.0},
-            {"name": "b/hot", "real_time": 1, "time_unit": "us", "GB/s": 480.0, "GFLOP/s": 33500.0},
-            {"name": "search_step/paper/256/real_time", "real_time": 1, "time_unit": "ms", "GFLOP/s": 670.0},
-            {"name": "c/hot", "real_time": 1, "time_unit": "us"}]}
-        result, text = self.run_on(ours__json=ours, gpu="NVIDIA H200, 580.1")
-        self.assertEqual([round(row.get("of_floor", -1), 6) for row in result["results"]], [50, 50, 1, -1])
-        self.assertEqual(next(line for line in text.splitlines() if line.startswith("a/hot")).split(), ["a/hot", "1.00", "50"])
-        result, _ = self.run_on(ours__json=ours, gpu="Some GPU")
-        self.assertFalse(any("of_floor" in row for row in result["results"]))
 
     def test_nothing_is_needed_but_ours(self):
         result, _ = self.run_on(ours__json=OURS, gpu="Some GPU")
@@ -114,6 +105,67 @@ class Report(unittest.TestCase):
                          ["!! tests are red: 3 failed", ["tests are red: 3 failed"]])
 
 
+# A PyTorch whose compiler never comes back, and networks and ops in it that do nothing.
+TORCH_THAT_HANGS = """
+import os, sys, time
+from unittest.mock import MagicMock
+def log(*words):
+    with open(os.environ["LOG"], "a") as file:
+        print(*words, file=file)
+def step(space, batch, layout, compiled, capturable=False):
+    log(space, batch, layout, compiled, capturable)
+    time.sleep(600 if compiled else 0)
+    return (lambda: None), 7
+def make(name, layout):
+    log(name, layout)
+    if name.startswith("ours_only"):
+        raise ValueError("no op here")
+    return lambda: None
+sys.modules["torch_supernet"] = MagicMock(search_step=step, train_step=step)
+sys.modules["torch_ops"] = MagicMock(make=make, elements=lambda name: 1e8, WITHOUT_LAYOUT=())
+torch = MagicMock(__version__="9.8", contiguous_format="nchw", channels_last="nhwc")
+torch.backends.cudnn.version = lambda: 91900
+sys.modules["torch"] = torch
+"""
+
+
+class TorchPeer(unittest.TestCase):
+    def test_what_was_measured_before_a_compiler_hangs_is_kept(self):
+        names = ["search_step/paper/128", "search_step/separable/256", STEP, "train_step/pointwise/256", "ours_only/forward/1x2/hot",
+                 BACKWARD, FORWARD]
+        with tempfile.TemporaryDirectory() as work:
+            with open(os.path.join(work, "torch.py"), "w") as file:
+                file.write(TORCH_THAT_HANGS)
+            out, log = os.path.join(work, "torch.json"), os.path.join(work, "log")
+            peer = os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "peers", "cuda_peer.py")
+            process = subprocess.Popen([sys.executable, peer, out], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                       env={**os.environ, "PYTHONPATH": work, "LOG": log})
+            process.stdin.write("\n".join(names))
+            process.stdin.close()
+            begin, lines = time.monotonic(), []
+            while not any("default" in line for line in lines) and time.monotonic() - begin < 60 and process.poll() is None:
+                time.sleep(0.05)
+                if os.path.exists(log):
+                    with open(log) as file:
+                        lines = file.read().splitlines()
+            process.terminate()
+            process.wait()
+            self.assertIn("ours_only/forward/1x2/hot: contiguous: no op here", process.stderr.read())
+            process.stderr.close()
+            with open(out) as file:
+                text = file.read()
+        steps = {"contiguous", "contiguous, eager in a graph", "channels_last", "channels_last, eager in a graph"}
+        ops = {f"{layout}{search}" for layout in ("contiguous", "channels_last") for search in ("", ", cudnn.benchmark")}
+        seconds = json.loads(text)["seconds"]
+        self.assertEqual({name: set(plans) for name, plans in seconds.items()},
+                         {name: steps if "_step/" in name else ops for name in names if "ours_only" not in name})
+        self.assertEqual(list(seconds), [STEP, "train_step/pointwise/256", BACKWARD, FORWARD, "search_step/paper/128",
+                                         "search_step/separable/256"])
+        self.assertEqual(lines[-1], "paper 256 nchw default False")  # the first that hangs is one of the most wanted
+        result, _ = Report.run_on(self, ours__json=OURS, torch__json=text)
+        self.assertEqual({row["name"] for row in result["results"] if "torch" in row}, {STEP, BACKWARD, FORWARD})
+
+
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "gpu_report.sh")
 BENCHMARKS = """#!/bin/sh
 echo "$HWNAS_SECTION $*" >>"$LOG"
@@ -130,11 +182,21 @@ case " $BREAK " in *" tests-red "*) echo 'Failed 3 test cases'; exit 3 ;; *" tes
 echo 'All tests passed'
 """
 SANITIZER = """#!/bin/sh
-echo "sanitizer $*" >>"$LOG"
-case " $BREAK " in *" $2-finds-and-hangs "*) echo '========= Invalid __global__ write of size 4 bytes'; sleep 600 ;;
-*" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;;
+echo "sanitizer $* $HWNAS_SMALL_SHAPES" >>"$LOG"
+case " $BREAK " in *" $2-late "*) echo '========= Invalid __global__ read of size 4 bytes'; sleep 600 ;; esac
+case " $BREAK " in *" $2-crash "*) echo '========= Error: Race reported between'; kill -SEGV $$ ;; esac
+case " $BREAK " in *" $2-hangs "*) trap "echo '========= Error: process did not terminate successfully'; exit 1" TERM; sleep 9 ;; esac
+case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR SUMMARY: 2 errors'; exit 9 ;;
 *" $2-breaks "*) echo 'Error: no device'; exit 1 ;; esac
 echo '========= ERROR SUMMARY: 0 errors'
+"""
+NVIDIA_SMI = """#!/bin/sh
+case "$*" in *" -l 1") printf '300\\n1980\\n1700\\n[N/A]\\n'; exec sleep 600 ;; *) echo 'Some GPU, 580' ;; esac
+"""
+# Builds what is there already, in its time.
+CMAKE = """#!/bin/sh
+echo "cmake $*" >>"$LOG"
+case "$*" in *help*) echo hwnas_cudnn_peer ;; *"--build build/release"*hwnas_benchmarks) sleep "$BUILD_SECONDS" ;; esac
 """
 CUDNN_PEER = """#!/bin/sh
 cat >/dev/null
@@ -145,11 +207,20 @@ echo '}}' >>"$1"
 
 
 class Script(unittest.TestCase):
-    def run_on(self, broken="", seconds=24, sanitizer=True, cudnn=True):
+    def run_on(self, broken="", seconds=24, sanitizer=True, cudnn=True, build_seconds=None):
+        """build_seconds: in a tree of its own, where building takes so long."""
         with tempfile.TemporaryDirectory() as work:
-            programs = os.path.join(work, "programs")
-            tools = os.path.join(work, "tools")
-            os.makedirs(programs), os.makedirs(tools)
+            tools, tree = os.path.join(work, "tools"), os.path.join(work, "tree")
+            programs = {name: os.path.join(work, "programs") for name in ("hwnas_benchmarks", "test_cuda", "hwnas_cudnn_peer")}
+            script = SCRIPT
+            if build_seconds is not None:
+                programs = {name: os.path.join(tree, "build/release/benchmarks") for name in programs}
+                programs["test_cuda"] = os.path.join(tree, "build/test/tests")
+                script = os.path.join(tree, "benchmarks", "gpu_report.sh")
+                os.makedirs(os.path.dirname(script))
+                shutil.copy(SCRIPT, script), shutil.copy(PROGRAM, os.path.dirname(script))
+            for directory in {tools, *programs.values()}:
+                os.makedirs(directory)
 
             def program(directory, name, text):
                 path = os.path.join(directory, name)
@@ -157,13 +228,14 @@ class Script(unittest.TestCase):
                     file.write(text)
                 os.chmod(path, 0o755)
 
-            program(programs, "hwnas_benchmarks", BENCHMARKS)
-            program(programs, "test_cuda", TESTS)
-            program(tools, "nvidia-smi", "#!/bin/sh\necho 'Some GPU, 580'\n")
+            program(programs["hwnas_benchmarks"], "hwnas_benchmarks", BENCHMARKS)
+            program(programs["test_cuda"], "test_cuda", TESTS)
+            program(tools, "nvidia-smi", NVIDIA_SMI)
+            program(tools, "cmake", CMAKE)
             if cudnn:
-                program(programs, "hwnas_cudnn_peer", CUDNN_PEER)
+                program(programs["hwnas_cudnn_peer"], "hwnas_cudnn_peer", CUDNN_PEER)
             for tool in ("bash", "sh", "awk", "timeout", "grep", "head", "tail", "tr", "cat", "mktemp", "rm", "sleep",
-                         "dirname", "sed", "cut", "sort", "paste"):
+                         "dirname", "sed", "cut", "sort", "paste", "mkdir", "nproc"):
                 os.symlink(shutil.which(tool), os.path.join(tools, tool))
             # A Python that finds no PyTorch.
             program(tools, "python3", f"#!/bin/sh\n[ \"$1\" != -c ] || exit 1\nexec {sys.executable} \"$@\"\n")
@@ -171,9 +243,10 @@ class Script(unittest.TestCase):
                 program(tools, "compute-sanitizer", SANITIZER)
             out, log = os.path.join(work, "out.json"), os.path.join(work, "log")
             begin = time.monotonic()
-            done = subprocess.run(["bash", SCRIPT, "--programs", programs, "--out", out, "--seconds", str(seconds)],
-                                  capture_output=True, text=True,
-                                  env={"PATH": tools, "BREAK": broken, "LOG": log, "TMPDIR": work})
+            built = ["--programs", programs["test_cuda"]] if build_seconds is None else []
+            done = subprocess.run(["bash", script, *built, "--out", out, "--seconds", str(seconds)], capture_output=True, text=True,
+                                  env={"PATH": tools, "BREAK": broken, "LOG": log, "TMPDIR": work,
+                                       "BUILD_SECONDS": str(build_seconds)})
             self.assertLess(time.monotonic() - begin, seconds + 120)
             self.assertTrue(os.path.exists(out), done.stdout + done.stderr)
             with open(out) as file:
@@ -194,8 +267,9 @@ class Script(unittest.TestCase):
         self.assertEqual(self.names(result), ["relu/steps", "relu/inference", "relu/depthwise", "relu/ops", "relu/imagenet"])
         self.assertEqual(result["results"][3]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
+        self.assertEqual(result["clocks_mhz"]["ops"], [300, 1700, 1980])
         self.assertIn("^((relu|some_op)/.*(n256_", log)
-        self.assertEqual(log.count("~[long]*agree*"), 4)  # the short list
+        self.assertEqual(log.count("~[long]*agree* 1"), 4)  # the short list, small shapes
 
     def test_a_section_that_hangs_or_dies_takes_no_other_with_it(self):
         done, result, _ = self.run_on("steps-hangs cudnn-hangs racecheck-hangs")
@@ -230,10 +304,29 @@ class Script(unittest.TestCase):
         done, result, _ = self.run_on("memcheck-breaks")
         self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer does not run here"]])
 
-    def test_what_the_sanitizer_found_before_its_time_was_over_is_found(self):
-        done, result, _ = self.run_on("racecheck-finds-and-hangs")
+    def test_errors_that_a_sanitizer_found_before_it_was_stopped_count(self):
+        done, result, _ = self.run_on("memcheck-late racecheck-crash initcheck-hangs")
         self.assertEqual([done.returncode, result["problems"]], [1, ["compute-sanitizer found errors"]])
-        self.assertIn("racecheck 9  Invalid __global__ write of size 4 bytes", result["sanitizer"])
+        lines = {line.split()[0]: line for line in result["sanitizer"]}
+        self.assertEqual(lines["memcheck"],
+                         "memcheck 9, timed out; the first error until then: Invalid __global__ read of size 4 bytes")
+        self.assertRegex(lines["racecheck"],
+                         "^racecheck 9, exit [0-9]+: .*; the first error until then: Error: Race reported between$")
+        self.assertEqual([lines["initcheck"], lines["synccheck"]],
+                         ["initcheck timed out", "synccheck 0  ERROR SUMMARY: 0 errors"])
+
+    def test_building_is_part_of_the_time(self):
+        done, result, log = self.run_on(build_seconds=3, seconds=20)
+        self.assertEqual([done.returncode, result["problems"]], [0, []], done.stdout + done.stderr)
+        self.assertRegex(result["sections"]["build"], "^ok, [3-9] s$")
+        self.assertEqual(len(result["results"]), 5)
+        self.assertEqual(log.count("cmake --build"), 4)  # the list of targets is one of them
+        limit = int(re.search(r"== cudnn \([0-9]+ s, at most ([0-9]+)\)", done.stdout)[1])
+        self.assertLessEqual(limit, 17)
+        done, result, _ = self.run_on(build_seconds=6, seconds=10)
+        self.assertRegex(result["sections"]["build"],
+                         "^[6-9] s, more than half of the 10 s for all: --pack builds elsewhere$")
+        self.assertEqual([len(result["results"]), done.returncode], [5, 0], done.stdout + done.stderr)
 
     def test_no_gpu_although_there_is_a_driver(self):
         done, result, log = self.run_on("device-missing")

@@ -161,7 +161,8 @@ class OnAGpu(unittest.TestCase):
                 found = json.load(file)
         self.assertEqual([found["torch"], found["cudnn"]], ["9.8.7", 91900])
         # Steps at batch 256 without a compiler, ops, and only then what takes minutes.
-        self.assertEqual(list(found["seconds"]), ["search_step/paper/256", "relu/forward/n2_8x8x16/hot", "softmax/forward/28x3/cold"])
+        self.assertEqual(list(found["seconds"]), ["search_step/paper/256", "relu/forward/n2_8x8x16/hot", "softmax/forward/28x3/cold",
+                                                  "search_step/paper/128"])
         self.assertEqual(found["seconds"]["search_step/paper/256"],
                          {"contiguous": 0.5, "contiguous, eager in a graph": 0.25, "channels_last": 0.5,
                           "channels_last, eager in a graph": 0.25})

@@ -1,11 +1,12 @@
 """PyTorch on a GPU, for benchmarks/gpu_report.sh: reads names of our benchmarks from standard input, one a line, and
-writes {name: {configuration: seconds a call}} as JSON to the file given. Ops run inside captured graphs, hot and cold, in both
-layouts, with and without cuDNN's search; steps eagerly and in a captured graph, and in the end compiled in both of its modes. The file
-is written after every plan."""
+writes {name: {configuration: seconds a call}} as JSON to the file given, anew after every configuration. Ops run inside
+captured graphs, hot and cold, in both layouts, with and without cuDNN's search; steps eagerly, compiled in both of its modes,
+and in a captured graph."""
 
 import json
 import math
 import os
+import re
 import statistics
 import sys
 import time
@@ -23,10 +24,11 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 BEYOND_CACHES = 200e6
 
 
-def timed(run, least=5e-3):
-    """Median of nine waits for run(), and how often it has to be called to last `least` seconds is up to run()."""
+def timed(run):
+    """Median of 31 waits for run(), of fewer, at least nine, where they take long."""
     samples = []
-    for _ in range(9):
+    begin = time.perf_counter()
+    while len(samples) < 9 or len(samples) < 31 and time.perf_counter() - begin < 0.1:
         torch.cuda.synchronize()
         start = time.perf_counter()
         run()
@@ -49,27 +51,25 @@ def in_graph(calls):
                     call()
         graph.replay()
         seconds = timed(graph.replay)
-        if seconds >= 5e-3 or times * len(calls) >= 4096:
+        if seconds >= 2e-3 or times * len(calls) >= 4096:
             return seconds / times / len(calls)
         times *= 2
 
 
 def op_plans(name):
-    """(label, what measures it) for every layout, with and without cuDNN's search."""
+    """(configuration, function that measures it) of an op."""
     base, temperature = name.rsplit("/", 1)
     flat = base.split("/")[0] in torch_ops.WITHOUT_LAYOUT
 
-    def measure(layout, search):
+    def measured(layout, search):
         torch.backends.cudnn.benchmark = search
-        first = torch_ops.make(base, layout)
         size = torch_ops.elements(base)
         copies = max(2, min(64, math.ceil(BEYOND_CACHES / (8 * size)))) if temperature == "cold" else 1
-        return in_graph([first] + [torch_ops.make(base, layout) for _ in range(copies - 1)])
+        return in_graph([torch_ops.make(base, layout) for _ in range(copies)])
 
     for label, layout in list(LAYOUTS.items())[:1] if flat else LAYOUTS.items():
         for search in (False,) if flat else (False, True):
-            yield (f"{label}{', cudnn.benchmark' if search else ''}",
-                   lambda layout=layout, search=search: measure(layout, search))
+            yield f"{label}{', cudnn.benchmark' if search else ''}", lambda: measured(layout, search)
 
 
 def several(run, times=20):
@@ -95,7 +95,7 @@ def captured(run):
 
 
 def step_plans(name, compiled):
-    """(label, what measures it) of a step; compiling is apart, since it takes minutes."""
+    """(configuration, function that measures it) of a step: those that are compiled, or all others."""
     kind, space, batch = name.split("/")[:3]
     make = {"search_step": torch_supernet.search_step, "train_step": torch_supernet.train_step}[kind]
 
@@ -106,42 +106,39 @@ def step_plans(name, compiled):
             run()
         return several(run)
 
-    def in_a_graph(layout):
+    def graph(layout):
         torch.backends.cudnn.benchmark = True
         return captured(make(space, int(batch), layout, None, capturable=True)[0])
 
     for label, layout in LAYOUTS.items():
         if compiled:
-            yield f"{label}, compiled", lambda layout=layout: warm(layout, "default")
-            yield f"{label}, compiled, reduce-overhead", lambda layout=layout: warm(layout, "reduce-overhead")
+            yield f"{label}, compiled", lambda: warm(layout, "default")
+            yield f"{label}, compiled, reduce-overhead", lambda: warm(layout, "reduce-overhead")
         else:
-            yield label, lambda layout=layout: warm(layout, None)
-            yield f"{label}, eager in a graph", lambda layout=layout: in_a_graph(layout)
+            yield label, lambda: warm(layout, None)
+            yield f"{label}, eager in a graph", lambda: graph(layout)
 
 
-def all_plans(names):
-    """(name, label, what measures it), in the order of worth: the time may be over after any of them."""
+def plans_of(names):
+    """(name, configuration, function) of all, what is worth most first and what a compiler may take minutes for last."""
     steps = [name for name in names if "_step/" in name]
-    steps.sort(key=lambda name: (not name.startswith("search_step/"), not name.endswith("/256")))
-    first = [name for name in steps if name.endswith("/256")]
-    rest = [name for name in steps if name not in first]
-    for some, compiled in ((first, False), (None, None), (first, True), (rest, False), (rest, True)):
-        for name in some if some is not None else [name for name in names if name not in steps]:
-            for label, measure in op_plans(name) if some is None else step_plans(name, compiled):
-                yield name, label, measure
+    first = [name for name in steps if re.match("[a-z]+_step/(paper|pointwise)/256", name)]
+    for name in first + [n for n in names if n not in steps] + [n for n in steps if n not in first]:
+        for plan in step_plans(name, compiled=False) if name in steps else op_plans(name):
+            yield name, *plan
+    for name in first + [n for n in steps if n not in first]:
+        for plan in step_plans(name, compiled=True):
+            yield name, *plan
 
 
 def main():
     results = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(), "seconds": {}}
-    for name, label, measure in all_plans(list(filter(None, map(str.strip, sys.stdin)))):
+    for name, plan, measure in plans_of([line.strip() for line in sys.stdin if line.strip()]):
         try:
-            seconds = measure()
-        except ValueError:
-            continue  # an op that only we have
-        except Exception as error:  # a compiler that is not there, memory that is not: no reason to stop
-            print(f"{name}: {label}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
+            results["seconds"].setdefault(name, {})[plan] = measure()
+        except Exception as error:  # an op that only we have or a compiler that is not there is no reason to stop
+            print(f"{name}: {plan}: {(str(error).splitlines() or [type(error).__name__])[0]}", file=sys.stderr)
             continue
-        results["seconds"].setdefault(name, {})[label] = seconds
         with open(sys.argv[1] + ".new", "w") as file:
             json.dump(results, file, indent=1)
         os.replace(sys.argv[1] + ".new", sys.argv[1])  # whole, whenever time runs out

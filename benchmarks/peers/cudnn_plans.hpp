@@ -117,7 +117,7 @@ inline double seconds_of(const Cudnn& cudnn, const Plan& plan, bool cold) {
     for (const auto& call : calls) call();  // loads what it needs
     check(cudaStreamSynchronize(cudnn.stream), "running");
     const auto count = static_cast<std::int64_t>(calls.size());
-    return seconds_a_piece(count, count, [&](std::int64_t times) {
+    const auto timed = long_enough(count, count, [&](std::int64_t times) {
         check(cudaStreamBeginCapture(cudnn.stream, cudaStreamCaptureModeThreadLocal), "capturing");
         cudaGraph_t graph = nullptr;
         try {
@@ -140,6 +140,7 @@ inline double seconds_of(const Cudnn& cudnn, const Plan& plan, bool cold) {
             check(cudaStreamSynchronize(stream), "running a graph");
         };
     });
+    return quantile(sampled_in_turn({timed})[0], 0.5);
 }
 
 /// What the name of a benchmark says: n256_28x28x16_to32_k3_s2, or 128x10 and

@@ -78,15 +78,12 @@ int run_info(const Surroundings& around) {
     say("processor", hwnas::detail::processor_name(device));
     say("device", device.backend().description());
     const int cards = hwnas::cuda::device_count();
-    if (cards == 0) say("cuda", "no device");
-    for (int i = 0; i < cards; ++i) {
-        const auto name = fmt::format("cuda:{}", i);
-        try {
-            say(name, hwnas::cuda::device(i).backend().description());
-        } catch (const hwnas::Error& error) {  // a card that this build has no code for
-            say(name, error.what());
+    if (cards == 0) try {
+            hwnas::cuda::device(0);
+        } catch (const hwnas::Error& error) {
+            say("cuda", "no device: " + why_no_device(error));
         }
-    }
+    for (int i = 0; i < cards; ++i) say(fmt::format("cuda:{}", i), hwnas::cuda::device(i).backend().description());
     const auto directory = io::detail::fashion_mnist_directory(around.data);
     const bool there = !io::detail::fashion_mnist_path(directory, io::detail::fashion_mnist_train_images.stem).empty();
     say("data", fmt::format("{}{}", directory.string(),

@@ -123,21 +123,22 @@ hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, co
         name, {.image = {data.image[0], data.image[1], data.image[2]}, .classes = data.classes, .channels = channels});
 }
 
+std::string why_no_device(const hwnas::Error& error) {
+    std::string text = error.what();
+    if (constexpr std::string_view begin = "cuda::device: "; text.starts_with(begin)) text.erase(0, begin.size());
+    const auto advice = text.rfind("; use ");
+    if (advice != text.npos && text.find("hwnas::", advice) != text.npos) text.resize(advice);
+    return text;
+}
+
 hwnas::Device make_device(const Surroundings& around) {
     const std::string& name = around.device;
     if (name == "cpu" || (name == "auto" && hwnas::cuda::device_count() == 0))
         return hwnas::cpu::device({.threads = around.threads});
     try {
         return hwnas::cuda::device(name.rfind("cuda:", 0) == 0 ? std::stoi(name.substr(5)) : 0);
-    } catch (const hwnas::Error& error) {  // what it says is for programs
-        const std::string_view begin = "cuda::device: ", end = "; use hwnas::cpu::device()";
-        std::string text = error.what();
-        if (text.starts_with(begin)) text.erase(0, begin.size());
-        if (text.ends_with(end)) text.resize(text.size() - end.size());
-        if (name == "auto") {
-            complain(fmt::format("{}; the CPU is used", text));
-            return hwnas::cpu::device({.threads = around.threads});
-        }
+    } catch (const hwnas::Error& error) {
+        const auto text = why_no_device(error);
         const bool built = text.find("no CUDA backend") == std::string::npos;
         hwnas::fail("--device {}: {}; use --device cpu{}", name, text,
                     built ? "" : ", or build with CUDA (docs/cuda.md)");

@@ -54,6 +54,8 @@ hwnas::io::FashionMnist load_data(const Surroundings& around, std::int64_t image
 void say_data(const hwnas::io::FashionMnist& data);
 /// The device that --device names.
 hwnas::Device make_device(const Surroundings& around);
+/// What cuda::device() says, without the advice that is for programs.
+std::string why_no_device(const hwnas::Error& error);
 hwnas::SearchSpace make_space(const std::string& name, std::int64_t channels, const hwnas::Dataset& data);
 /// What --arch says: the one line, or a file of it or of JSON; a mistake in it is one of the command line. A file that
 /// names its space sets `space` unless that was given, and must agree with it otherwise.

@@ -8,8 +8,9 @@
 namespace hwnas::cuda {
 
 /// Number of CUDA devices that can be used, from 0 on; 0 without a driver, a card or a CUDA build. A card older than
-/// compute capability 7.5 or without memory pools is not counted, nor one behind it: CUDA puts the fastest first.
-/// Whether this build has code for a card only device() finds out, since asking starts the card.
+/// compute capability 7.5, without memory pools or of a kind that the build has no code for is not counted, nor one
+/// behind it: CUDA puts the fastest first. device() says why one is not. Asking makes a CUDA context on one card of
+/// every kind.
 int device_count() noexcept;
 
 /// CUDA device `index`, from 0; throws Error where there is none, this build has no CUDA backend, or no code for the

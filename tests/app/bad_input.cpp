@@ -2,6 +2,7 @@
 // What the program says to bad input: one line, what, where and the way out; exit code 2 for usage and 1 for failure.
 #include "app/program.hpp"
 
+#include <hwnas/cuda.hpp>
 #include <hwnas/io/json.hpp>
 
 namespace app_bad_input_test {
@@ -104,6 +105,10 @@ TEST_CASE("help and info exit with 0", "[app]") {
     CHECK(info.code == 0);
     CHECK_THAT(info.out, Catch::Matchers::ContainsSubstring("cpu, 3 threads") &&
                              Catch::Matchers::ContainsSubstring("nowhere: not there"));
+    if (hwnas::cuda::device_count() == 0)
+        CHECK((info.out.find("no device: this build of hwnas has no CUDA backend\n") != std::string::npos ||
+               info.out.find("no device: no CUDA device can be used here (") != std::string::npos));
+    CHECK(info.out.find("hwnas::") == std::string::npos);
 }
 
 TEST_CASE("missing, truncated and other data are refused before a run directory is made", "[app]") {

@@ -12,7 +12,7 @@ std::optional<Device> device_under_test();
 /// The same device where, emulated, it has a single multiprocessor: kernels for tensors that fill a card then run on
 /// small ones.
 std::optional<Device> narrow_device_under_test();
-/// Whether kernels are emulated: then shapes had better be small.
+/// Whether kernels are emulated, or run by as slow a tool: then shapes had better be small.
 bool emulated();
 
 /// Every test case begins with this.

@@ -135,6 +135,19 @@ TEST_CASE("mixed_node on the device: a vertex in one pass", "[cuda]") {
             }
 }
 
+TEST_CASE("mixed_node on the device: to a vertex that feeds no node nothing comes back", "[cuda]") {
+    HWNAS_DEVICE_UNDER_TEST(device);
+    for (const std::int32_t accumulate : {0, 1})
+        for (const auto& on : {device, test_device()}) {
+            const auto dx = Tensor<float>::full({2, 3, 2, 4}, 5.0f, on);
+            contract::MixedVertexBackward<float> s{};
+            s.dx = dx.data(), s.x = dx.data();
+            s.n = 2, s.h = 3, s.w = 2, s.c = 4, s.groups = s.chunks = 1, s.accumulate = accumulate;
+            submit(on, s);
+            CHECK(dx.to_vector() == std::vector<float>(48, accumulate ? 5.0f : 0.0f));
+        }
+}
+
 TEST_CASE("mixed_node: two blocks of a pass find room on a multiprocessor of compute capability 9.0", "[cell_blocks]") {
     for (const auto& [w, c] : {std::pair<std::int64_t, std::int64_t>{28, 16}, {14, 32}, {7, 64}}) {
         CHECK(contract::fits_bands(w, c));

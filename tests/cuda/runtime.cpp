@@ -21,6 +21,7 @@ namespace {
 struct Made {
     int kernels = 1;
     std::size_t shared = 0;
+    std::int64_t blocks = 2;
     std::function<void()> meanwhile = {};
 };
 constexpr int made_by_hand = 100'000;
@@ -38,7 +39,7 @@ void launch_made(const cuda::Stream& stream, const void* call) {
     const auto& made = *static_cast<const Made*>(call);
     if (made.meanwhile) made.meanwhile();
     for (int i = 0; i < made.kernels; ++i)
-        cuda::launch_kernel(stream, i ? &second_kernel : &first_kernel, call, 2, 64, made.shared);
+        cuda::launch_kernel(stream, i ? &second_kernel : &first_kernel, call, made.blocks, 64, made.shared);
 }
 
 /// Every test case begins and ends with nothing there.
@@ -337,14 +338,24 @@ TEST_CASE("cuda runtime: the caller's current device is the same before and afte
     CHECK(fake_cuda::state().alive() == 0);
     CHECK(fake_cuda::state().misuse.empty());
 }
-TEST_CASE("cuda runtime: memory that is not there is an error that says how much there is", "[runtime]") {
+TEST_CASE("cuda runtime: a kernel may be loaded while a step is captured", "[runtime]") {
     const Clean clean;
     const auto device = cuda::device(0);
-    const auto kept = Tensor<float>::full({100'000}, 0.0f, device);
-    CHECK(message_of([&] { Tensor<float>::empty({250'000}, device); }) ==
-          "cuda:0: 1.0 MB do not fit, 0.6 of 1.0 MB are free; use a smaller batch or fewer channels");
-    CHECK(fake_cuda::last_error() == cudaSuccess);
-    CHECK(Tensor<float>::empty({1'000}, device).elements() == 1'000);
+    const Made two{.kernels = 2};
+    CHECK(fake_cuda::state().loaded.empty());
+    device.backend().prepare({call(two)})->run();
+    CHECK(fake_cuda::state().loaded.size() == 2);
+}
+TEST_CASE("cuda runtime: a grid of more blocks than there may be is refused", "[runtime]") {
+    const Clean clean;
+    const auto device = cuda::device(0);
+    const Made most{.blocks = 0x7FFF'FFFF}, beyond{.blocks = 0x8000'0000}, far{.blocks = 0x1'0000'0002};
+    CHECK(message_of([&] { device.backend().run(call(most).call, {}); }) == "");
+    CHECK(message_of([&] { device.backend().run(call(beyond).call, {}); }) ==
+          "cuda:0: 2147483648 blocks of threads for one kernel, a grid has at most 2147483647; use a smaller batch or "
+          "fewer channels");
+    CHECK(message_of([&] { device.backend().prepare({call(far)}); }).starts_with("cuda:0: 4294967298 blocks"));
+    CHECK(fake_cuda::state().eager == 1);
 }
 TEST_CASE("cuda runtime: the device's pool keeps memory, and a program waits and goes before its memory and the device",
           "[runtime]") {
@@ -368,30 +379,4 @@ TEST_CASE("cuda runtime: the device's pool keeps memory, and a program waits and
     CHECK(calls.back() == "cudaStreamDestroy");
     CHECK(fake_cuda::state().alive() == 0);
     CHECK(fake_cuda::state().misuse.empty());
-}
-TEST_CASE("cuda runtime: a card too old or without code says so, with the way out", "[runtime]") {
-    const Clean clean;
-    auto& cards = fake_cuda::state().cards;
-    cards = {{.name = "New"}, {.name = "Old", .major = 7, .minor = 0}, {.name = "Behind"}};
-    CHECK(cuda::device_count() == 1);
-    CHECK(message_of([] { cuda::device(1); }) ==
-          "cuda::device: cuda:1, Old with compute capability 7.0, cannot be used, kernels need 7.5 or newer; use "
-          "another or hwnas::cpu::device()");
-    CHECK(message_of([] { cuda::device(2); }) == "");
-    cards = {{.name = "Other", .major = 8, .minor = 6, .has_code = false}};
-    CHECK(message_of([] { cuda::device(0); }) ==
-          "cuda::device: cuda:0, Other with compute capability 8.6, cannot be used: this build has code for 90, 100; "
-          "build hwnas with -DCMAKE_CUDA_ARCHITECTURES=86, or use hwnas::cpu::device()");
-    cards = {{.name = "Virtual", .has_pools = false}};
-    CHECK(cuda::device_count() == 0);
-    CHECK(message_of([] { cuda::device(0); }) ==
-          "cuda::device: cuda:0, Virtual with compute capability 9.0, cannot be used, its driver has no memory pools "
-          "(some virtual GPUs have none); use another or hwnas::cpu::device()");
-    CHECK(fake_cuda::last_error() == cudaSuccess);
-    CHECK(fake_cuda::state().alive() == 0);
-    cards = {};
-    CHECK(cuda::device_count() == 0);
-    CHECK(message_of([] { cuda::device(0); }) ==
-          "cuda::device: no CUDA device can be used here (made up); use hwnas::cpu::device()");
-    CHECK(fake_cuda::last_error() == cudaSuccess);
 }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# prints.sh PROGRAM REGEX [ARGUMENT...]: runs it; it must succeed, and what it prints must match. Its own exit code passes through.
+# prints.sh PROGRAM REGEX [ARGUMENT...]: runs it; it must succeed, and what it prints must match. Its own exit code passes
+# through, which CTest's PASS_REGULAR_EXPRESSION would not look at.
 program=$1 regex=$2
 shift 2
 printed=$("$program" "$@")

@@ -158,7 +158,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
     if (const auto e = enter("cudaStreamCreateWithFlags")) return e;
     if (flags != cudaStreamNonBlocking) misused("a stream that waits for the default one");
-    *stream = new Stream{.device = current_device(), .captured = nullptr, .dependencies = {}};
+    *stream = new Stream{.device = current_device(), .captured = nullptr, .dependencies = {}, .loads = true};
     state().streams.insert(*stream);
     return cudaSuccess;
 }
@@ -174,11 +174,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (stream->captured) misused("cudaStreamSynchronize while a step is captured");
     return cudaSuccess;
 }
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
     if (const auto e = enter("cudaStreamBeginCapture")) return e;
     expect(stream, "cudaStreamBeginCapture");
     stream->captured = std::make_unique<Graph>();
     stream->dependencies.clear();
+    stream->loads = mode == cudaStreamCaptureModeRelaxed;
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
@@ -272,6 +273,8 @@ cudaError_t cudaLaunchKernel(const void* kernel, dim3 blocks, dim3 threads, void
     expect(stream, "cudaLaunchKernel");
     if (blocks.x == 0 || threads.x == 0 || threads.x > 1024) return give(cudaErrorInvalidValue);
     if (shared > 48 * 1024 && shared > state().shared_limits[kernel]) return give(cudaErrorInvalidValue);
+    const bool loads = state().loaded.insert(kernel).second;
+    if (stream->captured && loads && !stream->loads) return give(cudaErrorStreamCaptureUnsupported);
     if (!stream->captured) {
         ++state().eager;
         return cudaSuccess;

@@ -33,6 +33,7 @@ struct Stream {
     int device = 0;
     std::unique_ptr<Graph> captured;
     std::vector<Node*> dependencies;
+    bool loads = true;  ///< whether its capture allows a kernel to be loaded
 };
 struct Pool {
     std::uint64_t kept = 0;
@@ -60,6 +61,7 @@ struct State {
     std::map<void*, std::size_t> memory;
     std::map<int, Pool> pools;
     std::map<const void*, std::size_t> shared_limits;
+    std::set<const void*> loaded;                           ///< kernels that have been launched
     std::vector<std::pair<Executable*, Stream*>> launched;  ///< graphs
     int eager = 0;                                          ///< kernels launched outside any capture
     std::size_t alive() const { return streams.size() + graphs.size() + executables.size() + memory.size(); }
