@@ -14,7 +14,7 @@ import sys
 PEERS = ("cudnn", "torch")
 SCALE = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1}
 COMPARED = ("depthwise_conv/", "conv/", "max_pool/", "average_pool/", "batch_norm/", "relu/", "softmax/", "gumbel_softmax/",
-            "adam/step/", "search_step/", "train_step/")
+            "linear/", "adam/step/", "search_step/", "train_step/")
 
 
 def salvage(text):

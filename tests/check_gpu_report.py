@@ -45,9 +45,10 @@ class Report(unittest.TestCase):
     def test_names_are_those_that_peers_may_have(self):
         with tempfile.TemporaryDirectory() as work:
             with open(os.path.join(work, "ours.json"), "w") as file:
-                json.dump(OURS, file)
+                linear = {"name": "linear/forward/128x256_to10/hot/iterations:1/manual_time", "real_time": 2.0}
+                json.dump({"benchmarks": [*OURS["benchmarks"], linear]}, file)
             done = subprocess.run([sys.executable, PROGRAM, "names", work], capture_output=True, text=True)
-        self.assertEqual(done.stdout.split(), [FORWARD, BACKWARD, STEP])
+        self.assertEqual(done.stdout.split(), [FORWARD, BACKWARD, STEP, "linear/forward/128x256_to10/hot"])
 
     def test_ratios_are_to_the_better_of_both(self):
         result, text = self.run_on(ours__json=OURS, cudnn__json=CUDNN, torch__json=TORCH, gpu="Some GPU, 580.1, 1980 MHz\n",

@@ -143,12 +143,12 @@ inline double seconds_of(const Cudnn& cudnn, const Plan& plan, bool cold) {
     return quantile(sampled_in_turn({timed})[0], 0.5);
 }
 
-/// What the name of a benchmark says: n256_28x28x16_to32_k3_s2, or 128x10 for rows.
+/// What the name of a benchmark says: n256_28x28x16_to32_k3_s2, or 128x256_to10 for rows.
 struct Extents {
     int n = 0, h = 1, w = 1, c = 0, outputs = 0, kernel = 1, stride = 1;
     static bool parse(const std::string& text, Extents& x) {
         static const std::regex window(R"(n(\d+)_(\d+)x(\d+)x(\d+)(?:_to(\d+))?(?:_k(\d+))?(?:_s(\d+))?)"),
-            rows(R"((\d+)x(\d+))");
+            rows(R"((\d+)x(\d+)(?:_to(\d+))?)");
         std::smatch m;
         const auto number = [&](std::size_t i, int otherwise) { return m[i].matched ? std::stoi(m[i]) : otherwise; };
         if (std::regex_match(text, m, window)) {
@@ -157,7 +157,7 @@ struct Extents {
             return true;
         }
         if (!std::regex_match(text, m, rows)) return false;
-        x.n = number(1, 0), x.c = x.outputs = number(2, 0);
+        x.n = number(1, 0), x.c = number(2, 0), x.outputs = number(3, x.c);
         return true;
     }
 };
