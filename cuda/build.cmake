@@ -45,6 +45,7 @@ set_target_properties(hwnas_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON LINKER_
 list(JOIN CMAKE_CUDA_ARCHITECTURES ", " architectures)
 target_compile_definitions(hwnas_cuda PRIVATE HWNAS_CUDA_ARCHITECTURES="${architectures}") # for a card that is none of them
 target_include_directories(hwnas_cuda SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-target_link_libraries(hwnas_cuda PUBLIC hwnas PRIVATE $<BUILD_INTERFACE:hwnas_warnings> ${CUDA_cudart_static_LIBRARY}
-                                                      rt ${CMAKE_DL_LIBS})
+# Installed, the runtime is that of the machine where it is used (hwnas-config.cmake); its target is one of this directory's.
+target_link_libraries(hwnas_cuda PUBLIC hwnas PRIVATE $<BUILD_INTERFACE:hwnas_warnings> $<BUILD_INTERFACE:${CUDA_cudart_static_LIBRARY}>
+                                                      $<INSTALL_INTERFACE:CUDA::cudart_static> rt ${CMAKE_DL_LIBS})
 list(APPEND hwnas_installed hwnas_cuda)

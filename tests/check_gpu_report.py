@@ -45,9 +45,10 @@ class Report(unittest.TestCase):
     def test_names_are_those_that_peers_may_have(self):
         with tempfile.TemporaryDirectory() as work:
             with open(os.path.join(work, "ours.json"), "w") as file:
-                json.dump(OURS, file)
+                linear = {"name": "linear/forward/128x256_to10/hot/iterations:1/manual_time", "real_time": 2.0}
+                json.dump({"benchmarks": [*OURS["benchmarks"], linear]}, file)
             done = subprocess.run([sys.executable, PROGRAM, "names", work], capture_output=True, text=True)
-        self.assertEqual(done.stdout.split(), [FORWARD, BACKWARD, STEP])
+        self.assertEqual(done.stdout.split(), [FORWARD, BACKWARD, STEP, "linear/forward/128x256_to10/hot"])
 
     def test_ratios_are_to_the_better_of_both(self):
         result, text = self.run_on(ours__json=OURS, cudnn__json=CUDNN, torch__json=TORCH, gpu="Some GPU, 580.1, 1980 MHz\n",
@@ -168,7 +169,7 @@ class TorchPeer(unittest.TestCase):
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(PROGRAM)), "gpu_report.sh")
 BENCHMARKS = """#!/bin/sh
-echo "$HWNAS_SECTION $*" >>"$LOG"
+echo "$HWNAS_SECTION $* $HWNAS_GPU_MHZ" >>"$LOG"
 for a; do case $a in --benchmark_out=*) out=${a#*=} ;; esac; done
 case " $BREAK " in *" $HWNAS_SECTION-missing "*) echo 'HWNAS_DEVICE is "cuda": there is no CUDA device here'; exit 2 ;; esac
 [ "$HWNAS_SECTION" != device ] || printf 'relu/forward/n256_28x28x1/hot\nsome_op/forward/28x3/hot\nsearch_step/paper/256\n'
@@ -191,7 +192,7 @@ case " $BREAK " in *" $2-hangs "*) sleep 600 ;; *" $2-finds "*) echo '== ERROR S
 echo '========= ERROR SUMMARY: 0 errors'
 """
 NVIDIA_SMI = """#!/bin/sh
-case "$*" in *" -l 1") printf '300\\n1980\\n1700\\n[N/A]\\n'; exec sleep 600 ;; *) echo 'Some GPU, 580' ;; esac
+case "$*" in *clocks.max.sm*nounits) echo 1980 ;; *" -l 1") printf '300\\n1980\\n1700\\n[N/A]\\n'; exec sleep 600 ;; *) echo 'Some GPU, 580' ;; esac
 """
 # Builds what is there already, in its time.
 CMAKE = """#!/bin/sh
@@ -267,6 +268,7 @@ class Script(unittest.TestCase):
         self.assertEqual(self.names(result), ["relu/steps", "relu/inference", "relu/depthwise", "relu/ops", "relu/imagenet"])
         self.assertEqual(result["results"][3]["best"], "cudnn: a")
         self.assertEqual(len(result["sanitizer"]), 4)
+        self.assertRegex(log, "(?m)^steps --benchmark_filter=.*[(]peak[|]search_step.* 1980$")
         self.assertEqual(result["clocks_mhz"]["ops"], [300, 1700, 1980])
         self.assertIn("^((relu|some_op)/.*(n256_", log)
         self.assertEqual(log.count("~[long]*agree* 1"), 4)  # the short list, small shapes

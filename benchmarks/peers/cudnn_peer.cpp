@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
-// cuDNN on a GPU, for benchmarks/gpu_report.sh: reads names of our benchmarks from standard input, one a line, and
-// writes {"cudnn": version, "seconds": {name: {plan: seconds a call}}} as JSON to the file given. Plans of a
-// convolution: every algorithm that cudnnFindConvolution...AlgorithmEx times within twice the fastest of its layout, in
-// NHWC and NCHW, in float32 and, as plans of their own ("tf32"), where products may be rounded to TF32; a depthwise
-// one has as many groups as channels. 1x1 convolutions and linear layers have those of cuBLAS too. They are timed as
-// our own are (turns.hpp). Names of ops that neither has are passed over.
+// cuDNN and cuBLAS on a GPU, for benchmarks/gpu_report.sh: reads names of our benchmarks from standard input, one a
+// line, and writes {"cudnn": version, "api": which of cuDNN's, "seconds": {name: {plan: seconds a call}}} as JSON to
+// the file given. Plans of a convolution: every algorithm that cudnnFindConvolution...AlgorithmEx, cuDNN's legacy API,
+// times within twice the fastest of its layout, in NHWC and NCHW, in float32 and, as plans of their own ("tf32"), where
+// products may be rounded to TF32; a depthwise one has as many groups as channels. They are timed as our own are
+// (turns.hpp). Names of ops that cuDNN does not have are passed over.
+#include "cudnn_plans.hpp"
+#if defined(HWNAS_PEER_CUBLAS)
 #include "cublas_plans.hpp"
+#endif
 
 #include <iostream>
 #include <map>
@@ -262,13 +265,9 @@ std::vector<Plan> softmax_plans(const Cudnn& cudnn, const Extents& e, bool forwa
     return plans;
 }
 
-std::vector<Plan> operator+(std::vector<Plan> plans, const std::vector<Plan>& more) {
-    plans.insert(plans.end(), more.begin(), more.end());
-    return plans;
-}
-
-/// The plans for op/direction/extents; none for what neither library has.
-std::vector<Plan> plans_for(const Cudnn& cudnn, const std::string& op, const std::string& direction, const Extents& e) {
+/// The plans of cuDNN for op/direction/extents; none for what it does not have.
+std::vector<Plan> cudnn_plans_for(const Cudnn& cudnn, const std::string& op, const std::string& direction,
+                                  const Extents& e) {
     const bool depthwise = op == "depthwise_conv", forward = direction == "forward";
     if (depthwise || op == "conv") {
         const bool product = !depthwise && e.kernel == 1 && e.stride == 1;
@@ -286,6 +285,20 @@ std::vector<Plan> plans_for(const Cudnn& cudnn, const std::string& op, const std
     return {};
 }
 
+/// Those and cuBLAS's.
+std::vector<Plan> plans_for(const Cudnn& cudnn, const std::string& op, const std::string& direction, const Extents& e) {
+    auto plans = cudnn_plans_for(cudnn, op, direction, e);
+#if defined(HWNAS_PEER_CUBLAS)
+    if (op == "linear" || (op == "conv" && e.kernel == 1 && e.stride == 1)) try {
+            for (auto& plan : product_plans(cudnn, direction, std::int64_t{e.n} * e.h * e.w, e.c, e.outputs))
+                plans.push_back(std::move(plan));
+        } catch (const std::runtime_error& error) {
+            fmt::print(stderr, "{}/{}: {}\n", op, direction, error.what());
+        }
+#endif
+    return plans;
+}
+
 void write(const char* file, const std::map<std::string, std::map<std::string, double>>& seconds) {
     std::string names;
     for (const auto& [name, plans] : seconds) {
@@ -296,8 +309,10 @@ void write(const char* file, const std::map<std::string, std::map<std::string, d
     const auto version = cudnnGetVersion();
     std::unique_ptr<std::FILE, int (*)(std::FILE*)> out(std::fopen(file, "w"), &std::fclose);
     if (!out) throw std::runtime_error(fmt::format("cannot write {}", file));
-    fmt::print(out.get(), "{{\"cudnn\": \"{}.{}.{}\", \"seconds\": {{{}}}}}\n", version / 10'000, version / 100 % 100,
-               version % 100, names);
+    fmt::print(out.get(),
+               "{{\"cudnn\": \"{}.{}.{}\", \"api\": \"cudnnFind*AlgorithmEx, legacy\", "
+               "\"seconds\": {{{}}}}}\n",
+               version / 10'000, version / 100 % 100, version % 100, names);
 }
 
 int run(const char* file) {

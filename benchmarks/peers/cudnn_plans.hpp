@@ -143,8 +143,7 @@ inline double seconds_of(const Cudnn& cudnn, const Plan& plan, bool cold) {
     return quantile(sampled_in_turn({timed})[0], 0.5);
 }
 
-/// What the name of a benchmark says: n256_28x28x16_to32_k3_s2, or 128x10 and
-/// 128x256_to10 for rows.
+/// What the name of a benchmark says: n256_28x28x16_to32_k3_s2, or 128x256_to10 for rows.
 struct Extents {
     int n = 0, h = 1, w = 1, c = 0, outputs = 0, kernel = 1, stride = 1;
     static bool parse(const std::string& text, Extents& x) {

@@ -5,7 +5,7 @@ import re
 import torch
 
 SHAPE = re.compile(r"n(\d+)_(\d+)x(\d+)x(\d+)(?:_to(\d+))?(?:_k(\d+))?(?:_s(\d+))?$")
-ROWS = re.compile(r"(\d+)x(\d+)$")
+ROWS = re.compile(r"(\d+)x(\d+)(?:_to(\d+))?$")
 
 
 def extents(shape):
@@ -14,12 +14,12 @@ def extents(shape):
     if not window and not rows:
         raise ValueError(f"no shape {shape} here")
     if rows:
-        return int(rows[1]), 1, 1, int(rows[2]), int(rows[2]), 1, 1
+        return int(rows[1]), 1, 1, int(rows[2]), int(rows[3] or rows[2]), 1, 1
     n, h, w, channels, outputs, kernel, stride = (int(g) if g else None for g in window.groups())
     return n, h, w, channels, outputs or channels, kernel or 1, stride or 1
 
 
-WITHOUT_LAYOUT = ("softmax", "gumbel_softmax", "adam")
+WITHOUT_LAYOUT = ("softmax", "gumbel_softmax", "linear", "adam")
 
 
 def elements(name):
@@ -60,6 +60,11 @@ def make(name, layout):
         pair = lambda value: [value, value]
         backward = lambda: aten.convolution_backward(dy, x, weight, None, pair(stride), pair(padding), pair(1), False,
                                                      pair(0), groups, wanted[direction])
+    elif op == "linear":
+        rows, weight, bias = x.reshape(n, channels), torch.rand(outputs, channels).sub_(0.5), torch.rand(outputs)
+        forward = lambda: torch.nn.functional.linear(rows, weight, bias)
+        dy = torch.rand_like(forward())
+        backward = lambda: (dy @ weight, dy.t() @ rows, dy.sum(0))
     elif op == "max_pool":
         forward = lambda: aten.max_pool2d_with_indices(x, [kernel] * 2, [stride] * 2, [padding] * 2)
         y, indices = forward()
