@@ -1,8 +1,8 @@
 """What gpu_report.sh does with numbers. `names DIR` prints those of our benchmarks that peers may have, one a line.
 `results DIR [FILE]` puts together what lies in DIR: ours*.json (Google Benchmark), cudnn.json and torch.json ({"seconds": {name:
 {plan: seconds}}}), gpu (a line of nvidia-smi), clocks.SECTION (MHz, a line a second), sections (name, tab, how it ended),
-problems, tests, sanitizer; any may be missing, and JSON that was cut short counts as far as it goes. It prints problems first,
-then a table, and writes FILE, by default docs/results/gpu/<GPU>-<date>.json."""
+problems, tests, sanitizer; any may be missing, and JSON that was cut short counts as far as it goes. It prints problems first, then a table, and writes FILE, by
+default docs/results/gpu/<GPU>-<date>.json."""
 
 import datetime
 import glob
@@ -118,8 +118,7 @@ def merge(ours, peers):
 
 
 def table(rows):
-    """A line a benchmark: microseconds, percent of a copy and of what memory and arithmetic allow, cuDNN's and PyTorch's best,
-    how many times ours the better is."""
+    """A line a benchmark: microseconds, percent of a copy and of what memory and arithmetic allow, cuDNN's and PyTorch's best, how many times ours the better is."""
     lines = [f"{'':58}{'us':>9}{'% of copy':>11}{'of floor':>10}{'cuDNN us':>10}{'torch us':>10}{'ratio':>8}{'tf32':>8}  the better one"]
     for row in rows:
         line = f"{row['name']:58}{row['seconds'] * 1e6:9.2f}"

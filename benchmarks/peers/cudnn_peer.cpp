@@ -270,14 +270,11 @@ std::vector<Plan> cudnn_plans_for(const Cudnn& cudnn, const std::string& op, con
                                   const Extents& e) {
     const bool depthwise = op == "depthwise_conv", forward = direction == "forward";
     if (depthwise || op == "conv") {
-        const bool product = !depthwise && e.kernel == 1 && e.stride == 1;
-        const auto more = product ? product_plans(cudnn, direction, e) : std::vector<Plan>{};
-        if (forward) return conv_plans<Forward>(cudnn, e, depthwise) + more;
-        if (direction == "backward_data") return conv_plans<BackwardData>(cudnn, e, depthwise) + more;
-        if (direction == "backward_weight") return conv_plans<BackwardFilter>(cudnn, e, depthwise) + more;
-        if (direction == "backward") return conv_backward_plans(cudnn, e, depthwise) + more;
+        if (forward) return conv_plans<Forward>(cudnn, e, depthwise);
+        if (direction == "backward_data") return conv_plans<BackwardData>(cudnn, e, depthwise);
+        if (direction == "backward_weight") return conv_plans<BackwardFilter>(cudnn, e, depthwise);
+        if (direction == "backward") return conv_backward_plans(cudnn, e, depthwise);
     }
-    if (op == "linear" && (forward || direction == "backward")) return product_plans(cudnn, direction, e);
     if (!forward && direction != "backward") return {};
     if (op == "max_pool" || op == "average_pool") return pool_plans(cudnn, e, op == "max_pool", forward);
     if (op == "batch_norm") return norm_plans(cudnn, e, forward);
