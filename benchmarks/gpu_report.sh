@@ -33,7 +33,7 @@ while (($#)); do
         --pack) pack=$2; shift ;;
         --quick) quick=1 ;;
         --seconds) seconds=$2; shift ;;
-        *) sed -n '2,13s/^# \?//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,12s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done
