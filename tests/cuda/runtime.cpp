@@ -8,12 +8,14 @@
 
 #include <hwnas/hwnas.hpp>
 
-#include <fake_cuda.hpp>
 #include <thread>
 
+#include "cuda/made_up_runtime.hpp"
 #include "support/catch.hpp"
 
 using namespace hwnas;
+using hwnas::testing::Clean;
+using hwnas::testing::message_of;
 
 namespace {
 
@@ -42,11 +44,6 @@ void launch_made(const cuda::Stream& stream, const void* call) {
         cuda::launch_kernel(stream, i ? &second_kernel : &first_kernel, call, made.blocks, 64, made.shared);
 }
 
-/// Every test case begins and ends with nothing there.
-struct Clean {
-    Clean() { fake_cuda::reset(); }
-    ~Clean() { fake_cuda::reset(); }
-};
 /// The one graph that was launched.
 const std::vector<std::unique_ptr<fake_cuda::Node>>& launched() {
     REQUIRE(fake_cuda::state().launched.size() == 1);
@@ -62,14 +59,6 @@ std::map<const fake_cuda::Node*, std::set<const fake_cuda::Node*>> ended_before(
             ended[node.get()].insert(ended[before].begin(), ended[before].end());
         }
     return ended;
-}
-std::string message_of(const std::function<void()>& f) {
-    try {
-        f();
-    } catch (const std::exception& error) {
-        return error.what();
-    }
-    return "";
 }
 
 }  // namespace

@@ -5,29 +5,12 @@
 
 #include <hwnas/hwnas.hpp>
 
-#include <fake_cuda.hpp>
-
+#include "cuda/made_up_runtime.hpp"
 #include "support/catch.hpp"
 
 using namespace hwnas;
-
-namespace {
-
-/// Every test case begins and ends with nothing there.
-struct Clean {
-    Clean() { fake_cuda::reset(); }
-    ~Clean() { fake_cuda::reset(); }
-};
-std::string message_of(const std::function<void()>& f) {
-    try {
-        f();
-    } catch (const std::exception& error) {
-        return error.what();
-    }
-    return "";
-}
-
-}  // namespace
+using hwnas::testing::Clean;
+using hwnas::testing::message_of;
 
 TEST_CASE("cuda runtime: memory that is not there is an error that says how much there is", "[runtime]") {
     const Clean clean;
